@@ -1,0 +1,63 @@
+"""Videos, images and flow files in, clips as `tf.data` out.
+
+Importing this package imports neither TensorFlow nor PyAV; the functions do when called.
+"""
+
+from h2s_keras.data.clips import (
+    ClipReport,
+    centre_crop_box,
+    random_crop_box,
+    resize_frames,
+    video_clip_dataset,
+)
+from h2s_keras.data.flow_files import read_flow, write_flow
+from h2s_keras.data.images import encode_png, read_image, write_png
+from h2s_keras.data.sampling import (
+    clip_indices,
+    clip_span,
+    even_clip_starts,
+    random_clip_indices,
+    segment_clip_indices,
+)
+from h2s_keras.data.sources import (
+    VIDEO_SUFFIXES,
+    VideoExample,
+    class_folder_source,
+    csv_source,
+    leave_one_group_out,
+)
+from h2s_keras.data.video import (
+    VideoInfo,
+    count_frames,
+    iterate_frames,
+    probe_video,
+    read_frames,
+)
+
+__all__ = [
+    "VIDEO_SUFFIXES",
+    "ClipReport",
+    "VideoExample",
+    "VideoInfo",
+    "centre_crop_box",
+    "class_folder_source",
+    "clip_indices",
+    "clip_span",
+    "count_frames",
+    "csv_source",
+    "encode_png",
+    "even_clip_starts",
+    "iterate_frames",
+    "leave_one_group_out",
+    "probe_video",
+    "random_clip_indices",
+    "random_crop_box",
+    "read_flow",
+    "read_frames",
+    "read_image",
+    "resize_frames",
+    "segment_clip_indices",
+    "video_clip_dataset",
+    "write_flow",
+    "write_png",
+]

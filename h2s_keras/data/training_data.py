@@ -1,0 +1,112 @@
+"""What a training run reads, behind one small interface: synthetic clips or videos.
+
+A data object has `class_names`, `training(batch_size, start_step, seed)` giving an
+endless dataset of (clips, labels) that continues exactly at a step, and
+`evaluation(batch_size)` giving finite batches as dicts of NumPy arrays: "clip", "label",
+and where they are known "flow", "video" (number of the video) and for synthetic clips
+"motion" and "appearance".
+"""
+
+from h2s_keras.data.clips import ClipReport, video_clip_dataset
+from h2s_keras.data.sources import class_folder_source, csv_source, leave_one_group_out
+from h2s_keras.data.synthetic import CLASS_NAMES, SyntheticClips
+from h2s_keras.errors import UserError
+
+
+class SyntheticData:
+    """Synthetic clips; the held-out ones come from a stream of their own.
+
+    Args:
+        settings: dict with "num_frames", "image_size", "seed", "test_count" and
+            optionally other arguments of `SyntheticClips`.
+    """
+
+    class_names = CLASS_NAMES
+
+    def __init__(self, settings):
+        settings = dict(settings)
+        self.test_count = settings.pop("test_count")
+        self.settings = settings
+        self.test_clips = SyntheticClips(split="test", **settings)
+
+    def training(self, batch_size, start_step=0, seed=0):
+        clips = SyntheticClips(**{**self.settings, "seed": self.settings["seed"] + seed})
+        return clips.dataset(batch_size, start=start_step * batch_size)
+
+    def evaluation(self, batch_size):
+        dataset = self.test_clips.dataset(batch_size, self.test_count, with_flow=True)
+        yield from dataset.as_numpy_iterator()
+
+
+class VideoData:
+    """Labelled videos from class folders or a CSV file.
+
+    Args:
+        settings: dict with "root" (folder of class folders) or "csv", "num_frames",
+            "image_size" and optionally "stride", "flip", "group_pattern" or
+            "group_column", "test_group" (left out of training and tested on),
+            "clips_per_video" (of the test, 5), "on_bad_file", "cache_bytes".
+    """
+
+    def __init__(self, settings):
+        root, table = settings.get("root"), settings.get("csv")
+        if table:
+            examples, names = csv_source(table, root, settings.get("group_column"))
+        elif root:
+            examples, names = class_folder_source(root, settings.get("group_pattern"))
+        else:
+            raise UserError(
+                "no data given: --set data.root=FOLDER names a folder of class folders, "
+                "--set data.csv=FILE a table with the columns path and class"
+            )
+        self.class_names = tuple(names)
+        self.settings = settings
+        test_group = settings.get("test_group")
+        self.train, self.test = examples, ()
+        if test_group is not None:
+            self.train, self.test = leave_one_group_out(examples, test_group)
+        self.report = ClipReport()
+        self.options = {
+            "num_frames": settings["num_frames"],
+            "image_size": tuple(settings["image_size"]),
+            "stride": settings.get("stride", 1),
+            "on_bad_file": settings.get("on_bad_file", "raise"),
+            "cache_bytes": settings.get("cache_bytes", 1e9),
+            "decode_size": settings.get("decode_size"),
+            "report": self.report,
+        }
+
+    def training(self, batch_size, start_step=0, seed=0):
+        return video_clip_dataset(
+            self.train,
+            batch_size=batch_size,
+            training=True,
+            seed=seed,
+            start_step=start_step,
+            flip=self.settings.get("flip", True),
+            **self.options,
+        )
+
+    def evaluation(self, batch_size):
+        if not self.test:
+            return
+        dataset = video_clip_dataset(
+            self.test,
+            batch_size=batch_size,
+            training=False,
+            clips_per_video=self.settings.get("clips_per_video", 5),
+            **self.options,
+        )
+        for clips, labels, videos in dataset.as_numpy_iterator():
+            yield {"clip": clips, "label": labels, "video": videos}
+
+
+def make_data(settings):
+    """The data object of a recipe's "data" values; "kind" is "synthetic" or "videos"."""
+    settings = dict(settings)
+    kind = settings.pop("kind")
+    if kind == "synthetic":
+        return SyntheticData(settings)
+    if kind == "videos":
+        return VideoData(settings)
+    raise UserError(f"data.kind must be 'synthetic' or 'videos'; received {kind!r}")

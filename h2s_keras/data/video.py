@@ -1,0 +1,486 @@
+"""Decoding of video files with PyAV: frame exact, upright, one clear error a file.
+
+Frame `n` is the n-th frame that the decoder puts out, whatever the time stamps say, so
+indices are exact for variable rates too. Files are decoded forward from the start
+and no further than the last frame wanted; nothing seeks, since the containers' indices
+and counts are not to be trusted (UT-Interaction clips hold 135 packets and 133 frames).
+
+A video may break half way (cut short, damaged). `on_broken` says what to do then:
+
+- `"raise"` (the default): `BrokenVideoError`, which tells how many frames are good.
+  Right for data sets, where a broken file means a broken download.
+- `"keep"`: use the good frames before the break and give a `BrokenVideoWarning`. Right
+  for predicting on one's own recording, where most of the video is fine.
+
+The break is seen only if decoding gets there. Frames after a break are never given:
+they would be concealed guesses. The sample aspect ratio is ignored, as is usual.
+"""
+
+import dataclasses
+import os
+import time
+import warnings
+
+import numpy as np
+
+from h2s_keras.data.images import apply_rotation, exact_method, frame_rotation
+from h2s_keras.errors import BrokenVideoError, BrokenVideoWarning, VideoError
+
+MAX_BYTES = 8 << 30
+# Seconds by which a file may end before its header says, before it counts as cut short.
+CUT_SLACK = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoInfo:
+    """What a video file says about itself, after its first frame was decoded.
+
+    Attributes:
+        path: the file.
+        frame_count_claimed: frames by the header, often wrong; None where it says nothing.
+        width: pixels after rotation.
+        height: pixels after rotation.
+        rate: mean frames per second, or None.
+        duration: seconds, or None.
+        codec: name of the decoder.
+        pixel_format: FFmpeg's name of the pixel format.
+        rotation: degrees against the clock that the frames are turned by (0, 90, 180, 270).
+    """
+
+    path: str
+    frame_count_claimed: int | None
+    width: int
+    height: int
+    rate: float | None
+    duration: float | None
+    codec: str
+    pixel_format: str
+    rotation: int
+
+
+def probe_video(path, timeout=60):
+    """Reads the header and the first frame of a video.
+
+    Args:
+        path: name of the file.
+        timeout: seconds of decoding allowed, or None.
+
+    Returns:
+        `VideoInfo`.
+
+    Raises:
+        VideoError: the file cannot be read or gives no frame.
+
+    Example:
+
+    ```python
+    info = probe_video("holiday.mov")
+    print(info.width, info.height, info.rate)
+    ```
+    """
+    with _open(path, timeout) as container:
+        stream = _video_stream(container, path)
+        frame = next(_decoded_frames(container, stream, path, timeout))
+        turns = frame_rotation(frame)
+        height, width = _upright_size(frame, turns)
+        duration = None
+        if stream.duration:
+            duration = float(stream.duration * stream.time_base)
+        elif container.duration:
+            duration = container.duration / 1e6
+        return VideoInfo(
+            path=os.fspath(path),
+            frame_count_claimed=stream.frames or None,
+            width=width,
+            height=height,
+            rate=float(stream.average_rate) if stream.average_rate else None,
+            duration=duration,
+            codec=stream.codec_context.name,
+            pixel_format=frame.format.name,
+            rotation=90 * turns,
+        )
+
+
+def count_frames(path, on_broken="raise", timeout=60):
+    """Counts the frames of a video by decoding it (no conversion to RGB).
+
+    Args:
+        path: name of the file.
+        on_broken: `"raise"`, or `"keep"` to count the good frames before a break.
+        timeout: seconds of decoding allowed, or None.
+
+    Returns:
+        int, 1 or more.
+
+    Raises:
+        VideoError: as `read_frames`.
+    """
+    _check_policy(on_broken)
+    count = 0
+    try:
+        for _ in _open_and_decode(path, timeout):
+            count += 1
+    except BrokenVideoError as error:
+        _keep_or_raise(error, on_broken)
+    return count
+
+
+def read_frames(
+    path, indices=None, max_frames=None, size=None, on_broken="raise", timeout=60
+):
+    """Decodes frames of a video, exactly those asked for.
+
+    Args:
+        path: name of the file; any name, any container and pixel format FFmpeg knows.
+        indices: integers 0 or above in any order, repeats allowed; None for all frames.
+        max_frames: with `indices=None`, stop after so many frames.
+        size: `(height, width)`; or an int, the short side (the shape of the picture is
+            kept and it is never enlarged); or None for the size of the first frame.
+        on_broken: `"raise"` or `"keep"`, see the module; frames asked for beyond the
+            break are an error all the same.
+        timeout: seconds of decoding allowed for this file, or None.
+
+    Returns:
+        uint8 array (N, height, width, 3), RGB, upright.
+
+    Raises:
+        VideoError: one line naming the file: missing, a folder, empty, not a video, no
+            decodable frame, broken, too few frames, too slow, too large for memory.
+
+    Example:
+
+    ```python
+    clip = read_frames("diving.avi", indices=range(10, 21), size=(240, 320))
+    ```
+    """
+    _check_policy(on_broken)
+    wanted = None
+    if indices is not None:
+        if max_frames is not None:
+            raise ValueError("Give `indices` or `max_frames`, not both.")
+        wanted = _checked_indices(indices)
+        order = np.argsort(wanted, kind="stable")
+    elif max_frames is not None and max_frames < 1:
+        raise ValueError(f"`max_frames` must be 1 or more. Received: {max_frames}")
+    out = None if wanted is None else [None] * len(wanted)
+    frames, count, given, used = [], 0, 0, 0
+    convert = _Converter(size)
+    broken = None
+    try:
+        for frame in _open_and_decode(path, timeout):
+            if wanted is None:
+                frames.append(convert(frame))
+                used += frames[-1].nbytes
+            elif wanted[order[given]] == count:
+                picture = convert(frame)
+                used += picture.nbytes
+                while given < len(order) and wanted[order[given]] == count:
+                    out[order[given]] = picture
+                    given += 1
+            count += 1
+            if used > MAX_BYTES:
+                raise VideoError(
+                    path,
+                    f"its frames take more than {MAX_BYTES >> 30} GiB; read fewer or "
+                    "smaller ones (indices, max_frames, size) or use iterate_frames",
+                    count,
+                )
+            if given == len(order) if wanted is not None else count == max_frames:
+                break
+    except BrokenVideoError as error:
+        broken = error
+        _keep_or_raise(error, on_broken)
+    if wanted is None:
+        return np.stack(frames)
+    if given < len(order):
+        state = "good frames before it breaks" if broken else "frames"
+        raise VideoError(
+            path,
+            f"has {count} {state}, but frame {int(wanted.max())} (counted from 0) was "
+            "asked for; ask for fewer frames or use a longer video",
+            count,
+        )
+    return np.stack(out)
+
+
+def iterate_frames(path, size=None, on_broken="raise", timeout=60):
+    """Decodes a video of any length frame by frame, in flat memory.
+
+    Args:
+        path: name of the file.
+        size: as `read_frames`.
+        on_broken: `"raise"` gives the good frames, then raises; `"keep"` gives them and
+            ends with a warning.
+        timeout: seconds of decoding allowed from one frame to the next, or None.
+
+    Yields:
+        uint8 array (height, width, 3), RGB, upright, all of one size.
+
+    Raises:
+        VideoError: as `read_frames`, when the first frame is asked for or later.
+
+    Example:
+
+    ```python
+    for frame in iterate_frames("long.mkv", size=256):
+        show(frame)
+    ```
+    """
+    _check_policy(on_broken)
+    convert = _Converter(size)
+    try:
+        for frame in _open_and_decode(path, timeout, per_frame=True):
+            yield convert(frame)
+    except BrokenVideoError as error:
+        _keep_or_raise(error, on_broken)
+
+
+class _Converter:
+    """Turns decoded frames into upright uint8 RGB arrays of one size."""
+
+    def __init__(self, size):
+        from av.video.reformatter import VideoReformatter
+
+        if size is not None:
+            sides = np.atleast_1d(size)
+            if sides.shape not in ((1,), (2,)) or not (
+                np.issubdtype(sides.dtype, np.integer) and (sides > 0).all()
+            ):
+                raise ValueError(
+                    "`size` must be None, the short side, or (height, width) in whole "
+                    f"pixels. Received: {size!r}"
+                )
+        self.size = size
+        self.target = None
+        self.reformatter = VideoReformatter()
+        self.method = exact_method()
+
+    def __call__(self, frame):
+        turns = frame_rotation(frame)
+        if self.target is None:
+            self.target = _target_size(_upright_size(frame, turns), self.size)
+        height, width = self.target[::-1] if turns % 2 else self.target
+        picture = self.reformatter.reformat(
+            frame, width=width, height=height, format="rgb24", interpolation=self.method
+        ).to_ndarray()
+        return np.ascontiguousarray(apply_rotation(picture, turns))
+
+
+def _upright_size(frame, turns):
+    size = (frame.height, frame.width)
+    return size[::-1] if turns % 2 else size
+
+
+def _target_size(native, size):
+    if size is None:
+        return native
+    if np.ndim(size) == 1:
+        return tuple(int(side) for side in size)
+    scale = min(1.0, size / min(native))
+    return tuple(max(1, round(side * scale)) for side in native)
+
+
+def _open(path, timeout):
+    import av
+
+    av.logging.set_level(None)
+    name = os.fspath(path)
+    if os.path.isdir(name):
+        raise VideoError(path, "is a folder; give a video file")
+    if not os.path.exists(name):
+        raise VideoError(path, "no such file; check the name")
+    # Opening a pipe or a device could wait for ever.
+    if not os.path.isfile(name):
+        raise VideoError(path, "is not a regular file; copy it to one")
+    if os.path.getsize(name) == 0:
+        raise VideoError(path, "is empty (0 bytes); fetch or record it again")
+    try:
+        # "file:" and the white list keep FFmpeg from reading "a:b.mp4" as a protocol
+        # and a play list in disguise from reaching the network.
+        return av.open(
+            "file:" + os.path.abspath(name),
+            options={"protocol_whitelist": "file"},
+            metadata_errors="replace",
+            timeout=timeout,
+        )
+    except PermissionError:
+        raise VideoError(path, "may not be read; change its permissions") from None
+    except (av.FFmpegError, OSError, ValueError, RuntimeError):
+        raise VideoError(
+            path,
+            "is not a video that FFmpeg can open (another kind of file, or cut short); "
+            "fetch it again or convert it to mp4",
+        ) from None
+
+
+def _video_stream(container, path):
+    kind = container.format.name
+    if kind == "tty":
+        raise VideoError(path, "is a text file, not a video; give a video file")
+    if kind.endswith("_pipe") or kind == "image2":
+        raise VideoError(path, "is a still image, not a video; give a video file")
+    streams = [
+        stream
+        for stream in container.streams.video
+        if not int(stream.disposition) & _attached_picture()
+    ]
+    if not streams:
+        kinds = sorted({stream.type for stream in container.streams}) or ["no"]
+        raise VideoError(
+            path,
+            f"holds no video stream, only {', '.join(kinds)} (cover art does not count); "
+            "give a file with moving pictures",
+        )
+    if streams[0].codec_context is None:
+        raise VideoError(
+            path, "is in a video codec that this FFmpeg cannot decode; convert it to H.264"
+        )
+    return streams[0]
+
+
+def _attached_picture():
+    from av.stream import Disposition
+
+    return int(Disposition.attached_pic)
+
+
+def _open_and_decode(path, timeout, per_frame=False):
+    with _open(path, timeout) as container:
+        stream = _video_stream(container, path)
+        yield from _decoded_frames(container, stream, path, timeout, per_frame)
+
+
+def _decoded_frames(container, stream, path, timeout, per_frame=False):
+    """Yields the good frames of a stream in order, then raises if it broke."""
+    import av
+
+    count = 0
+    started = time.monotonic()
+
+    def check_time():
+        if timeout and time.monotonic() - started > timeout:
+            raise VideoError(
+                path,
+                f"decoding took more than {timeout:g} s ({count} frames so far); raise "
+                "`timeout`, read fewer frames, or convert the video",
+                count,
+            )
+
+    reason = None
+    batches = _decoded_batches(container, stream)
+    while reason is None:
+        check_time()
+        try:
+            frames = next(batches)
+        except StopIteration as end:
+            reason = end.value
+            break
+        except (av.FFmpegError, ValueError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            break
+        for frame in frames:
+            if frame.is_corrupt:
+                # Recordings often start inside a picture group; nothing is lost yet.
+                if count == 0:
+                    continue
+                reason = "a frame is damaged"
+                break
+            check_time()
+            count += 1
+            handed_over = time.monotonic()
+            yield frame
+            now = time.monotonic()
+            # The time that the caller takes is not the file's fault.
+            started = now if per_frame else started + now - handed_over
+    claimed = f", although its header claims {stream.frames}" if stream.frames else ""
+    if count == 0:
+        why = f" ({reason})" if reason else ""
+        raise VideoError(
+            path, f"gives no decodable frame{claimed}{why}; fetch it again or convert it"
+        )
+    if reason:
+        raise BrokenVideoError(
+            path,
+            f"breaks after {count} good frames{claimed} ({reason}); fetch it again, or "
+            'keep the good frames with on_broken="keep"',
+            count,
+        )
+
+
+def _decoded_batches(container, stream):
+    """Yields lists of frames packet by packet; returns why the stream broke, or None."""
+    import av
+
+    packets, accepted, last_end, reason = 0, 0, 0.0, None
+    for packet in container.demux():
+        # Empty packets mean "repeat" inside AVI files and would flush the decoder.
+        if packet.size == 0:
+            continue
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if stamp is not None and packet.time_base:
+            end = (stamp + (packet.duration or 0)) * packet.time_base
+            last_end = max(last_end, float(end))
+        if packet.stream is not stream:
+            continue
+        packets += 1
+        if packet.is_corrupt and accepted:
+            reason = "a packet is cut short or damaged"
+            break
+        try:
+            frames = stream.decode(packet)
+        except (av.FFmpegError, ValueError) as error:
+            if accepted:
+                reason = getattr(error, "strerror", None) or str(error)
+                break
+            continue
+        accepted += 1
+        yield frames
+    if reason is None and _ends_early(container, stream, packets, last_end):
+        reason = "the file ends early"
+    # After a break the decoder still holds frames, but with B-frames not the next ones.
+    if reason is None:
+        yield stream.decode(None)
+    return reason
+
+
+def _ends_early(container, stream, packets, last_end):
+    # A count alone proves nothing: edit lists of trimmed phone videos hide packets.
+    if stream.frames and packets >= stream.frames:
+        return False
+    if stream.duration:
+        start = (stream.start_time or 0) * stream.time_base
+        end = float(start + stream.duration * stream.time_base)
+    elif container.duration:
+        end = ((container.start_time or 0) + container.duration) / 1e6
+    else:
+        return False
+    return last_end < end - CUT_SLACK
+
+
+def _check_policy(on_broken):
+    if on_broken not in ("raise", "keep"):
+        raise ValueError(f'`on_broken` must be "raise" or "keep". Received: {on_broken!r}')
+
+
+def _keep_or_raise(error, on_broken):
+    if on_broken == "raise":
+        raise error
+    warnings.warn(
+        f"{error.path}: only its first {error.good_frames} frames are used; it breaks then",
+        BrokenVideoWarning,
+        stacklevel=3,
+    )
+
+
+def _checked_indices(indices):
+    wanted = np.asarray(list(indices) if not isinstance(indices, np.ndarray) else indices)
+    if wanted.ndim != 1 or len(wanted) == 0 or not np.issubdtype(wanted.dtype, np.integer):
+        raise ValueError(
+            "`indices` must be a list of at least one integer. Received: "
+            f"{wanted.dtype} of shape {wanted.shape}"
+        )
+    if wanted.min() < 0:
+        raise ValueError(
+            f"`indices` count from 0 and cannot be negative. Received: {int(wanted.min())}"
+        )
+    return wanted

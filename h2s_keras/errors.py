@@ -1,0 +1,74 @@
+"""Mistakes of the user, told in one line.
+
+Everything that a user can get wrong (a missing file, a broken video, a value in a
+recipe) is raised as a `UserError`. The command line prints its text as one line and
+ends with exit code 2; in Python it is an ordinary `ValueError`.
+"""
+
+
+class UserError(ValueError):
+    """A mistake that the user can mend: the text says what came and what to do.
+
+    Example:
+
+    ```python
+    if not os.path.isdir(root):
+        raise UserError(f"{root}: no such folder; give the folder of class folders")
+    ```
+    """
+
+
+class FileError(UserError):
+    """A file that cannot be used; the text is always one line `path: reason`.
+
+    Args:
+        path: the file, as the user named it.
+        reason: what is wrong with it and how to mend it.
+    """
+
+    def __init__(self, path, reason):
+        self.path = str(path)
+        self.reason = " ".join(str(reason).split())
+        # A line break in a file name would break the promise of one line.
+        shown = (
+            self.path.encode("unicode_escape").decode()
+            if (any(ord(character) < 32 for character in self.path))
+            else self.path
+        )
+        super().__init__(f"{shown}: {self.reason}")
+
+    def __reduce__(self):
+        return type(self), (self.path, self.reason)
+
+
+class ImageError(FileError):
+    """An image that cannot be read or written."""
+
+
+class FlowFileError(FileError):
+    """A file of optical flow that cannot be read or written."""
+
+
+class VideoError(FileError):
+    """A video that cannot be decoded as asked.
+
+    Args:
+        path: the file.
+        reason: what is wrong and how to mend it.
+        good_frames: how many frames were decoded before the failure.
+    """
+
+    def __init__(self, path, reason, good_frames=0):
+        super().__init__(path, reason)
+        self.good_frames = int(good_frames)
+
+    def __reduce__(self):
+        return type(self), (self.path, self.reason, self.good_frames)
+
+
+class BrokenVideoError(VideoError):
+    """A video that breaks half way: `good_frames` were decoded before the break."""
+
+
+class BrokenVideoWarning(UserWarning):
+    """A broken video was used up to its break, as the caller allowed."""

@@ -1,0 +1,66 @@
+import keras
+from keras import ops
+
+from h2s_keras.ops.warp import PADDINGS, backward_warp
+
+
+@keras.saving.register_keras_serializable(package="h2s_keras")
+class BackwardWarp(keras.layers.Layer):
+    """Fetches every pixel from where its flow points: bilinear and differentiable.
+
+    Args:
+        padding: "zeros" (taps outside the image contribute zero, as released) or
+            "border" (positions are clamped to the image).
+        return_mask: also return where the sampled position lies inside the image.
+
+    Call arguments:
+        inputs: `[image, flow]`.
+
+    Input shape:
+        image: float (batch, height, width, channels), any float dtype and dynamic size.
+        flow: float (batch, height, width, 2) = (x, y), pixels of the image's grid. It is
+            never cast down to the policy's compute dtype; coordinates are float32.
+
+    Output shape:
+        (batch, height, width, channels) in the dtype of the image; with `return_mask` a
+        pair with float32 (batch, height, width, 1).
+
+    Raises:
+        ValueError: for another padding, or image and flow on different grids.
+
+    Example:
+        >>> next_frame = keras.random.uniform((1, 64, 64, 3))
+        >>> flow = keras.ops.zeros((1, 64, 64, 2))
+        >>> BackwardWarp()([next_frame, flow]).shape      # equals next_frame
+        (1, 64, 64, 3)
+
+    Source: arXiv 1704.00389, section 3.1; Jaderberg et al. 2015, equation 5.
+    """
+
+    def __init__(self, padding="zeros", return_mask=False, **kwargs):
+        kwargs.setdefault("autocast", False)
+        super().__init__(**kwargs)
+        if padding not in PADDINGS:
+            raise ValueError(f"padding must be one of {PADDINGS}; received {padding!r}.")
+        self.padding = padding
+        self.return_mask = return_mask
+
+    def call(self, inputs):
+        if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
+            raise ValueError(
+                "BackwardWarp takes a list [image, flow]; received "
+                f"{type(inputs).__name__}. Call it as BackwardWarp()([image, flow])."
+            )
+        image, flow = (ops.convert_to_tensor(tensor) for tensor in inputs)
+        return backward_warp(image, flow, self.padding, self.return_mask)
+
+    def compute_output_shape(self, input_shape):
+        image = tuple(input_shape[0])
+        return (image, image[:3] + (1,)) if self.return_mask else image
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "padding": self.padding,
+            "return_mask": self.return_mask,
+        }

@@ -1,0 +1,195 @@
+import keras
+from keras import ops
+
+from h2s_keras.ops.flow import channels_to_flow
+
+SLOPE = 0.1  # of the leaky ReLU after every (de)convolution but flow and smooth_conv
+
+
+@keras.saving.register_keras_serializable(package="h2s_keras")
+class MultiScaleFlowHead(keras.layers.Layer):
+    """From encoder features to a flow field at every level, coarse to fine.
+
+    At each level the features of the encoder, a deconvolution of the coarser level and
+    the up-sampled coarser flow are joined, pass a convolution without activation (the
+    paper's convolution between deconvolutions) and predict flow.
+
+    Args:
+        num_pairs: frame pairs, that is flows, of a clip; 10 for 11 frames.
+        filters: of the deconvolutions, coarse to fine: one fewer than the levels.
+        scales: raw output times this is displacement in pixels of the level, coarse to
+            fine, one a level.
+        finest_level: n of the finest "flow{n}", at 1/2^(n-1) of the input's size.
+        intermediate_convolution: False leaves the convolutions between deconvolutions
+            out (the ablation "w/o CDC").
+        flow_initializer: of the flow convolutions. Small values keep the first warp
+            near the identity, which avoids the NaNs of the first steps; the release
+            used He initialisation there as well.
+        smooth_prefix: first part of the names of the convolutions between.
+
+    Call arguments:
+        features: list of (batch, height, width, channels), finest first, each twice the
+            size of the next.
+
+    Returns:
+        dict "flow{n}" -> float32 (batch, num_pairs, height, width, 2), pixels of its own
+        grid, under any dtype policy.
+
+    Raises:
+        ValueError: if features, filters and scales disagree in number.
+
+    Example:
+        >>> features = [keras.ops.ones((1, 32 // 2**i, 32 // 2**i, 8)) for i in range(3)]
+        >>> head = MultiScaleFlowHead(10, filters=(16, 8), scales=(2.5, 5.0, 10.0))
+        >>> head(features)["flow2"].shape
+        (1, 10, 32, 32, 2)
+
+    Source: arXiv 1704.00389, table 1; released MotionNet prototxt.
+    """
+
+    def __init__(
+        self,
+        num_pairs,
+        filters=(512, 256, 128, 64),
+        scales=(0.625, 1.25, 2.5, 5.0, 10.0),
+        finest_level=2,
+        intermediate_convolution=True,
+        flow_initializer=None,
+        smooth_prefix="smooth_conv",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if len(scales) != len(filters) + 1:
+            raise ValueError(
+                "scales has one entry a level and filters one fewer; received "
+                f"{len(scales)} scales and {len(filters)} filters."
+            )
+        self.num_pairs = num_pairs
+        self.filters, self.scales = tuple(filters), tuple(scales)
+        self.finest_level = finest_level
+        self.intermediate_convolution = intermediate_convolution
+        self.flow_initializer = keras.initializers.get(
+            flow_initializer or keras.initializers.RandomNormal(stddev=1e-3)
+        )
+        self.smooth_prefix = smooth_prefix
+
+        coarsest = finest_level + len(filters)
+        self.flow_convolutions = [self._flow_convolution(coarsest)]
+        self.deconvolutions, self.upsamplings, self.smooth_convolutions = [], [], []
+        for index, width in enumerate(self.filters):
+            level = coarsest - 1 - index
+            self.deconvolutions.append(self._deconvolution(width, f"deconv{level}"))
+            self.upsamplings.append(
+                self._deconvolution(2 * num_pairs, f"upsample_flow{level + 1}to{level}")
+            )
+            if intermediate_convolution:
+                self.smooth_convolutions.append(
+                    self._convolution(width, f"{smooth_prefix}{level}")
+                )
+            self.flow_convolutions.append(self._flow_convolution(level))
+
+    def _convolution(self, filters, name, initializer="he_normal"):
+        return keras.layers.Conv2D(
+            filters,
+            3,
+            padding="same",
+            kernel_initializer=initializer,
+            name=name,
+            dtype=self.dtype_policy,
+        )
+
+    def _flow_convolution(self, level):
+        config = keras.initializers.serialize(self.flow_initializer)
+        initializer = keras.initializers.deserialize(config)
+        return self._convolution(2 * self.num_pairs, f"flow{level}", initializer)
+
+    def _deconvolution(self, filters, name):
+        return keras.layers.Conv2DTranspose(
+            filters,
+            4,
+            strides=2,
+            padding="same",
+            kernel_initializer="he_normal",
+            name=name,
+            dtype=self.dtype_policy,
+        )
+
+    def build(self, input_shape):
+        self._check_count(input_shape)
+        shapes = [tuple(shape) for shape in reversed(list(input_shape))]
+        below = shapes[0]
+        self.flow_convolutions[0].build(below)
+        flow_channels = 2 * self.num_pairs
+        for index, width in enumerate(self.filters):
+            encoder = shapes[index + 1]
+            self.deconvolutions[index].build(below)
+            self.upsamplings[index].build(below[:-1] + (flow_channels,))
+            below = encoder[:-1] + (encoder[-1] + width + flow_channels,)
+            if self.intermediate_convolution:
+                self.smooth_convolutions[index].build(below)
+                below = below[:-1] + (width,)
+            self.flow_convolutions[index + 1].build(below)
+        self.built = True
+
+    def _check_count(self, features):
+        if len(features) != len(self.scales):
+            raise ValueError(
+                f"This head has {len(self.scales)} levels and takes as many feature maps, "
+                f"finest first; received {len(features)}."
+            )
+
+    def call(self, features):
+        self._check_count(features)
+        coarse_to_fine = list(reversed(features))
+        hidden = coarse_to_fine[0]
+        raw = self.flow_convolutions[0](hidden)
+        raw_flows = [raw]
+        for index in range(len(self.filters)):
+            joined = ops.concatenate(
+                [
+                    coarse_to_fine[index + 1],
+                    ops.leaky_relu(self.deconvolutions[index](hidden), SLOPE),
+                    self.upsamplings[index](raw),
+                ],
+                axis=-1,
+            )
+            smooth = self.intermediate_convolution
+            hidden = self.smooth_convolutions[index](joined) if smooth else joined
+            raw = self.flow_convolutions[index + 1](hidden)
+            raw_flows.append(raw)
+        coarsest = self.finest_level + len(self.filters)
+        return {
+            f"flow{coarsest - index}": channels_to_flow(ops.cast(raw, "float32") * scale)
+            for index, (raw, scale) in enumerate(zip(raw_flows, self.scales, strict=True))
+        }
+
+    def compute_output_shape(self, input_shape):
+        return {
+            f"flow{self.finest_level + index}": (
+                shape[0],
+                self.num_pairs,
+                shape[1],
+                shape[2],
+                2,
+            )
+            for index, shape in enumerate(input_shape)
+        }
+
+    def compute_output_spec(self, features):
+        shapes = self.compute_output_shape([feature.shape for feature in features])
+        return {
+            name: keras.KerasTensor(shape, dtype="float32")
+            for name, shape in shapes.items()
+        }
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_pairs": self.num_pairs,
+            "filters": self.filters,
+            "scales": self.scales,
+            "finest_level": self.finest_level,
+            "intermediate_convolution": self.intermediate_convolution,
+            "flow_initializer": keras.initializers.serialize(self.flow_initializer),
+            "smooth_prefix": self.smooth_prefix,
+        }

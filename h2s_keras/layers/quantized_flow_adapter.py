@@ -1,0 +1,86 @@
+import keras
+from keras import ops
+
+from h2s_keras.ops.flow import channels_to_flow, flow_to_channels, size_of
+from h2s_keras.ops.quantize import flow_to_levels, flow_to_uint8, levels_to_flow
+from h2s_keras.ops.resize import resize_bilinear
+
+
+@keras.saving.register_keras_serializable(package="h2s_keras")
+class QuantizedFlowAdapter(keras.layers.Layer):
+    """Turns the finest flow of MotionNet into the input of a temporal CNN.
+
+    Flow is rescaled to pixels of full resolution, clipped to [-bound, bound], mapped
+    onto 0..255, optionally rounded, enlarged to the input size (its values are full
+    resolution pixels already and are not rescaled again) and centred.
+
+    Args:
+        bound: pixels of full resolution; published 20.
+        levels: None (no rounding, as in the released graph), or the number of values
+            kept; 256 equals flow stored as integers. Gradients pass straight through
+            the rounding.
+        scale: full resolution over the resolution of the flow; 2 for level 2.
+        centre: subtracted at the end; published 128. `centre=127.5` maps zero motion
+            to exactly 0.
+
+    Call arguments:
+        flow: float (batch, pairs, height, width, 2), pixels of its own grid.
+
+    Output shape:
+        (batch, scale*height, scale*width, 2*pairs) = u0 v0 u1 v1 ..., in the compute
+        dtype of the layer; values from -centre to 255 - centre.
+
+    Raises:
+        ValueError: if bound or scale are not positive or levels is below 2.
+
+    Example:
+        >>> flow = keras.ops.zeros((1, 10, 112, 112, 2))
+        >>> QuantizedFlowAdapter()(flow).shape
+        (1, 224, 224, 20)
+
+    Source: arXiv 1704.00389, section 3.2; released end-to-end prototxt.
+    """
+
+    def __init__(self, bound=20.0, levels=None, scale=2, centre=128.0, **kwargs):
+        kwargs.setdefault("autocast", False)
+        super().__init__(**kwargs)
+        if bound <= 0 or scale < 1:
+            raise ValueError(
+                f"bound must be > 0 and scale >= 1; received {bound} and {scale}."
+            )
+        if levels is not None and levels < 2:
+            raise ValueError(f"levels must be None or at least 2; received {levels}.")
+        self.bound, self.levels, self.scale, self.centre = bound, levels, scale, centre
+
+    def call(self, flow):
+        full = ops.cast(flow, "float32") * float(self.scale)
+        values = flow_to_channels(flow_to_levels(full, self.bound, self.levels))
+        size = (size_of(values, 1) * self.scale, size_of(values, 2) * self.scale)
+        return ops.cast(resize_bilinear(values, size) - self.centre, self.compute_dtype)
+
+    def inverse(self, channels):
+        """The flow that `channels` stand for: (batch, pairs, H, W, 2), pixels, float32."""
+        values = ops.cast(channels, "float32") + self.centre
+        return channels_to_flow(levels_to_flow(values, self.bound))
+
+    def to_uint8(self, flow):
+        """Flow in full-resolution pixels as uint8 of the same shape, for storing."""
+        return flow_to_uint8(ops.cast(flow, "float32"), self.bound)
+
+    def compute_output_shape(self, input_shape):
+        batch, pairs, height, width, _ = input_shape
+        return (
+            batch,
+            None if height is None else height * self.scale,
+            None if width is None else width * self.scale,
+            2 * pairs,
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "bound": self.bound,
+            "levels": self.levels,
+            "scale": self.scale,
+            "centre": self.centre,
+        }

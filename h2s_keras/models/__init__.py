@@ -1,0 +1,15 @@
+"""MotionNet, the streams and the builder that composes them."""
+
+from h2s_keras.models.backbones import build_backbone
+from h2s_keras.models.builder import HiddenTwoStreamBuilder
+from h2s_keras.models.motion_net import MotionNet
+from h2s_keras.models.presets import load_model
+from h2s_keras.models.two_stream import HiddenTwoStream
+
+__all__ = [
+    "HiddenTwoStream",
+    "HiddenTwoStreamBuilder",
+    "MotionNet",
+    "build_backbone",
+    "load_model",
+]

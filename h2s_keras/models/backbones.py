@@ -1,0 +1,169 @@
+"""Classifiers of one image-like input: published VGG16 heads, a small one, Keras' own."""
+
+import keras
+
+from h2s_keras.models.cross_modality import copy_image_weights
+
+# How keras.applications families were trained; the rest scale their input inside.
+_FAMILY_MODES = {
+    "caffe": ("vgg", "resnet50", "resnet101", "resnet152"),
+    "tf": ("resnet50v2", "resnet101v2", "resnet152v2", "inception", "xception")
+    + ("mobilenet", "mobilenetv2", "nasnet"),
+    "torch": ("densenet",),
+}
+_OWN_SCALING = ("mobilenetv3", "efficientnet", "convnext")
+
+
+def application_names():
+    """Lower-case names of the models of keras.applications, with their builders."""
+    return {
+        name.lower(): getattr(keras.applications, name)
+        for name in dir(keras.applications)
+        if name[0].isupper() and callable(getattr(keras.applications, name))
+    }
+
+
+def preprocessing_mode(backbone):
+    """Mode of `ImagePreprocessing` for a spatial stream with this backbone."""
+    if not isinstance(backbone, str):
+        return "none"
+    name = backbone.lower()
+    if name == "tiny":
+        return "unit"
+    if name.startswith(_OWN_SCALING):
+        return "none"
+    best = max(
+        (
+            (len(prefix), mode)
+            for mode, prefixes in _FAMILY_MODES.items()
+            for prefix in prefixes
+            if name.startswith(prefix)
+        ),
+        default=(0, "none"),
+    )
+    return best[1]
+
+
+def build_backbone(
+    backbone, input_shape, num_classes, dropout=None, weights=None, name=None
+):
+    """A classifier (batch, height, width, channels) -> logits (batch, num_classes).
+
+    Args:
+        backbone: "vgg16" (published heads: two layers of 4096 with dropout), "tiny"
+            (0.3 M parameters, for small images and few clips), the name of any
+            keras.applications model, or a keras.Model from images to features or maps.
+        input_shape: (height, width, channels); channels 3 or 2*(frames-1).
+        num_classes: size of the logits.
+        dropout: rate before the last layer, or for "vgg16" the pair (after fc6, after
+            fc7). Default: 0.9 and 0.8 for the published temporal stream is the
+            builder's choice; 0.5 here.
+        weights: None (random), "imagenet", or the path of a weights file of the
+            backbone with 3 channels. The first convolution is adapted to other numbers
+            of channels by cross-modality initialisation.
+        name: of the model.
+
+    Returns:
+        keras.Model with float32 logits.
+
+    Raises:
+        ValueError: for an unknown name, an instance whose input does not fit, or weights
+            that cannot be had.
+
+    Example:
+        >>> build_backbone("tiny", (64, 64, 20), num_classes=5).output_shape
+        (None, 5)
+    """
+    inputs = keras.Input(tuple(input_shape), name="images")
+    rates = dropout if isinstance(dropout, (tuple, list)) else (dropout, dropout)
+    rates = [0.5 if rate is None else rate for rate in rates]
+    layers = keras.layers
+    if not isinstance(backbone, str):
+        features = _instance_features(backbone, inputs, weights)
+    elif backbone == "tiny":
+        if weights is not None:
+            raise ValueError("The backbone 'tiny' has no trained weights; leave weights out.")
+        features = _tiny(inputs)
+    elif backbone.lower() in application_names():
+        features = _application(backbone.lower(), inputs, weights)
+    else:
+        raise ValueError(
+            f"Unknown backbone {backbone!r}. Use 'vgg16', 'tiny', a keras.Model, or a "
+            f"model of keras.applications: {', '.join(sorted(application_names()))}."
+        )
+
+    # === Head ===
+    if backbone == "vgg16":
+        hidden = layers.Flatten()(features)
+        for number, rate in zip((6, 7), rates, strict=True):
+            hidden = layers.Dense(4096, "relu", name=f"fc{number}")(hidden)
+            hidden = layers.Dropout(rate, name=f"drop{number}")(hidden)
+        last = "fc8"
+    else:
+        hidden = features
+        if len(features.shape) == 4:
+            hidden = layers.GlobalAveragePooling2D()(hidden)
+        hidden = layers.Dropout(rates[0])(hidden)
+        last = "logits"
+    # Logits are float32 under every policy: softmax of float16 loses small classes.
+    logits = layers.Dense(num_classes, name=last, dtype="float32")(hidden)
+    return keras.Model(inputs, logits, name=name)
+
+
+def _tiny(inputs):
+    layers = keras.layers
+    # He initialisation expects inputs of about unit size. Adapted flow spans -128..127
+    # with most of it within a few pixels (6.4 levels each); images span about -0.5..0.6.
+    # Flow always has an even number of channels, so 3 channels are an image.
+    scale = 4.0 if inputs.shape[-1] == 3 else 1.0 / 32
+    hidden = layers.Rescaling(scale, name="input_scale")(inputs)
+    for index, (filters, stride) in enumerate(((32, 2), (64, 2), (96, 2), (128, 1))):
+        hidden = layers.Conv2D(
+            filters,
+            5 if index == 0 else 3,
+            strides=stride,
+            padding="same",
+            activation="relu",
+            kernel_initializer="he_normal",
+            name=f"conv{index + 1}",
+        )(hidden)
+    return hidden
+
+
+def _application(name, inputs, weights):
+    build = application_names()[name]
+    shape = tuple(inputs.shape[1:])
+    # weights=None keeps keras.applications from downloading anything by itself.
+    try:
+        model = build(include_top=False, weights=None, input_shape=shape)
+    except ValueError as error:
+        raise ValueError(f"{name} cannot take input {shape}: {error}") from error
+    if weights is not None:
+        copy_image_weights(build, model, weights)
+    return model(inputs)
+
+
+def _instance_features(backbone, inputs, weights):
+    if weights is not None:
+        raise ValueError("A backbone instance brings its own weights; leave weights out.")
+    if not isinstance(backbone, keras.Model):
+        raise ValueError(
+            "backbone must be a name or a keras.Model; received "
+            f"{type(backbone).__name__}."
+        )
+    expected = tuple(backbone.input_shape)[1:]
+    given = tuple(inputs.shape[1:])
+    if len(expected) != 3 or any(
+        one not in (None, two) for one, two in zip(expected, given, strict=True)
+    ):
+        raise ValueError(
+            f"This backbone takes images {expected}; the stream gives {given}. For the "
+            "temporal stream the channels are 2*(num_frames-1)."
+        )
+    features = backbone(inputs)
+    if len(features.shape) not in (2, 4):
+        raise ValueError(
+            "A backbone gives features (batch, n) or maps (batch, height, width, n); this "
+            f"one gives {tuple(features.shape)}."
+        )
+    return features

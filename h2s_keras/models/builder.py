@@ -1,0 +1,217 @@
+import keras
+
+from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
+from h2s_keras.models.backbones import build_backbone, preprocessing_mode
+from h2s_keras.models.motion_net import VARIANTS, MotionNet
+from h2s_keras.models.two_stream import HiddenTwoStream
+
+# Published rates after fc6 and fc7; the small backbone needs far less.
+_TEMPORAL_DROPOUT = {"vgg16": (0.9, 0.8), "tiny": 0.2}
+_SPATIAL_DROPOUT = {"vgg16": (0.9, 0.8), "tiny": 0.2}
+
+
+class HiddenTwoStreamBuilder:
+    """Composes MotionNet, a temporal CNN and a spatial CNN step by step.
+
+    Args:
+        num_classes: number of classes, at least 2, or a list of class names.
+        num_frames: frames of a clip.
+        image_size: (height, width) of the clips; multiples of 32 for "motionnet", of 8
+            for "tiny".
+
+    Example:
+        >>> model = (
+        ...     HiddenTwoStreamBuilder(101)
+        ...     .motion("motionnet")
+        ...     .temporal("vgg16")
+        ...     .spatial("vgg16")
+        ...     .fusion(spatial=1.0, temporal=1.5)
+        ...     .build()
+        ... )
+
+    Every method returns the builder, checks its arguments at once and raises ValueError
+    naming the step that is wrong or missing.
+    """
+
+    def __init__(self, num_classes, num_frames=11, image_size=(224, 224)):
+        self._class_names = None
+        if not isinstance(num_classes, int):
+            self._class_names = [str(name) for name in num_classes]
+            num_classes = len(self._class_names)
+        if num_classes < 2:
+            raise ValueError(f"num_classes must be at least 2; received {num_classes}.")
+        if isinstance(image_size, int):
+            image_size = (image_size, image_size)
+        if len(image_size) != 2 or min(image_size) < 16:
+            raise ValueError(
+                "image_size is (height, width), at least 16 pixels each; received "
+                f"{image_size!r}."
+            )
+        self._num_classes, self._num_frames = num_classes, num_frames
+        self._image_size = tuple(int(side) for side in image_size)
+        self._motion = self._temporal = self._spatial = self._branched = None
+        self._adapter = None
+        self._fusion = (1.0, 1.5)
+
+    def motion(self, motion_net, **options):
+        """MotionNet: "motionnet", "tiny", a preset, a .keras file or an instance.
+
+        Args:
+            motion_net: as above.
+            **options: of `MotionNet`, for a variant by name.
+        """
+        if isinstance(motion_net, str):
+            if motion_net in VARIANTS:
+                motion_net = MotionNet(self._num_frames, motion_net, **options)
+            else:
+                motion_net = MotionNet.from_preset(motion_net)
+        if not isinstance(motion_net, MotionNet):
+            raise ValueError(
+                ".motion() takes a name, a path or a MotionNet; received "
+                f"{type(motion_net).__name__}."
+            )
+        if motion_net.num_frames != self._num_frames:
+            raise ValueError(
+                f".motion(): this MotionNet takes {motion_net.num_frames} frames and the "
+                f"builder was given num_frames={self._num_frames}."
+            )
+        multiple = motion_net.size_multiple
+        if any(side % multiple for side in self._image_size):
+            raise ValueError(
+                f".motion(): image_size {self._image_size} must be multiples of {multiple} "
+                f"for the variant {motion_net.variant!r}."
+            )
+        self._motion = motion_net
+        return self
+
+    def adapter(self, **options):
+        """Options of `QuantizedFlowAdapter`: bound, levels, centre."""
+        self._adapter = QuantizedFlowAdapter(**options)
+        return self
+
+    def temporal(self, backbone, weights=None, dropout=None, branched=False):
+        """The temporal CNN: a name or a keras backbone; see `build_backbone`.
+
+        Args:
+            backbone: "vgg16", "tiny", a name of keras.applications, or a keras.Model
+                over 2*(num_frames-1) channels.
+            weights: None, "imagenet" or a file; the first convolution is adapted.
+            dropout: rate or pair of rates; published (0.9, 0.8) for "vgg16".
+            branched: read MotionNet's encoder in place of its flow. A named backbone
+                then gives its head only.
+        """
+        if branched and weights is not None:
+            raise ValueError(
+                ".temporal(): the branched variant has a head only and takes no weights."
+            )
+        self._temporal = (backbone, weights, dropout)
+        self._branched = branched
+        return self
+
+    def spatial(self, backbone, weights=None, dropout=None, preprocessing=None):
+        """The spatial CNN over the middle frame; leave out for the stacked model.
+
+        Args:
+            backbone, weights, dropout: as for `temporal`, over 3 channels.
+            preprocessing: mode of `ImagePreprocessing`; by default what the named
+                backbone was trained with, "none" for an instance.
+        """
+        self._spatial = (backbone, weights, dropout, preprocessing)
+        return self
+
+    def fusion(self, spatial=1.0, temporal=1.5):
+        """Weights of late fusion."""
+        if spatial < 0 or temporal < 0 or spatial + temporal == 0:
+            raise ValueError(
+                ".fusion() takes weights >= 0, not both 0; received "
+                f"spatial={spatial}, temporal={temporal}."
+            )
+        self._fusion = (float(spatial), float(temporal))
+        return self
+
+    def build(self, name="hidden_two_stream"):
+        """The finished keras.Model, see `HiddenTwoStream`."""
+        for step, value in (("motion", self._motion), ("temporal", self._temporal)):
+            if value is None:
+                example = '"motionnet"' if step == "motion" else '"vgg16"'
+                raise ValueError(
+                    f"The step .{step}() is missing; add .{step}({example}) before .build()."
+                )
+        height, width = self._image_size
+        if not self._motion.built:
+            self._motion.build((None, self._num_frames, height, width, 3))
+        backbone, weights, dropout = self._temporal
+        spatial, mode = None, "none"
+        if self._branched:
+            temporal = self._step("temporal", self._branched_head, backbone, dropout)
+        else:
+            if dropout is None and isinstance(backbone, str):
+                dropout = _TEMPORAL_DROPOUT.get(backbone)
+            shape = (height, width, 2 * (self._num_frames - 1))
+            temporal = self._step(
+                "temporal",
+                build_backbone,
+                backbone,
+                shape,
+                self._num_classes,
+                dropout,
+                weights,
+                "temporal",
+            )
+        if self._spatial is not None:
+            backbone, weights, dropout, mode = self._spatial
+            mode = mode or preprocessing_mode(backbone)
+            if dropout is None and isinstance(backbone, str):
+                dropout = _SPATIAL_DROPOUT.get(backbone)
+            spatial = self._step(
+                "spatial",
+                build_backbone,
+                backbone,
+                (height, width, 3),
+                self._num_classes,
+                dropout,
+                weights,
+                "spatial",
+            )
+        return HiddenTwoStream(
+            self._motion,
+            temporal,
+            spatial,
+            adapter=self._adapter,
+            spatial_preprocessing=mode,
+            fusion=self._fusion,
+            image_size=self._image_size,
+            branched=bool(self._branched),
+            class_names=self._class_names,
+            name=name,
+        )
+
+    def _branched_head(self, backbone, dropout):
+        stride = self._motion.size_multiple
+        height, width = (side // stride for side in self._image_size)
+        channels = self._motion.convolutions[-1].filters
+        inputs = keras.Input((height, width, channels), name="encoder_features")
+        if backbone == "vgg16":
+            hidden = keras.layers.Flatten()(inputs)
+            rates = dropout or _TEMPORAL_DROPOUT["vgg16"]
+            for number, rate in zip((6, 7), rates, strict=True):
+                hidden = keras.layers.Dense(4096, "relu", name=f"fc{number}")(hidden)
+                hidden = keras.layers.Dropout(rate)(hidden)
+        elif backbone == "tiny":
+            hidden = keras.layers.Conv2D(128, 3, padding="same", activation="relu")(inputs)
+            hidden = keras.layers.GlobalAveragePooling2D()(hidden)
+            hidden = keras.layers.Dropout(0.2 if dropout is None else dropout)(hidden)
+        else:
+            raise ValueError(
+                "the branched variant has the heads 'vgg16' and 'tiny'; received "
+                f"{backbone!r}."
+            )
+        logits = keras.layers.Dense(self._num_classes, name="logits", dtype="float32")
+        return keras.Model(inputs, logits(hidden), name="temporal")
+
+    @staticmethod
+    def _step(step, function, *arguments):
+        try:
+            return function(*arguments)
+        except ValueError as error:
+            raise ValueError(f".{step}(): {error}") from error

@@ -1,0 +1,240 @@
+import keras
+import numpy as np
+from keras import ops
+
+from h2s_keras.errors import UserError
+from h2s_keras.layers.image_preprocessing import ImagePreprocessing
+from h2s_keras.layers.multi_scale_flow_head import SLOPE, MultiScaleFlowHead
+from h2s_keras.ops.flow import clip_to_channels, resize_flow
+
+# Rows of an encoder: (name, kernel, stride, filters, whether a flow level reads it).
+VARIANTS = {
+    "motionnet": {
+        "encoder": (
+            ("conv1", 3, 1, 64, False),
+            ("conv1_1", 3, 1, 64, False),
+            ("conv2", 3, 2, 128, False),
+            ("conv2_1", 3, 1, 128, True),
+            ("conv3", 3, 2, 256, False),
+            ("conv3_1", 3, 1, 256, True),
+            ("conv4", 3, 2, 512, False),
+            ("conv4_1", 3, 1, 512, True),
+            ("conv5", 3, 2, 512, False),
+            ("conv5_1", 3, 1, 512, True),
+            ("conv6", 3, 2, 1024, False),
+            ("conv6_1", 3, 1, 1024, True),
+        ),
+        "decoder": (512, 256, 128, 64),
+        "scales": (0.625, 1.25, 2.5, 5.0, 10.0),
+        "smooth_prefix": "smooth_conv",
+    },
+    "tiny": {
+        "encoder": (
+            ("conv1", 7, 1, 64, False),
+            ("conv2", 5, 2, 128, True),
+            ("conv3", 3, 2, 256, True),
+            ("conv4", 3, 2, 128, True),
+        ),
+        "decoder": (128, 64),
+        "scales": (2.5, 5.0, 10.0),
+        "smooth_prefix": "xconv",
+    },
+}
+
+
+@keras.saving.register_keras_serializable(package="h2s_keras")
+class MotionNet(keras.Model):
+    """Predicts the flow between all neighbouring frames of a clip in one pass.
+
+    Args:
+        num_frames: frames of a clip, at least 2; the published clips have 11.
+        variant: "motionnet" (42,319,860 parameters for 11 frames; flow2 to flow6) or
+            "tiny" (1.95 M; flow2 to flow4).
+        intermediate_convolution: False leaves out the convolutions between
+            deconvolutions (ablation "w/o CDC").
+
+    Call arguments:
+        clips: (batch, num_frames, height, width, 3) RGB 0..255, any dtype; height and
+            width multiples of `size_multiple` (32, tiny 8).
+
+    Returns:
+        dict "flow2" (finest, at 1/2) ... "flow6" (at 1/32), each float32 (batch,
+        num_frames-1, h, w, 2), pixels of its own grid; see h2s_keras.ops.flow.
+
+    Raises:
+        ValueError: for an unknown variant, fewer than 2 frames, or clips that do not fit.
+
+    Example:
+        >>> motion_net = MotionNet(num_frames=3, variant="tiny")
+        >>> motion_net.estimate_flow(np.zeros((1, 3, 61, 83, 3), "uint8")).shape
+        (1, 2, 61, 83, 2)
+
+    Source: arXiv 1704.00389, table 1; released MotionNet prototxt; the tiny variant as
+    rebuilt by later work.
+    """
+
+    def __init__(
+        self,
+        num_frames=11,
+        variant="motionnet",
+        intermediate_convolution=True,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if variant not in VARIANTS:
+            raise ValueError(
+                f"variant must be one of {sorted(VARIANTS)}; received {variant!r}."
+            )
+        if not isinstance(num_frames, int) or num_frames < 2:
+            raise ValueError(
+                f"Motion needs at least 2 frames; received num_frames={num_frames!r}."
+            )
+        self.num_frames, self.variant = num_frames, variant
+        self.intermediate_convolution = intermediate_convolution
+        table = VARIANTS[variant]
+        self.preprocessing = ImagePreprocessing("unit", dtype=self.dtype_policy)
+        self.convolutions, self._levels = [], []
+        for name, kernel, stride, filters, is_level in table["encoder"]:
+            self.convolutions.append(
+                keras.layers.Conv2D(
+                    filters,
+                    kernel,
+                    strides=stride,
+                    padding="valid",
+                    kernel_initializer="he_normal",
+                    name=name,
+                    dtype=self.dtype_policy,
+                )
+            )
+            self._levels.append(is_level)
+        self.head = MultiScaleFlowHead(
+            num_frames - 1,
+            table["decoder"],
+            table["scales"],
+            intermediate_convolution=intermediate_convolution,
+            smooth_prefix=table["smooth_prefix"],
+            name="flow_head",
+            dtype=self.dtype_policy,
+        )
+
+    @property
+    def size_multiple(self):
+        """Height and width of a call must be multiples of this."""
+        strides = [convolution.strides[0] for convolution in self.convolutions]
+        return int(np.prod(strides))
+
+    def build(self, input_shape):
+        self._check(input_shape)
+        channels, features = 3 * self.num_frames, []
+        for convolution, is_level in zip(self.convolutions, self._levels, strict=True):
+            convolution.build((None, None, None, channels))
+            channels = convolution.filters
+            if is_level:
+                features.append((None, None, None, channels))
+        self.head.build(features)
+        self.built = True
+
+    def call(self, clips, training=None):
+        return self.decode(self.encode(clips))
+
+    def encode(self, clips):
+        """Features of every flow level, finest first (shared by the branched model)."""
+        self._check(clips.shape)
+        hidden = clip_to_channels(self.preprocessing(clips))
+        features = []
+        for convolution, is_level in zip(self.convolutions, self._levels, strict=True):
+            # Padding on both sides, as Caffe does; "same" pads a stride-2 convolution
+            # on one side only and would shift every level by half a pixel.
+            pad = convolution.kernel_size[0] // 2
+            hidden = ops.pad(hidden, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+            hidden = ops.leaky_relu(convolution(hidden), SLOPE)
+            if is_level:
+                features.append(hidden)
+        return features
+
+    def decode(self, features):
+        """Flows of every level from the features of `encode`."""
+        return self.head(features)
+
+    def estimate_flow(self, clips, batch_size=8):
+        """Flow at full resolution, for clips of any height and width.
+
+        Clips are padded by repeating their border to the next size that fits, and the
+        flow is cropped back.
+
+        Args:
+            clips: array (batch, num_frames, height, width, 3), RGB 0..255, usually uint8.
+            batch_size: clips computed at a time.
+
+        Returns:
+            NumPy float32 (batch, num_frames-1, height, width, 2), pixels.
+
+        Raises:
+            UserError: if clips has another rank, number of frames or channels.
+        """
+        clips = np.asarray(clips)
+        if clips.ndim != 5 or clips.shape[1] != self.num_frames or clips.shape[4] != 3:
+            raise UserError(
+                f"estimate_flow takes clips (batch, {self.num_frames}, height, width, 3); "
+                f"received shape {clips.shape}."
+            )
+        height, width = clips.shape[2:4]
+        below, right = -height % self.size_multiple, -width % self.size_multiple
+        padded = np.pad(
+            clips, ((0, 0), (0, 0), (0, below), (0, right), (0, 0)), mode="edge"
+        )
+        size = padded.shape[2:4]
+        results = []
+        for start in range(0, len(padded), batch_size):
+            flows = self(padded[start : start + batch_size], training=False)
+            full = resize_flow(flows["flow2"], size)
+            results.append(ops.convert_to_numpy(full)[:, :, :height, :width])
+        if not results:
+            return np.zeros((0, self.num_frames - 1, height, width, 2), "float32")
+        return np.concatenate(results)
+
+    def _check(self, shape):
+        shape = tuple(shape)
+        if len(shape) != 5 or shape[1] != self.num_frames or shape[-1] != 3:
+            raise ValueError(
+                f"MotionNet takes clips (batch, {self.num_frames}, height, width, 3); "
+                f"received shape {shape}."
+            )
+        for axis, name in ((2, "height"), (3, "width")):
+            if shape[axis] is not None and shape[axis] % self.size_multiple:
+                raise ValueError(
+                    f"The {name} must be a multiple of {self.size_multiple}; received "
+                    f"shape {shape}. estimate_flow takes any size."
+                )
+
+    def compute_output_spec(self, clips, training=None):
+        batch, frames, height, width, _ = clips.shape
+        stride, sizes = 1, []
+        for convolution, is_level in zip(self.convolutions, self._levels, strict=True):
+            stride *= convolution.strides[0]
+            if is_level:
+                sizes.append([s and s // stride for s in (height, width)])
+        return {
+            f"flow{level}": keras.KerasTensor(
+                (batch, frames - 1, *size, 2), dtype="float32"
+            )
+            for level, size in enumerate(sizes, start=2)
+        }
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_frames": self.num_frames,
+            "variant": self.variant,
+            "intermediate_convolution": self.intermediate_convolution,
+        }
+
+    @classmethod
+    def from_preset(cls, preset):
+        """A trained MotionNet from a name of `h2s_keras.models.presets` or a .keras file.
+
+        A file of a whole two-stream model gives its MotionNet.
+        """
+        from h2s_keras.models.presets import load_motion_net
+
+        return load_motion_net(preset)

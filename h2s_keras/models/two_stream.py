@@ -1,0 +1,141 @@
+import keras
+from keras import ops
+
+from h2s_keras.layers.image_preprocessing import ImagePreprocessing
+from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
+
+
+@keras.saving.register_keras_serializable(package="h2s_keras")
+class HiddenTwoStream(keras.Model):
+    """Recognises actions from raw clips: MotionNet, a temporal CNN, a spatial CNN.
+
+    Made by `HiddenTwoStreamBuilder`. Without a spatial stream it is the stacked
+    temporal model; `branched` lets the classifier read MotionNet's encoder in place of
+    its flow.
+
+    Args:
+        motion: MotionNet.
+        temporal: keras.Model from adapted flow (batch, H, W, 2*(frames-1)), or for the
+            branched variant from the encoder's coarsest features, to logits.
+        spatial: keras.Model from a preprocessed RGB frame to logits, or None.
+        adapter: QuantizedFlowAdapter between motion and temporal.
+        spatial_preprocessing: mode of `ImagePreprocessing` for the spatial frame.
+        fusion: (spatial, temporal) weights of late fusion; published 1 and 1.5.
+        image_size: (height, width) of the clips.
+        branched: whether temporal reads encoder features.
+        class_names: names of the classes in the order of the logits, or None.
+
+    Call arguments:
+        clips: (batch, num_frames, height, width, 3) RGB 0..255, any dtype.
+
+    Returns:
+        dict of float32 tensors: "logits" (batch, classes), which after softmax are the
+        fused scores, "temporal_logits", with a spatial stream "spatial_logits" (it sees
+        the middle frame), and MotionNet's flows "flow2" ...
+
+    Example:
+        >>> model = HiddenTwoStreamBuilder(5, 3, (64, 64)).motion("tiny").temporal("tiny")
+        >>> model = model.build()
+        >>> model(np.zeros((2, 3, 64, 64, 3), "uint8"))["logits"].shape
+        (2, 5)
+
+    Source: arXiv 1704.00389, figure 1 and section 3.4.
+    """
+
+    def __init__(
+        self,
+        motion,
+        temporal,
+        spatial=None,
+        adapter=None,
+        spatial_preprocessing="caffe",
+        fusion=(1.0, 1.5),
+        image_size=(224, 224),
+        branched=False,
+        class_names=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.motion, self.temporal, self.spatial = motion, temporal, spatial
+        self.adapter = None if branched else adapter or QuantizedFlowAdapter()
+        self.spatial_preprocessing = ImagePreprocessing(
+            spatial_preprocessing, dtype=self.dtype_policy
+        )
+        self.fusion = tuple(fusion)
+        self.image_size, self.branched = tuple(image_size), branched
+        self.class_names = None if class_names is None else list(class_names)
+        self.num_frames = motion.num_frames
+        self.num_classes = temporal.output_shape[-1]
+        if not self.motion.built:
+            self.motion.build((None, self.num_frames, *self.image_size, 3))
+
+    def build(self, input_shape=None):
+        self.built = True
+
+    def call(self, clips, training=None):
+        streams = ("temporal",) if self.spatial is None else ("temporal", "spatial")
+        outputs = self.run_streams(clips, streams, training=training)
+        outputs["logits"] = self.fuse(outputs)
+        return outputs
+
+    def run_streams(self, clips, streams, training=None):
+        """Outputs of some streams only: of "motion", "temporal", "spatial"."""
+        outputs = {}
+        if "temporal" in streams:
+            features = self.motion.encode(clips)
+            outputs.update(self.motion.decode(features))
+            source = features[-1] if self.branched else self.adapter(outputs["flow2"])
+            outputs["temporal_logits"] = self.temporal(source, training=training)
+        elif "motion" in streams:
+            outputs.update(self.motion(clips, training=training))
+        if "spatial" in streams:
+            if self.spatial is None:
+                raise ValueError(
+                    "This model has no spatial stream; add .spatial(...) to the builder."
+                )
+            frame = self.spatial_preprocessing(clips[:, self.num_frames // 2])
+            outputs["spatial_logits"] = self.spatial(frame, training=training)
+        return outputs
+
+    def fuse(self, outputs):
+        """Fused logits: the weighted mean of the streams' log-probabilities."""
+        temporal = ops.log_softmax(ops.cast(outputs["temporal_logits"], "float32"))
+        if "spatial_logits" not in outputs:
+            return temporal
+        spatial = ops.log_softmax(ops.cast(outputs["spatial_logits"], "float32"))
+        spatial_weight, temporal_weight = self.fusion
+        total = spatial_weight + temporal_weight
+        return (spatial_weight * spatial + temporal_weight * temporal) / total
+
+    def compute_output_spec(self, clips, training=None):
+        batch = clips.shape[0]
+        spec = dict(self.motion.compute_output_spec(clips))
+        names = ["temporal_logits", "logits"]
+        if self.spatial is not None:
+            names.append("spatial_logits")
+        for name in names:
+            spec[name] = keras.KerasTensor((batch, self.num_classes), dtype="float32")
+        return spec
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "motion": serialize(self.motion),
+            "temporal": serialize(self.temporal),
+            "spatial": self.spatial and serialize(self.spatial),
+            "adapter": self.adapter and serialize(self.adapter),
+            "spatial_preprocessing": self.spatial_preprocessing.mode,
+            "fusion": self.fusion,
+            "image_size": self.image_size,
+            "branched": self.branched,
+            "class_names": self.class_names,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for name in ("motion", "temporal", "spatial", "adapter"):
+            if config[name]:
+                config[name] = keras.saving.deserialize_keras_object(config[name])
+        return cls(**config)

@@ -1,0 +1,8 @@
+"""Recipes: one Python file each, with `get_config(smoke=False)` of plain values."""
+
+if __name__ != "h2s_keras.recipes":
+    # The link `recipes` at the root of a checkout would make second, unequal modules.
+    raise ImportError(
+        f"This folder is h2s_keras.recipes; it was imported as {__name__!r}. "
+        "Write `from h2s_keras import recipes`."
+    )

@@ -1,0 +1,168 @@
+"""A whole training run: data, network, stages, measurement, saved model."""
+
+import time
+
+import keras
+
+from h2s_keras.data.training_data import make_data
+from h2s_keras.errors import UserError
+from h2s_keras.evaluation.measure import (
+    accuracy,
+    collect_scores,
+    grouped_accuracy,
+    measure_flow,
+)
+from h2s_keras.models.builder import HiddenTwoStreamBuilder
+from h2s_keras.training.run_folder import RunFolder
+from h2s_keras.training.stages import run_stages
+
+MEASURE_BATCH = 32
+
+
+def train(config, out, resume=False, progress=None):
+    """Trains by a recipe's configuration and leaves everything in the folder `out`.
+
+    Args:
+        config: plain values as from a recipe's `get_config()`.
+        out: run folder, new or empty; with `resume` one that an earlier run left.
+        resume: go on where the run was cut; `config` must be None, the run's own is read.
+        progress: object with `stage(name, steps, done)` giving a Keras callback, and
+            `message(text)`; None is silent.
+
+    Returns:
+        dict "results" (also in results.json), "network" and "data".
+
+    Raises:
+        UserError: for bad data, a folder in use, or values that do not fit together.
+
+    Example:
+        >>> from h2s_keras.recipes import quickstart
+        >>> done = train(quickstart.get_config(smoke=True), "runs/smoke")
+        >>> done["results"]["flow"]["end_point_error"]
+    """
+    run = RunFolder(out, resume)
+    if resume:
+        config = run.read_config()
+    say = (lambda text: None) if progress is None else progress.message
+    keras.utils.set_random_seed(config["seed"])
+    keras.config.set_dtype_policy(config.get("dtype_policy", "float32"))
+    data = make_data(config["data"])
+    try:
+        network = build_network(config, data.class_names)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"the model of this recipe does not fit: {error}") from error
+    if not resume:
+        run.write_config(config)
+    results = run.read_json("results.json") if resume else None
+    results = results or {"name": config["name"], "seconds": {}, "stages": {}}
+    report = getattr(data, "report", None)
+    stages = run_stages(network, config, data, run, progress, resume)
+    while True:
+        try:
+            stage, seconds = next(stages)
+        except StopIteration:
+            break
+        except Exception:
+            # tf.data wraps what a decoder raised in a traceback of its own.
+            if report is not None and report.error is not None:
+                raise report.error from None
+            raise
+        results["seconds"][stage["name"]] = round(seconds, 1)
+        results["stages"][stage["name"]] = measure(network, data, stage)
+        run.write_json("results.json", results)
+        say(f"{stage['name']}: {_one_line(results['stages'][stage['name']])}")
+    network.trainable = True
+    started = time.monotonic()
+    results["final"] = measure(network, data)
+    results["seconds"]["measuring"] = round(time.monotonic() - started, 1)
+    results["test"] = _protocol(config, data)
+    run.save_model(network)
+    run.write_json("results.json", results)
+    if report is not None and report.bad_files:
+        say(report.summary())
+    return {"results": results, "network": network, "data": data, "run": run}
+
+
+def build_network(config, class_names):
+    """The untrained network of a recipe's "model" values."""
+    model, data = dict(config["model"]), config["data"]
+    builder = HiddenTwoStreamBuilder(
+        class_names, data["num_frames"], tuple(data["image_size"])
+    )
+    builder.motion(model["motion"])
+    builder.adapter(**model.get("adapter", {}))
+    builder.temporal(
+        model["temporal"],
+        weights=model.get("temporal_weights"),
+        dropout=model.get("temporal_dropout"),
+        branched=model.get("branched", False),
+    )
+    if model.get("spatial"):
+        builder.spatial(
+            model["spatial"],
+            weights=model.get("spatial_weights"),
+            dropout=model.get("spatial_dropout"),
+        )
+    spatial_weight, temporal_weight = model.get("fusion", (1.0, 1.5))
+    return builder.fusion(spatial=spatial_weight, temporal=temporal_weight).build()
+
+
+def measure(network, data, stage=None):
+    """Figures on held-out clips: of what `stage` trains, or of everything."""
+    streams = ("motion", "temporal", "spatial") if stage is None else stage["streams"]
+    trained = streams if stage is None else stage.get("train", streams)
+    figures = {}
+    synthetic = hasattr(data, "test_clips")
+    if synthetic and "motion" in trained:
+        figures.update(measure_flow(network.motion, data.evaluation(MEASURE_BATCH)))
+    names = [name for name in ("temporal", "spatial") if name in streams]
+    if not names:
+        return figures
+    batches = data.evaluation(MEASURE_BATCH)
+    first = next(batches, None)
+    if first is None:
+        return figures
+    scores, labels = collect_scores(network, _chain(first, batches))
+    if stage is None:
+        names.append("fused")
+    for name in names:
+        if name not in scores:
+            continue
+        figures[f"{name}_accuracy"] = accuracy(scores[name], labels)
+        if synthetic:
+            for by in ("motion", "appearance"):
+                value = grouped_accuracy(scores[name], labels, by)
+                figures[f"{name}_{by}_accuracy"] = value
+    figures["tested"] = len(labels)
+    return figures
+
+
+def _chain(first, rest):
+    yield first
+    yield from rest
+
+
+def _protocol(config, data):
+    """How the figures were taken, in words, to stand beside every number."""
+    size = "x".join(str(side) for side in config["data"]["image_size"])
+    frames = config["data"]["num_frames"]
+    if hasattr(data, "test_clips"):
+        return f"{data.test_count} held-out synthetic clips, {frames} frames of {size}"
+    if not data.test:
+        return "no test: set data.test_group to leave a group out"
+    clips = data.settings.get("clips_per_video", 5)
+    return (
+        f"{len(data.test)} videos of the group {config['data']['test_group']!r} left out "
+        f"of training; {clips} evenly spaced clips of {frames} frames a video, centre crop "
+        f"{size}, log-probabilities averaged"
+    )
+
+
+def _one_line(figures):
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value:.3f}" if isinstance(value, float) else f"{value}"
+        for name, value in figures.items()
+        if name != "tested"
+    )

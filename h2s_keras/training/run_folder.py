@@ -1,0 +1,99 @@
+import json
+import os
+import platform
+import shlex
+import sys
+import tempfile
+
+from h2s_keras.errors import UserError
+from h2s_keras.version import __version__
+
+
+class RunFolder:
+    """The folder of one training run: configuration, states, log, model, results.
+
+    Args:
+        path: of the folder; made if it is missing.
+        resume: go on in a folder that holds a run; otherwise it must be new or empty.
+
+    Raises:
+        UserError: if the folder cannot be written, holds something already, or holds
+            nothing to resume.
+    """
+
+    def __init__(self, path, resume=False):
+        self.path = os.path.abspath(path)
+        if os.path.exists(self.path) and not os.path.isdir(self.path):
+            raise UserError(f"{path}: is a file; give a folder for --out")
+        held = os.path.isdir(self.path) and os.listdir(self.path)
+        if resume and not os.path.exists(self.file("config.json")):
+            raise UserError(
+                f"{path}: no run to resume here (no config.json); leave --resume out"
+            )
+        if held and not resume:
+            raise UserError(
+                f"{path}: holds files already; give another --out, or --resume to go on "
+                "with the run in it"
+            )
+        try:
+            os.makedirs(self.path, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be written ({error.strerror}); give another --out"
+            ) from error
+
+    def file(self, name):
+        return os.path.join(self.path, name)
+
+    def write_config(self, config):
+        """Configuration, versions and the command that repeats the run."""
+        import keras
+        import numpy
+
+        record = {
+            "config": config,
+            "command": shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
+            "versions": {
+                "h2s_keras": __version__,
+                "keras": keras.__version__,
+                "backend": keras.backend.backend(),
+                "numpy": numpy.__version__,
+                "python": platform.python_version(),
+            },
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        }
+        self.write_json("config.json", record)
+
+    def read_config(self):
+        try:
+            with open(self.file("config.json")) as file:
+                return json.load(file)["config"]
+        except (ValueError, KeyError) as error:
+            raise UserError(
+                f"{self.file('config.json')}: is damaged ({error}); start anew in another "
+                "--out folder"
+            ) from error
+
+    def write_json(self, name, value):
+        """Writes a JSON file atomically."""
+        target = self.file(name)
+        with open(target + ".tmp", "w") as file:
+            json.dump(value, file, indent=2)
+        os.replace(target + ".tmp", target)
+
+    def read_json(self, name):
+        """Value of a JSON file, or None where there is none."""
+        if not os.path.exists(self.file(name)):
+            return None
+        with open(self.file(name)) as file:
+            return json.load(file)
+
+    def save_model(self, model, name="model.keras"):
+        """Saves a model atomically and returns its path."""
+        target = self.file(name)
+        temporary = self.file(f".writing-{name}")
+        model.save(temporary)
+        os.replace(temporary, target)
+        return target

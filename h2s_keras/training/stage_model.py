@@ -1,0 +1,147 @@
+import keras
+from keras import ops
+
+from h2s_keras.layers.unsupervised_flow_loss import TERMS
+
+
+@keras.saving.register_keras_serializable(package="h2s_keras")
+class StageModel(keras.Model):
+    """One training stage of a hidden two-stream network, for plain `compile` and `fit`.
+
+    It runs only the streams that the stage needs and adds the unsupervised loss of
+    MotionNet to the action loss. The step itself is Keras' own, so it runs on every
+    backend and under every strategy.
+
+    Args:
+        network: a HiddenTwoStream model, or a MotionNet for the motion stage alone.
+        streams: what to run, of "motion", "temporal", "spatial".
+        flow_loss: an UnsupervisedFlowLoss, or None to learn from actions only.
+        flow_loss_weight: factor on the whole unsupervised loss.
+        action_loss_weight: factor on the action loss.
+        label_smoothing: of the action loss.
+        smoothness_ramp: optimiser steps over which the smoothness term grows from
+            `smoothness_start` to its full weight. At full weight from the first step
+            MotionNet stays at zero flow for hundreds of steps.
+        smoothness_start: share of the smoothness weight at step 0.
+
+    Call arguments:
+        clips: (batch, time, height, width, 3) RGB 0..255, any dtype.
+
+    Targets of `fit`:
+        labels: int (batch,); unused by the motion stage.
+
+    Raises:
+        ValueError: for an unknown stream, or a stage that would learn nothing.
+
+    Source: arXiv 1704.00389, sections 3.3 and 4.1.
+    """
+
+    def __init__(
+        self,
+        network,
+        streams=("temporal",),
+        flow_loss=None,
+        flow_loss_weight=1.0,
+        action_loss_weight=1.0,
+        label_smoothing=0.0,
+        smoothness_ramp=0,
+        smoothness_start=0.02,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        unknown = set(streams) - {"motion", "temporal", "spatial"}
+        if unknown or not streams:
+            raise ValueError(
+                "streams must be among 'motion', 'temporal', 'spatial'; received "
+                f"{tuple(streams)}."
+            )
+        self.network, self.streams = network, tuple(streams)
+        self.flow_loss, self.flow_loss_weight = flow_loss, flow_loss_weight
+        self.action_loss_weight = action_loss_weight
+        self.label_smoothing = label_smoothing
+        self.smoothness_ramp, self.smoothness_start = smoothness_ramp, smoothness_start
+        self.action_outputs = [
+            f"{name}_logits" for name in self.streams if name != "motion"
+        ]
+        if flow_loss is None and not self.action_outputs:
+            raise ValueError(
+                "A motion stage learns from the unsupervised loss only; pass flow_loss."
+            )
+        names = list(TERMS) if flow_loss is not None else []
+        self.term_trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        if self.action_outputs:
+            self.term_trackers["action"] = keras.metrics.Mean(name="action")
+            self.accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        # A Keras loss divides by the number of replicas; a bare mean would not.
+        self._mean = _PerSampleMean()
+
+    def call(self, clips, training=None):
+        if hasattr(self.network, "run_streams"):
+            return self.network.run_streams(clips, self.streams, training=training)
+        return self.network(clips, training=training)
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        total = 0.0
+        for name in self.action_outputs:
+            per_sample = self._action_loss(y, y_pred[name])
+            self.term_trackers["action"].update_state(per_sample, sample_weight)
+            self.accuracy.update_state(y, y_pred[name], sample_weight)
+            total = total + self.action_loss_weight * self._mean(
+                None, per_sample, sample_weight
+            )
+        if self.flow_loss is not None:
+            flows = {k: v for k, v in y_pred.items() if k.startswith("flow")}
+            scale = self._smoothness_scale(training)
+            terms = self.flow_loss(x, flows, smoothness_scale=scale)
+            for name in TERMS:
+                self.term_trackers[name].update_state(terms[name], sample_weight)
+            total = total + self.flow_loss_weight * self._mean(
+                None, terms["total"], sample_weight
+            )
+        return total
+
+    def _action_loss(self, labels, logits):
+        classes = logits.shape[-1]
+        target = ops.one_hot(ops.cast(labels, "int32"), classes, dtype="float32")
+        if self.label_smoothing:
+            target = target * (1 - self.label_smoothing) + self.label_smoothing / classes
+        return keras.losses.categorical_crossentropy(
+            target, ops.cast(logits, "float32"), from_logits=True
+        )
+
+    def _smoothness_scale(self, training):
+        if not self.smoothness_ramp or not training:
+            return 1.0
+        step = ops.cast(self.optimizer.iterations, "float32")
+        done = ops.clip(step / self.smoothness_ramp, 0.0, 1.0)
+        # Geometric: it stays small until the warp has begun to match.
+        return ops.power(self.smoothness_start, 1.0 - done)
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "network": serialize(self.network),
+            "streams": self.streams,
+            "flow_loss": self.flow_loss and serialize(self.flow_loss),
+            "flow_loss_weight": self.flow_loss_weight,
+            "action_loss_weight": self.action_loss_weight,
+            "label_smoothing": self.label_smoothing,
+            "smoothness_ramp": self.smoothness_ramp,
+            "smoothness_start": self.smoothness_start,
+        }
+
+
+class _PerSampleMean(keras.losses.Loss):
+    """Mean of losses that are already one a sample."""
+
+    def __init__(self):
+        super().__init__(name="per_sample_mean", reduction="sum_over_batch_size")
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        return super().__call__(y_pred, y_pred, sample_weight)
+
+    def call(self, y_true, y_pred):
+        return y_pred

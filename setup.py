@@ -1,0 +1,41 @@
+"""Packaging of h2s_keras; static settings of the tools live in pyproject.toml."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.+)"', (HERE / "h2s_keras" / "version.py").read_text(), re.M
+).group(1)
+
+setup(
+    name="h2s_keras",
+    version=VERSION,
+    description="Hidden Two-Stream action recognition as modular Keras 3 layers and models",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["h2s_keras", "h2s_keras.*"]),
+    # The command is a module of its own so that `h2s --help` need not import Keras.
+    py_modules=["h2s_keras_command"],
+    install_requires=[
+        "keras>=3.15,<4",
+        "tensorflow>=2.16,<2.22",
+        "numpy>=1.26",
+        "absl-py>=2.0",
+        "av>=12",
+    ],
+    extras_require={
+        "cv": ["keras-cv>=0.9,<0.10"],
+        "io": ["tensorflow-io>=0.37,<0.38", "tensorflow>=2.16,<2.17"],
+        "test": ["pytest>=8", "scipy>=1.12"],
+    },
+    entry_points={"console_scripts": ["h2s = h2s_keras_command:main"]},
+    classifiers=[
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)

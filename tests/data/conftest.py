@@ -1,0 +1,90 @@
+"""Videos made for the tests: each frame carries its own number as grey blocks."""
+
+import fractions
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+BLOCK = 16
+BITS = 8
+
+
+def number_picture(number, height, width):
+    """A picture that shows `number` as 8 black or white blocks along its top edge."""
+    picture = np.full((height, width, 3), 90, np.uint8)
+    picture[height // 2 :, : width // 2] = (60, 120, 180)
+    for bit in range(BITS):
+        value = 235 if number >> bit & 1 else 20
+        picture[:BLOCK, bit * BLOCK : (bit + 1) * BLOCK] = value
+    return picture
+
+
+def read_number(picture):
+    """The number that a decoded picture shows."""
+    scale = picture.shape[1] / read_number.width
+    number = 0
+    for bit in range(BITS):
+        x = int((bit + 0.5) * BLOCK * scale)
+        number |= int(picture[int(BLOCK * scale / 2), x].mean() > 128) << bit
+    return number
+
+
+read_number.width = 160
+
+
+@pytest.fixture
+def numbers_of():
+    return lambda frames: [read_number(frame) for frame in frames]
+
+
+@pytest.fixture
+def make_video(tmp_path):
+    """Writes a numbered video: `make_video(name, count, codec, ...)` returns its path."""
+    import av
+
+    def make(
+        name="video.mp4",
+        count=40,
+        codec="libx264",
+        pixel_format="yuv420p",
+        size=(64, 160),
+        times=None,
+        options=None,
+        muxer_options=None,
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open("file:" + str(path), "w", options=muxer_options or {}) as container:
+            stream = container.add_stream(codec, rate=25, options=options or {})
+            stream.height, stream.width = size
+            stream.pix_fmt = pixel_format
+            stream.gop_size = 12
+            if times is not None:
+                stream.codec_context.time_base = fractions.Fraction(1, 1000)
+            for number in range(count):
+                frame = av.VideoFrame.from_ndarray(number_picture(number, *size), "rgb24")
+                if times is not None:
+                    frame.pts = int(times[number])
+                    frame.time_base = fractions.Fraction(1, 1000)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        return str(path)
+
+    return make
+
+
+@pytest.fixture
+def real_data():
+    """`real_data(*parts)`: a path below the folder of real files, or a skip."""
+
+    def find(*parts):
+        beside = pathlib.Path(__file__).parents[2].parent / "shared" / "data"
+        folder = pathlib.Path(os.environ.get("H2S_KERAS_DATA") or beside)
+        path = folder.joinpath(*parts)
+        if not path.exists():
+            pytest.skip(f"no real file {'/'.join(parts)}; set H2S_KERAS_DATA to the folder")
+        return str(path)
+
+    return find

@@ -1,0 +1,153 @@
+import pytest
+
+from h2s_keras.data import (
+    VideoExample,
+    class_folder_source,
+    csv_source,
+    leave_one_group_out,
+)
+from h2s_keras.errors import UserError
+
+
+@pytest.fixture
+def tree(tmp_path):
+    root = tmp_path / "set"
+    for name in (
+        "walk/v_g02_c01.avi",
+        "walk/v_g01_c01.MP4",
+        "run/person1/v_g01_c09.mov",
+        "run/v_g03_c01.webm",
+        "run/.hidden_g01_.avi",
+        "run/notes.txt",
+        "run/too/deep/v_g01_c01.avi",
+        ".git/v_g01_c01.avi",
+    ):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    (root / "readme.md").write_text("no class")
+    return root
+
+
+def test_class_folders(tree):
+    examples, names = class_folder_source(tree, r"_g(\d+)_")
+    assert names == ("run", "walk")
+    assert examples == (
+        VideoExample(str(tree / "run/person1/v_g01_c09.mov"), 0, "01"),
+        VideoExample(str(tree / "run/v_g03_c01.webm"), 0, "03"),
+        VideoExample(str(tree / "walk/v_g01_c01.MP4"), 1, "01"),
+        VideoExample(str(tree / "walk/v_g02_c01.avi"), 1, "02"),
+    )
+    assert class_folder_source(tree)[0][0].group is None
+    with pytest.raises(AttributeError):
+        examples[0].label = 3
+
+
+def test_leave_one_group_out(tree):
+    examples, _ = class_folder_source(tree, r"_g(\d+)_")
+    train, test = leave_one_group_out(examples, "01")
+    assert {e.group for e in train} == {"02", "03"} and {e.group for e in test} == {"01"}
+    assert set(train) | set(test) == set(examples) and not set(train) & set(test)
+    with pytest.raises(UserError, match="known groups are 01, 02, 03"):
+        leave_one_group_out(examples, "9")
+    with pytest.raises(UserError, match="has no group"):
+        leave_one_group_out(class_folder_source(tree)[0], "01")
+    with pytest.raises(UserError, match="nothing is left"):
+        leave_one_group_out(test, "01")
+
+
+def test_number_groups_are_listed_in_order():
+    examples = [VideoExample("a", 0, str(group)) for group in (10, 2, 1)]
+    with pytest.raises(UserError, match="1, 2, 10"):
+        leave_one_group_out(examples, 3)
+
+
+def test_bad_folders(tree, tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        class_folder_source(tmp_path / "none")
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(UserError, match="no class folders"):
+        class_folder_source(tmp_path / "bare")
+    (tmp_path / "bare" / "only").mkdir()
+    with pytest.raises(UserError, match="one class folder only"):
+        class_folder_source(tmp_path / "bare")
+    (tree / "jump").mkdir()
+    with pytest.raises(UserError, match="jump: this class folder holds no videos"):
+        class_folder_source(tree)
+
+
+def test_bad_patterns(tree):
+    with pytest.raises(UserError, match=r"v_g01_c09.mov.*does not match"):
+        class_folder_source(tree, r"_h(\d+)_")
+    with pytest.raises(UserError, match="no parentheses"):
+        class_folder_source(tree, r"_g\d+_")
+    with pytest.raises(UserError, match="is broken"):
+        class_folder_source(tree, "(")
+
+
+@pytest.fixture
+def write_list(tmp_path):
+    for name in ("a.avi", "b.avi", "c.avi"):
+        (tmp_path / name).write_bytes(b"x")
+
+    def write(text):
+        path = tmp_path / "list.csv"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_csv(write_list, tmp_path):
+    path = write_list("path,class,group_person\nb.avi,walk,1\na.avi,run,2\n")
+    examples, names = csv_source(path)
+    assert names == ("run", "walk")
+    assert examples[0] == VideoExample(str(tmp_path / "b.avi"), 1, "1")
+    assert csv_source(path, root=tmp_path)[0] == examples
+
+
+def test_csv_labels_of_either_base(write_list):
+    for base in (0, 1):
+        text = f"path,class,label\na.avi,walk,{base}\nb.avi,run,{base + 1}\n"
+        examples, names = csv_source(write_list("\ufeff" + text))
+        assert names == ("walk", "run") and [e.label for e in examples] == [0, 1]
+        assert examples[0].group is None
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "no column 'path'"),
+        ("path,klass\na.avi,x\n", "no column 'class'"),
+        ("path,class\n", "lists no videos"),
+        ("path,class\na.avi\n", "line 2"),
+        ("path,class\na.avi,x\nb.avi,y,z\n", "line 3"),
+        ("path,class\na.avi,x\nb.avi,x\n", "one class only"),
+        ("path,class\na.avi,x\nno.avi,y\nno2.avi,y\n", r"no.avi: no such file.*2 of 3"),
+        ("path,class,label\na.avi,x,0\nb.avi,y,one\n", "'one' is no number"),
+        ("path,class,label\na.avi,x,0\nb.avi,x,1\n", "two labels"),
+        ("path,class,label\na.avi,x,0\nb.avi,y,5\n", r"labels \[0, 5\]"),
+        ("path,class,label\na.avi,x,0\nb.avi,y,0\n", r"labels \[0, 0\]"),
+        ("path,class,group_a,group_b\na.avi,x,1,1\nb.avi,y,1,1\n", "name one of them"),
+    ],
+)
+def test_bad_lists(write_list, text, message):
+    with pytest.raises(UserError, match=message):
+        csv_source(write_list(text))
+
+
+def test_group_column_by_name(write_list):
+    path = write_list("path,class,group_a,group_b\na.avi,x,1,2\nb.avi,y,3,4\n")
+    assert [e.group for e in csv_source(path, group_column="group_b")[0]] == ["2", "4"]
+    with pytest.raises(UserError, match="no column 'person'"):
+        csv_source(path, group_column="person")
+    with pytest.raises(UserError, match="no such file"):
+        csv_source(str(path) + ".none")
+
+
+def test_real_lists(real_data):
+    examples, names = csv_source(real_data("actions", "gestures", "manifest.csv"))
+    assert len(examples) == 27 and len(names) == 3
+    train, test = leave_one_group_out(examples, 1)
+    assert (len(train), len(test)) == (18, 9)
+    folder = real_data("actions", "ut_interaction")
+    assert len(class_folder_source(folder, r"_(\d+)_\d\.avi")[0]) == 60
