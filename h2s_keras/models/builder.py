@@ -129,7 +129,7 @@ class HiddenTwoStreamBuilder:
         self._fusion = (float(spatial), float(temporal))
         return self
 
-    def build(self, name="hidden_two_stream"):
+    def build(self, frame_stride=1, name="hidden_two_stream"):
         """The finished keras.Model, see `HiddenTwoStream`."""
         for step, value in (("motion", self._motion), ("temporal", self._temporal)):
             if value is None:
@@ -183,6 +183,7 @@ class HiddenTwoStreamBuilder:
             image_size=self._image_size,
             branched=bool(self._branched),
             class_names=self._class_names,
+            frame_stride=frame_stride,
             name=name,
         )
 

@@ -8,11 +8,17 @@ from h2s_keras.errors import UserError
 
 
 def load_model(path):
-    """Loads a .keras file of this library.
+    """Loads a .keras file of this library, also by the folder of a training run.
 
     Raises:
         UserError: if it is missing, damaged or something else.
     """
+    import h2s_keras
+
+    h2s_keras.register()
+    path = os.fspath(path)
+    if os.path.isdir(path):
+        path = os.path.join(path, "model.keras")
     if not os.path.isfile(path):
         raise UserError(f"{path}: no such model file; give the .keras file of a run")
     try:

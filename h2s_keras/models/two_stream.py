@@ -24,6 +24,8 @@ class HiddenTwoStream(keras.Model):
         image_size: (height, width) of the clips.
         branched: whether temporal reads encoder features.
         class_names: names of the classes in the order of the logits, or None.
+        frame_stride: step between the frames of a clip that the model was trained on;
+            kept for those who sample clips from video.
 
     Call arguments:
         clips: (batch, num_frames, height, width, 3) RGB 0..255, any dtype.
@@ -53,6 +55,7 @@ class HiddenTwoStream(keras.Model):
         image_size=(224, 224),
         branched=False,
         class_names=None,
+        frame_stride=1,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -64,6 +67,7 @@ class HiddenTwoStream(keras.Model):
         self.fusion = tuple(fusion)
         self.image_size, self.branched = tuple(image_size), branched
         self.class_names = None if class_names is None else list(class_names)
+        self.frame_stride = frame_stride
         self.num_frames = motion.num_frames
         self.num_classes = temporal.output_shape[-1]
         if not self.motion.built:
@@ -130,6 +134,7 @@ class HiddenTwoStream(keras.Model):
             "image_size": self.image_size,
             "branched": self.branched,
             "class_names": self.class_names,
+            "frame_stride": self.frame_stride,
         }
 
     @classmethod

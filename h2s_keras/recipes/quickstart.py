@@ -34,7 +34,7 @@ def get_config(smoke=False):
             {
                 "name": "motion",
                 "streams": ["motion"],
-                "steps": steps(750),
+                "steps": steps(1000),
                 "learning_rate": 1e-3,
                 "warmup": 30,
                 "flow_loss": {"weighting": "paper", "smoothness_weight": 10.0},
@@ -45,7 +45,7 @@ def get_config(smoke=False):
                 "name": "temporal",
                 "streams": ["temporal"],
                 "train": ["temporal"],
-                "steps": steps(400),
+                "steps": steps(450),
                 "learning_rate": 2e-3,
                 "warmup": 20,
             },
@@ -53,7 +53,7 @@ def get_config(smoke=False):
                 "name": "end_to_end",
                 "streams": ["temporal"],
                 "train": ["motion", "temporal"],
-                "steps": steps(100),
+                "steps": steps(150),
                 "learning_rate": 5e-4,
                 # The CNN learns faster than MotionNet, as published.
                 "rate_factors": {"motion": 0.2},

@@ -1,5 +1,6 @@
 """A whole training run: data, network, stages, measurement, saved model."""
 
+import os
 import time
 
 import keras
@@ -78,11 +79,63 @@ def train(config, out, resume=False, progress=None):
     results["final"] = measure(network, data)
     results["seconds"]["measuring"] = round(time.monotonic() - started, 1)
     results["test"] = _protocol(config, data)
-    run.save_model(network)
     run.write_json("results.json", results)
+    run.save_model(network)
     if report is not None and report.bad_files:
         say(report.summary())
     return {"results": results, "network": network, "data": data, "run": run}
+
+
+def train_each_group(config, out, resume=False, progress=None):
+    """Leaves every group out in turn: one `train` a group, in a folder of its own.
+
+    Args, raises: as `train`; `config["data"]` names how groups are found, and a run that
+    was cut goes on with the first group that is not finished.
+
+    Returns:
+        dict "results" with the mean of the final figures over the groups ("final"), those
+        of each group ("groups") and "run", the folder of all.
+    """
+    run = RunFolder(out, resume)
+    if resume:
+        config = run.read_config()
+    else:
+        run.write_config(config)
+    listed = make_data({**config["data"], "test_group": None})
+    groups = sorted({example.group for example in listed.train}, key=str)
+    if groups == [None]:
+        raise UserError(
+            "test_group=each needs data.group_pattern (a regular expression over file "
+            "names) or data.group_column (of the CSV file)"
+        )
+    results = {"name": config["name"], "groups": {}}
+    for group in groups:
+        folder = run.file(f"group-{group}")
+        one = {**config, "data": {**config["data"], "test_group": group}}
+        finished = os.path.exists(os.path.join(folder, "model.keras"))
+        begun = os.path.exists(os.path.join(folder, "config.json"))
+        if finished:
+            done = RunFolder(folder, resume=True).read_json("results.json")
+        else:
+            if progress is not None:
+                progress.message(f"group {group} of {', '.join(map(str, groups))}")
+            done = train(None if begun else one, folder, begun, progress)["results"]
+        results["groups"][group] = {**done["final"], "seconds": done["seconds"]}
+        results["test"] = done["test"]
+    results["test"] = (
+        f"each of {len(groups)} groups left out of training in turn, mean over groups; "
+        + results["test"].split("; ", 1)[1]
+    )
+    names = done["final"]
+    results["final"] = {
+        name: sum(figures[name] for figures in results["groups"].values()) / len(groups)
+        for name in names
+    }
+    results["final"]["tested"] = sum(
+        figures["tested"] for figures in results["groups"].values()
+    )
+    run.write_json("results.json", results)
+    return {"results": results, "run": run}
 
 
 def build_network(config, class_names):
@@ -106,7 +159,8 @@ def build_network(config, class_names):
             dropout=model.get("spatial_dropout"),
         )
     spatial_weight, temporal_weight = model.get("fusion", (1.0, 1.5))
-    return builder.fusion(spatial=spatial_weight, temporal=temporal_weight).build()
+    builder.fusion(spatial=spatial_weight, temporal=temporal_weight)
+    return builder.build(frame_stride=data.get("stride", 1))
 
 
 def measure(network, data, stage=None):

@@ -1,0 +1,1 @@
+"""The `h2s` command: argument parsing first, Keras only when a command needs it."""

@@ -1,0 +1,128 @@
+"""`h2s flow`: the motion that a trained MotionNet sees, as files and pictures."""
+
+import os
+import sys
+
+from h2s_keras.errors import UserError
+
+HELP = "estimate optical flow of a video, or between two image files"
+EXAMPLE = "h2s flow a.png b.png --model h2s_runs/mine/model.keras --out flow.flo"
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm")
+_FILES = (".flo", ".png")
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "inputs", nargs="+", metavar="VIDEO|FRAME FRAME", help="a video, or two images"
+    )
+    parser.add_argument(
+        "--model", required=True, help="a .keras file, or the folder of a training run"
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        help="a folder (one .flo and one colour picture a pair), or for two images also "
+        "x.flo or x.png (16-bit KITTI flow)",
+    )
+    parser.add_argument(
+        "--max_pairs", type=int, default=None, metavar="N", help="stop after N pairs"
+    )
+
+
+def run(arguments):
+    frames, single = _frames(arguments.inputs)
+    to_file = arguments.out.lower().endswith(_FILES)
+    if to_file and not single:
+        raise UserError(
+            f"{arguments.out}: a video gives many flows; give a folder for --out"
+        )
+    if to_file and os.path.exists(arguments.out):
+        raise UserError(f"{arguments.out}: exists already; give another --out")
+    if not to_file:
+        _make_folder(arguments.out)
+
+    from h2s_keras.data.flow_files import write_flow
+    from h2s_keras.models.presets import load_motion_net
+
+    motion_net = load_motion_net(arguments.model)
+    count = 0
+    for flow in flow_of_frames(motion_net, frames):
+        if to_file:
+            write_flow(arguments.out, flow)
+        else:
+            _write_pair(arguments.out, count, flow)
+        count += 1
+        if arguments.max_pairs and count >= arguments.max_pairs:
+            break
+    print(f"{count} flow {'field' if count == 1 else 'fields'} in {arguments.out}")
+    return 0
+
+
+def flow_of_frames(motion_net, frames):
+    """Flow (H, W, 2) of every pair of neighbouring frames, in flat memory.
+
+    Frames pass in windows of `num_frames` that share one frame; the last window is
+    moved back so that it is full. Fewer frames than a window are extended by repeating
+    the last one, and the flow of the repetitions is dropped.
+    """
+    import numpy as np
+
+    window, pending, size = [], 0, motion_net.num_frames
+    for frame in frames:
+        window.append(frame)
+        if len(window) > 1:
+            pending += 1
+        if len(window) > size:
+            window.pop(0)
+        if pending == size - 1:
+            yield from motion_net.estimate_flow(np.stack(window)[None])[0]
+            pending = 0
+    if pending:
+        missing = size - len(window)
+        flow = motion_net.estimate_flow(
+            np.stack(window + [window[-1]] * missing)[None]
+        )[0]
+        end = size - 1 - missing
+        yield from flow[end - pending : end]
+    elif len(window) < 2:
+        raise UserError("motion needs at least two frames; this video has one")
+
+
+def _frames(inputs):
+    """(iterator over frames, whether it is one pair)."""
+    from h2s_keras.data.images import read_image
+    from h2s_keras.data.video import iterate_frames
+
+    if len(inputs) == 1:
+        if inputs[0].lower().endswith(_IMAGES):
+            raise UserError(f"{inputs[0]}: is one image; flow needs two, or a video")
+        return iterate_frames(inputs[0], on_broken="keep"), False
+    if len(inputs) != 2:
+        raise UserError(f"give one video or two images; received {len(inputs)} names")
+    first, second = (read_image(path) for path in inputs)
+    if first.shape != second.shape:
+        raise UserError(
+            f"{inputs[1]}: is {second.shape[1]}x{second.shape[0]} pixels and {inputs[0]} is "
+            f"{first.shape[1]}x{first.shape[0]}; the two must be of one size"
+        )
+    return iter([first, second]), True
+
+
+def _make_folder(path):
+    if os.path.isdir(path) and os.listdir(path):
+        raise UserError(f"{path}: holds files already; give another --out")
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise UserError(f"{path}: is a file; give a folder, or a name ending in .flo or .png")
+    os.makedirs(path, exist_ok=True)
+
+
+def _write_pair(folder, index, flow):
+    from h2s_keras.data.flow_files import write_flow
+    from h2s_keras.data.images import write_png
+    from h2s_keras.visualization.flow_color import flow_to_color
+
+    write_flow(os.path.join(folder, f"flow_{index:06d}.flo"), flow)
+    write_png(os.path.join(folder, f"flow_{index:06d}_color.png"), flow_to_color(flow))
+    if sys.stderr.isatty():
+        print(f"\r{index + 1} pairs", end="", file=sys.stderr, flush=True)

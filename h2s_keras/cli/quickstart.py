@@ -1,0 +1,55 @@
+"""`h2s quickstart`: the whole method on synthetic clips, with a report to look at."""
+
+import json
+
+from h2s_keras.cli.train import default_folder, run_training
+
+HELP = "learn motion, train both streams, fuse them: the whole method in minutes"
+EXAMPLE = "h2s quickstart --out quickstart --seed 1"
+
+
+def add_arguments(parser):
+    parser.add_argument("--out", metavar="DIR", help="new folder for everything it makes")
+    parser.add_argument("--seed", type=int, default=1, help="default 1")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out where it was cut"
+    )
+    parser.add_argument(
+        "--smoke", action="store_true", help="a few steps only, to try the installation"
+    )
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+
+
+def run(arguments):
+    from h2s_keras.recipes.quickstart import get_config
+
+    config = None
+    if not arguments.resume:
+        config = get_config(smoke=arguments.smoke)
+        config["seed"] = config["data"]["seed"] = arguments.seed
+    out = arguments.out or default_folder("quickstart")
+    done = run_training(config, out, arguments.resume)
+
+    from h2s_keras.evaluation.quickstart_report import (
+        CEILINGS,
+        flow_row,
+        result_rows,
+        write_quickstart_report,
+    )
+
+    report = write_quickstart_report(done)
+    results = done["results"]
+    if arguments.json:
+        print(json.dumps(results, indent=2))
+        return 0
+    header, rows = result_rows(results)
+    widths = [max(len(str(row[i])) for row in [header, *rows]) for i in range(len(header))]
+    for row in [header, *rows]:
+        cells = [str(cell).rjust(width) for cell, width in zip(row, widths, strict=True)]
+        print("  ".join([str(row[0]).ljust(widths[0]), *cells[1:]]).rstrip())
+    print(f"\nMotion: {flow_row(results)}")
+    print(f"\n{CEILINGS}\n")
+    print(f"Measured on {results['test']}.")
+    print(f"Report:  {report}")
+    print(f"Model:   {done['run'].file('model.keras')}")
+    return 0

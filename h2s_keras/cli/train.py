@@ -1,0 +1,179 @@
+"""`h2s train`: runs a recipe."""
+
+import ast
+import importlib.util
+import json
+import os
+import pkgutil
+import time
+
+from h2s_keras.errors import UserError
+
+HELP = "train by a recipe of this package or a recipe file of your own"
+EXAMPLE = "h2s train videos --set data.root=my_videos --out runs/mine"
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "recipe",
+        nargs="?",
+        metavar="RECIPE",
+        help="name of a recipe, or the path of a recipe file; 'list' lists them",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a value of the recipe, e.g. batch_size=8, data.root=videos, "
+        "stages.motion.steps=500; may be repeated",
+    )
+    parser.add_argument("--out", metavar="DIR", help="new folder for the run")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out where it was cut"
+    )
+    parser.add_argument(
+        "--smoke", action="store_true", help="a few steps only, to try the recipe"
+    )
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+
+
+def run(arguments):
+    if arguments.recipe == "list":
+        for name, purpose in recipe_list():
+            print(f"{name:24} {purpose}")
+        return 0
+    if arguments.resume:
+        if not arguments.out:
+            raise UserError("--resume needs --out, the folder of the run to go on with")
+        if arguments.set or arguments.smoke:
+            raise UserError("--resume goes on with the run's own values; leave --set out")
+        config = None
+    else:
+        if not arguments.recipe:
+            raise UserError("name a recipe; 'h2s train list' lists them")
+        config = load_recipe(arguments.recipe)(smoke=arguments.smoke)
+        for assignment in arguments.set:
+            apply_setting(config, assignment)
+    out = arguments.out or default_folder(config["name"])
+    done = run_training(config, out, arguments.resume)
+    if arguments.json:
+        print(json.dumps(done["results"], indent=2))
+    else:
+        print_results(done["results"])
+        print(f"run folder: {done['run'].path}")
+    return 0
+
+
+def run_training(config, out, resume):
+    """`h2s_keras.training.train`, or one a group, with progress on stderr."""
+    from h2s_keras.cli.progress import Progress
+    from h2s_keras.training.run import train, train_each_group
+    from h2s_keras.training.run_folder import RunFolder
+
+    values = RunFolder(out, resume=True).read_config() if resume else config
+    each = values["data"].get("test_group") == "each"
+    try:
+        return (train_each_group if each else train)(config, out, resume, Progress())
+    except KeyboardInterrupt:
+        if os.path.exists(os.path.join(out, "config.json")):
+            print_resume(out)
+        raise
+
+
+def print_resume(out):
+    import shlex
+    import sys
+
+    print(
+        f"h2s: everything up to the last step is saved; go on with: h2s train --resume "
+        f"--out {shlex.quote(out)}",
+        file=sys.stderr,
+    )
+
+
+def print_results(results):
+    print(f"{results['name']}: {results['test']}")
+    for name, value in results["final"].items():
+        shown = f"{value:.4f}" if isinstance(value, float) else value
+        print(f"  {name:32} {shown}")
+
+
+def default_folder(name):
+    return os.path.join("h2s_runs", f"{name}-{time.strftime('%Y%m%d-%H%M%S')}")
+
+
+def recipe_list():
+    """(name, first line of its docstring) of every recipe of the package."""
+    from h2s_keras import recipes
+
+    listed = []
+    for module in pkgutil.iter_modules(recipes.__path__):
+        path = os.path.join(recipes.__path__[0], module.name + ".py")
+        with open(path) as file:
+            text = ast.get_docstring(ast.parse(file.read()))
+        listed.append((module.name, text.splitlines()[0]))
+    return listed
+
+
+def load_recipe(name):
+    """`get_config` of a recipe by name or by the path of its file."""
+    if name.endswith(".py"):
+        if not os.path.isfile(name):
+            raise UserError(f"{name}: no such recipe file")
+        spec = importlib.util.spec_from_file_location("h2s_recipe", name)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    else:
+        known = [recipe for recipe, _ in recipe_list()]
+        if name not in known:
+            raise UserError(
+                f"no recipe {name!r}; there are {', '.join(known)}, or give the path of a "
+                "recipe file (.py)"
+            )
+        module = importlib.import_module(f"h2s_keras.recipes.{name}")
+    if not hasattr(module, "get_config"):
+        raise UserError(f"{name}: is no recipe, it has no get_config()")
+    return module.get_config
+
+
+def apply_setting(config, assignment):
+    """Applies one `key=value`; keys are dotted, stages are found by name."""
+    key, separator, text = assignment.partition("=")
+    if not separator:
+        raise UserError(f"--set takes KEY=VALUE; received {assignment!r}")
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
+    target, parts = config, key.split(".")
+    for depth, part in enumerate(parts):
+        if isinstance(target, list):
+            names = [stage["name"] for stage in target]
+            if part not in names:
+                raise UserError(f"--set {key}: no stage {part!r}; there are {names}")
+            part = names.index(part)
+        elif not isinstance(target, dict) or part not in target:
+            known = ", ".join(target) if isinstance(target, dict) else "nothing"
+            raise UserError(
+                f"--set {key}: no value {part!r} here; there are {known}"
+            )
+        if depth == len(parts) - 1:
+            _check_kind(key, target[part], value)
+            target[part] = value
+        else:
+            target = target[part]
+
+
+def _check_kind(key, old, new):
+    number = (int, float)
+    same = isinstance(new, type(old)) or (
+        isinstance(old, number) and isinstance(new, number)
+    )
+    if old is None or new is None or same:
+        return
+    if isinstance(old, (tuple, list)) and isinstance(new, (tuple, list)):
+        return
+    raise UserError(
+        f"--set {key}: takes a {type(old).__name__} such as {old!r}; received {new!r}"
+    )

@@ -1,0 +1,91 @@
+import numpy as np
+
+from h2s_keras.data.clips import CENTRE_SCALE, centre_crop_box, resize_frames
+from h2s_keras.data.sampling import clip_indices, even_clip_starts
+from h2s_keras.data.video import count_frames, read_frames
+from h2s_keras.errors import UserError
+from h2s_keras.evaluation.measure import log_softmax
+
+
+class VideoClassifier:
+    """Names the action in video files with a trained two-stream model.
+
+    Args:
+        model: HiddenTwoStream with `class_names`.
+        clips_per_video: evenly spaced clips whose log-probabilities are averaged.
+        batch_size: clips computed at a time.
+
+    Raises:
+        UserError: if the model does not know its class names.
+
+    Example:
+        >>> classifier = VideoClassifier.from_saved("runs/gestures/model.keras")
+        >>> classifier.predict("video.mp4", top_k=2)
+        [{"class": "wave", "score": 0.91}, {"class": "clap", "score": 0.08}]
+    """
+
+    def __init__(self, model, clips_per_video=10, batch_size=4):
+        names = getattr(model, "class_names", None)
+        if names is None:
+            raise UserError(
+                "this model has no class names; build it with a list of names in place of "
+                "num_classes"
+            )
+        self.model, self.class_names = model, list(names)
+        self.clips_per_video, self.batch_size = clips_per_video, batch_size
+
+    @classmethod
+    def from_saved(cls, path, **options):
+        """From a .keras file, or from the folder of a training run."""
+        from h2s_keras.models.presets import load_model
+
+        return cls(load_model(path), **options)
+
+    def predict(self, video, top_k=5):
+        """The best classes of a video.
+
+        Args:
+            video: path of a video file.
+            top_k: how many classes, best first.
+
+        Returns:
+            list of dicts "class" and "score" (a probability), best first.
+
+        Raises:
+            UserError: if the video cannot be read or holds a single frame.
+        """
+        scores = self.scores(video)
+        best = np.argsort(-scores, kind="stable")[:top_k]
+        return [
+            {"class": self.class_names[index], "score": float(scores[index])}
+            for index in best
+        ]
+
+    def scores(self, video):
+        """Probabilities of all classes, float32 (classes,)."""
+        total, count = 0.0, 0
+        for clips in self._batches(video):
+            logits = self.model.predict_on_batch(clips)["logits"]
+            total = total + log_softmax(logits.astype("float64")).sum(axis=0)
+            count += len(clips)
+        return np.exp(log_softmax(total / count)).astype("float32")
+
+    def _batches(self, video):
+        frames, stride = self.model.num_frames, self.model.frame_stride
+        length = count_frames(video, on_broken="keep")
+        starts = even_clip_starts(length, frames, stride, self.clips_per_video)
+        # Short videos give the same start several times over; once is enough.
+        indices = clip_indices(np.unique(starts), length, frames, stride)
+        wanted = np.unique(indices)
+        side = round(min(self.model.image_size) / CENTRE_SCALE)
+        pictures = self._fit(read_frames(video, wanted, size=side, on_broken="keep"))
+        places = np.searchsorted(wanted, indices)
+        for first in range(0, len(places), self.batch_size):
+            yield pictures[places[first : first + self.batch_size]]
+
+    def _fit(self, frames):
+        """Centre crop of the aspect and size that the model takes."""
+        size = self.model.image_size
+        top, left, height, width = centre_crop_box(frames.shape[1:3], size)
+        cropped = frames[:, top : top + height, left : left + width]
+        return resize_frames(np.ascontiguousarray(cropped), size)
