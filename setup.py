@@ -26,7 +26,7 @@ setup(
         "tensorflow>=2.16,<2.22",
         "numpy>=1.26",
         "absl-py>=2.0",
-        "av>=12",
+        "av>=14",
     ],
     extras_require={
         "cv": ["keras-cv>=0.9,<0.10"],

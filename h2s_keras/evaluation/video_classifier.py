@@ -3,7 +3,7 @@ import numpy as np
 from h2s_keras.data.clips import CENTRE_SCALE, centre_crop_box, resize_frames
 from h2s_keras.data.sampling import clip_indices, even_clip_starts
 from h2s_keras.data.video import count_frames, read_frames
-from h2s_keras.errors import UserError
+from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.measure import log_softmax
 
 
@@ -73,6 +73,8 @@ class VideoClassifier:
     def _batches(self, video):
         frames, stride = self.model.num_frames, self.model.frame_stride
         length = count_frames(video, on_broken="keep")
+        if length < 2:
+            raise VideoError(video, "has one frame and so no motion; give a longer video")
         starts = even_clip_starts(length, frames, stride, self.clips_per_video)
         # Short videos give the same start several times over; once is enough.
         indices = clip_indices(np.unique(starts), length, frames, stride)

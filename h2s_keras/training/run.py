@@ -73,7 +73,9 @@ def train(config, out, resume=False, progress=None):
         results["seconds"][stage["name"]] = round(seconds, 1)
         results["stages"][stage["name"]] = measure(network, data, stage)
         run.write_json("results.json", results)
-        say(f"{stage['name']}: {_one_line(results['stages'][stage['name']])}")
+        figures = _one_line(results["stages"][stage["name"]])
+        if figures:
+            say(f"{stage['name']}: {figures}")
     network.trainable = True
     started = time.monotonic()
     results["final"] = measure(network, data)

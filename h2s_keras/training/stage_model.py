@@ -72,6 +72,15 @@ class StageModel(keras.Model):
         if self.action_outputs:
             self.term_trackers["action"] = keras.metrics.Mean(name="action")
             self.accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        # The optimiser's own counter is out of reach inside a JAX step.
+        self.step_counter = self.add_weight(
+            shape=(),
+            initializer="zeros",
+            dtype="int32",
+            trainable=False,
+            aggregation="only_first_replica",
+            name="step_counter",
+        )
         # A Keras loss divides by the number of replicas; a bare mean would not.
         self._mean = _PerSampleMean()
 
@@ -114,7 +123,8 @@ class StageModel(keras.Model):
     def _smoothness_scale(self, training):
         if not self.smoothness_ramp or not training:
             return 1.0
-        step = ops.cast(self.optimizer.iterations, "float32")
+        step = ops.cast(self.step_counter, "float32")
+        self.step_counter.assign_add(1)
         done = ops.clip(step / self.smoothness_ramp, 0.0, 1.0)
         # Geometric: it stays small until the warp has begun to match.
         return ops.power(self.smoothness_start, 1.0 - done)
