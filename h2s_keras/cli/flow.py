@@ -80,9 +80,7 @@ def flow_of_frames(motion_net, frames):
             pending = 0
     if pending:
         missing = size - len(window)
-        flow = motion_net.estimate_flow(
-            np.stack(window + [window[-1]] * missing)[None]
-        )[0]
+        flow = motion_net.estimate_flow(np.stack(window + [window[-1]] * missing)[None])[0]
         end = size - 1 - missing
         yield from flow[end - pending : end]
     elif len(window) < 2:
@@ -103,7 +101,7 @@ def _frames(inputs):
     first, second = (read_image(path) for path in inputs)
     if first.shape != second.shape:
         raise UserError(
-            f"{inputs[1]}: is {second.shape[1]}x{second.shape[0]} pixels and {inputs[0]} is "
+            f"{inputs[1]}: is {second.shape[1]}x{second.shape[0]} pixels and {inputs[0]} "
             f"{first.shape[1]}x{first.shape[0]}; the two must be of one size"
         )
     return iter([first, second]), True
@@ -113,7 +111,9 @@ def _make_folder(path):
     if os.path.isdir(path) and os.listdir(path):
         raise UserError(f"{path}: holds files already; give another --out")
     if os.path.exists(path) and not os.path.isdir(path):
-        raise UserError(f"{path}: is a file; give a folder, or a name ending in .flo or .png")
+        raise UserError(
+            f"{path}: is a file; give a folder, or a name ending in .flo or .png"
+        )
     os.makedirs(path, exist_ok=True)
 
 

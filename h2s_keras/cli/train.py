@@ -155,9 +155,7 @@ def apply_setting(config, assignment):
             part = names.index(part)
         elif not isinstance(target, dict) or part not in target:
             known = ", ".join(target) if isinstance(target, dict) else "nothing"
-            raise UserError(
-                f"--set {key}: no value {part!r} here; there are {known}"
-            )
+            raise UserError(f"--set {key}: no value {part!r} here; there are {known}")
         if depth == len(parts) - 1:
             _check_kind(key, target[part], value)
             target[part] = value

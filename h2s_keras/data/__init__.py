@@ -3,13 +3,9 @@
 Importing this package imports neither TensorFlow nor PyAV; the functions do when called.
 """
 
-from h2s_keras.data.clips import (
-    ClipReport,
-    centre_crop_box,
-    random_crop_box,
-    resize_frames,
-    video_clip_dataset,
-)
+from h2s_keras.data.clip_report import ClipReport
+from h2s_keras.data.clips import video_clip_dataset
+from h2s_keras.data.crops import centre_crop_box, random_crop_box, resize_frames
 from h2s_keras.data.flow_files import read_flow, write_flow
 from h2s_keras.data.images import encode_png, read_image, write_png
 from h2s_keras.data.sampling import (
@@ -26,6 +22,7 @@ from h2s_keras.data.sources import (
     csv_source,
     leave_one_group_out,
 )
+from h2s_keras.data.synthetic import SyntheticClips
 from h2s_keras.data.video import (
     VideoInfo,
     count_frames,
@@ -37,6 +34,7 @@ from h2s_keras.data.video import (
 __all__ = [
     "VIDEO_SUFFIXES",
     "ClipReport",
+    "SyntheticClips",
     "VideoExample",
     "VideoInfo",
     "centre_crop_box",

@@ -5,236 +5,22 @@ Training is a stream of examples numbered 0, 1, 2, ...: example `i` is a functio
 uninterrupted run would have seen, however many threads decode.
 """
 
-import contextlib
 import functools
-import threading
 
 import numpy as np
 
-from h2s_keras.data.images import exact_method
+from h2s_keras.data.clip_report import ClipReport
+from h2s_keras.data.crops import (
+    CENTRE_SCALE,
+    centre_crop_box,
+    crop_frames,
+    random_crop_box,
+)
 from h2s_keras.data.sampling import clip_indices, even_clip_starts, random_clip_indices
-from h2s_keras.data.video import iterate_frames, read_frames
+from h2s_keras.data.video_store import VideoStore
 from h2s_keras.errors import UserError, VideoError
 
-CROP_SCALES = (1.0, 0.875, 0.75)
-MAX_DISTORT = 1
-# The paper decodes to a short side of 256 and tests on the centre 224 of it.
-CENTRE_SCALE = 0.875
 BAD_FILE_POLICIES = ("raise", "skip", "substitute")
-
-
-def resize_frames(frames, size):
-    """Resizes uint8 frames, bilinear, averaging where it shrinks.
-
-    Args:
-        frames: uint8 array (time, height, width, 3).
-        size: `(height, width)` in pixels.
-
-    Returns:
-        uint8 array (time, *size, 3); `frames` itself where the size is right already.
-
-    Raises:
-        ValueError: another shape or dtype.
-
-    Example:
-
-    ```python
-    small = resize_frames(read_frames("diving.avi"), (112, 112))
-    ```
-    """
-    import av
-    from av.video.reformatter import VideoReformatter
-
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-        raise ValueError(
-            "`frames` must be uint8 of the shape (time, height, width, 3). Received: "
-            f"{frames.dtype} {frames.shape}"
-        )
-    height, width = (int(side) for side in size)
-    if min(height, width) < 1:
-        raise ValueError(f"`size` must be (height, width) of 1 or more. Received: {size}")
-    if frames.shape[1:3] == (height, width):
-        return frames
-    # Passed off as Y, U and V, the channels are scaled one by one; RGB frames would
-    # take a lossy way through YUV.
-    planes = np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
-    method = exact_method()
-    reformatter = VideoReformatter()
-    out = np.empty((len(frames), height, width, 3), np.uint8)
-    for source, target in zip(planes, out, strict=True):
-        frame = av.VideoFrame.from_ndarray(source, format="yuv444p")
-        frame = reformatter.reformat(
-            frame, width=width, height=height, interpolation=method
-        )
-        target[...] = frame.to_ndarray().transpose(1, 2, 0)
-    return out
-
-
-def random_crop_box(frame_size, image_size, generator):
-    """One of the published crops: three scales a side, at a corner or the centre.
-
-    The largest box of the shape of `image_size` is scaled by 1, 0.875 or 0.75, for height
-    and width apart but no more than one step apart, and put at one of five places.
-
-    Args:
-        frame_size: `(height, width)` of the frames.
-        image_size: `(height, width)` that the crop will be resized to.
-        generator: `np.random.Generator`.
-
-    Returns:
-        `(top, left, height, width)` in whole pixels.
-    """
-    pairs = [
-        (vertical, horizontal)
-        for i, vertical in enumerate(CROP_SCALES)
-        for j, horizontal in enumerate(CROP_SCALES)
-        if abs(i - j) <= MAX_DISTORT
-    ]
-    height, width = _box_size(frame_size, image_size, pairs[generator.integers(len(pairs))])
-    down, right = frame_size[0] - height, frame_size[1] - width
-    places = ((0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2))
-    top, left = places[generator.integers(len(places))]
-    return top, left, height, width
-
-
-def centre_crop_box(frame_size, image_size):
-    """The centre 7/8 of the largest box of the shape of `image_size`, for testing.
-
-    Args and returns: as `random_crop_box`.
-    """
-    height, width = _box_size(frame_size, image_size, (CENTRE_SCALE, CENTRE_SCALE))
-    return (frame_size[0] - height) // 2, (frame_size[1] - width) // 2, height, width
-
-
-def _box_size(frame_size, image_size, scales):
-    fit = min(frame_size[0] / image_size[0], frame_size[1] / image_size[1])
-    return tuple(
-        min(whole, max(1, round(side * fit * scale)))
-        for whole, side, scale in zip(frame_size, image_size, scales, strict=True)
-    )
-
-
-class ClipReport:
-    """What went wrong while clips were read; filled as a data set is consumed.
-
-    Attributes:
-        bad_files: dict of path to reason, each bad file once.
-        replaced: number of clips taken from another video, or left out, on account of
-            a bad file.
-        error: the `UserError` that stopped the data set, or None.
-
-    Example:
-
-    ```python
-    report = ClipReport()
-    dataset = video_clip_dataset(examples, 11, on_bad_file="skip", report=report)
-    with report.user_errors():
-        model.fit(dataset, steps_per_epoch=100)
-    print(report.summary())
-    ```
-    """
-
-    def __init__(self):
-        self.bad_files = {}
-        self.replaced = 0
-        self.error = None
-        self._lock = threading.Lock()
-
-    def add(self, error):
-        """Notes a bad file by its `VideoError`."""
-        with self._lock:
-            self.bad_files.setdefault(error.path, error.reason)
-
-    def add_replaced(self, clips=1):
-        """Counts clips that a bad file could not give."""
-        with self._lock:
-            self.replaced += clips
-
-    def summary(self):
-        """One line a bad file after a line of counts."""
-        lines = [
-            f"{len(self.bad_files)} bad files, {self.replaced} clips replaced or left out"
-        ]
-        lines += [f"{path}: {reason}" for path, reason in sorted(self.bad_files.items())]
-        return "\n".join(lines)
-
-    @contextlib.contextmanager
-    def user_errors(self):
-        """Raises the `UserError` itself where tf.data wrapped it in a traceback."""
-        try:
-            yield self
-        except Exception:
-            if self.error is not None:
-                raise self.error from None
-            raise
-
-
-class _VideoStore:
-    """Decodes each video once while memory lasts; later reads of others decode again."""
-
-    def __init__(self, size, cache_bytes, timeout):
-        self.size = size
-        self.cache_bytes = int(cache_bytes)
-        self.timeout = timeout
-        self.used = 0
-        self.videos = {}
-        self.counts = {}
-        self.errors = {}
-        self.lock = threading.Lock()
-        self.path_locks = {}
-
-    def read(self, path, choose):
-        """Frames at `choose(frame_count)`, int (...,), as uint8 (..., height, width, 3)."""
-        with self.lock:
-            path_lock = self.path_locks.setdefault(path, threading.Lock())
-        with path_lock:
-            if path in self.errors:
-                raise self.errors[path]
-            try:
-                if path not in self.counts:
-                    self._scan(path)
-                indices = choose(self.counts[path])
-                frames = self.videos.get(path)
-                if frames is None:
-                    needed, place = np.unique(indices, return_inverse=True)
-                    read = read_frames(path, needed, size=self.size, timeout=self.timeout)
-                    return read[place.reshape(indices.shape)]
-            except VideoError as error:
-                self.errors[path] = error
-                raise
-            except UserError as error:
-                self.errors[path] = VideoError(path, error)
-                raise self.errors[path] from None
-        stacked = np.stack([frames[index] for index in indices.ravel()])
-        return stacked.reshape(*indices.shape, *stacked.shape[1:])
-
-    def _scan(self, path):
-        """Counts the frames, and keeps them as long as the limit allows."""
-        frames, count, held = [], 0, 0
-        keep = True
-        try:
-            for frame in iterate_frames(path, size=self.size, timeout=self.timeout):
-                count += 1
-                if not keep:
-                    continue
-                with self.lock:
-                    keep = self.used + frame.nbytes <= self.cache_bytes
-                    if keep:
-                        self.used += frame.nbytes
-                    else:
-                        self.used -= held
-                if keep:
-                    held += frame.nbytes
-                    frames.append(frame)
-                else:
-                    frames, held = [], 0
-        except VideoError:
-            with self.lock:
-                self.used -= held
-            raise
-        self.counts[path] = count
-        if keep:
-            self.videos[path] = frames
 
 
 def video_clip_dataset(
@@ -318,7 +104,7 @@ def video_clip_dataset(
     clip_indices(0, num_frames * stride + 1, num_frames, stride, short)
     report = ClipReport() if report is None else report
     size = round(min(image_size) / CENTRE_SCALE) if decode_size is None else decode_size
-    store = _VideoStore(size, cache_bytes, timeout)
+    store = VideoStore(size, cache_bytes, timeout)
     clip_shape = (num_frames, *image_size, 3)
     paths = [example.path for example in examples]
     labels = np.asarray([example.label for example in examples], np.int32)
@@ -352,7 +138,7 @@ def video_clip_dataset(
                 report.add_replaced()
             box = random_crop_box(frames.shape[1:3], image_size, generator)
             mirrored = flip and generator.random() < 0.5
-            return _crop(frames, box, image_size, mirrored), labels[index]
+            return crop_frames(frames, box, image_size, mirrored), labels[index]
         raise UserError(
             f"none of {len(order)} videos can be used, the first is "
             f"{paths[order[0]]}: {report.bad_files.get(paths[order[0]], 'bad')}"
@@ -373,7 +159,7 @@ def video_clip_dataset(
             return np.zeros((0, *clip_shape), np.uint8), labels[:0], labels[:0]
         box = centre_crop_box(frames.shape[2:4], image_size)
         frames = frames.reshape(-1, *frames.shape[2:])
-        clips = _crop(frames, box, image_size, False).reshape(-1, *clip_shape)
+        clips = crop_frames(frames, box, image_size, False).reshape(-1, *clip_shape)
         places = np.full(len(clips), index, np.int32)
         return clips, np.full(len(clips), labels[index], np.int32), places
 
@@ -414,12 +200,6 @@ def video_clip_dataset(
     if training or on_bad_file == "raise":
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
     return dataset.prefetch(1)
-
-
-def _crop(frames, box, image_size, mirrored):
-    top, left, height, width = box
-    frames = resize_frames(frames[:, top : top + height, left : left + width], image_size)
-    return np.ascontiguousarray(frames[:, :, ::-1] if mirrored else frames)
 
 
 def _check_arguments(examples, training, seed, start_step, on_bad_file, clips_per_video):

@@ -7,7 +7,8 @@ and where they are known "flow", "video" (number of the video) and for synthetic
 "motion" and "appearance".
 """
 
-from h2s_keras.data.clips import ClipReport, video_clip_dataset
+from h2s_keras.data.clip_report import ClipReport
+from h2s_keras.data.clips import video_clip_dataset
 from h2s_keras.data.sources import class_folder_source, csv_source, leave_one_group_out
 from h2s_keras.data.synthetic import CLASS_NAMES, SyntheticClips
 from h2s_keras.errors import UserError

@@ -148,5 +148,7 @@ def _curves(path):
     with open(path, newline="") as file:
         for row in csv.DictReader(file):
             terms = curves.setdefault(row["stage"], {})
-            terms.setdefault(row["term"], []).append((int(row["step"]), float(row["value"])))
+            terms.setdefault(row["term"], []).append(
+                (int(row["step"]), float(row["value"]))
+            )
     return curves

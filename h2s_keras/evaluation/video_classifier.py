@@ -1,6 +1,6 @@
 import numpy as np
 
-from h2s_keras.data.clips import CENTRE_SCALE, centre_crop_box, resize_frames
+from h2s_keras.data.crops import CENTRE_SCALE, centre_crop_box, resize_frames
 from h2s_keras.data.sampling import clip_indices, even_clip_starts
 from h2s_keras.data.video import count_frames, read_frames
 from h2s_keras.errors import UserError, VideoError

@@ -82,7 +82,9 @@ def build_backbone(
         features = _instance_features(backbone, inputs, weights)
     elif backbone == "tiny":
         if weights is not None:
-            raise ValueError("The backbone 'tiny' has no trained weights; leave weights out.")
+            raise ValueError(
+                "The backbone 'tiny' has no trained weights; leave weights out."
+            )
         features = _tiny(inputs)
     elif backbone.lower() in application_names():
         features = _application(backbone.lower(), inputs, weights)
@@ -148,8 +150,7 @@ def _instance_features(backbone, inputs, weights):
         raise ValueError("A backbone instance brings its own weights; leave weights out.")
     if not isinstance(backbone, keras.Model):
         raise ValueError(
-            "backbone must be a name or a keras.Model; received "
-            f"{type(backbone).__name__}."
+            f"backbone must be a name or a keras.Model; received {type(backbone).__name__}."
         )
     expected = tuple(backbone.input_shape)[1:]
     given = tuple(inputs.shape[1:])

@@ -135,7 +135,8 @@ class HiddenTwoStreamBuilder:
             if value is None:
                 example = '"motionnet"' if step == "motion" else '"vgg16"'
                 raise ValueError(
-                    f"The step .{step}() is missing; add .{step}({example}) before .build()."
+                    f"The step .{step}() is missing; add .{step}({example}) before "
+                    ".build()."
                 )
         height, width = self._image_size
         if not self._motion.built:

@@ -39,7 +39,7 @@ def clip_to_channels(clips):
 
 
 def flow_to_channels(flow):
-    """(batch, pairs, height, width, 2) -> (batch, height, width, 2*pairs): u0 v0 u1 v1 ..."""
+    """(batch, pairs, height, width, 2) -> (batch, height, width, 2*pairs), u0 v0 u1 ..."""
     return clip_to_channels(flow)
 
 

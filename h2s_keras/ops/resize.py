@@ -27,12 +27,12 @@ def resize_bilinear(images, size):
     """Resizes images, anti-aliased when shrinking.
 
     Args:
-        images: float (batch, height, width, channels); static or dynamic sizes.
+        images: (batch, height, width, channels), any dtype; static or dynamic sizes.
         size: (height, width) of the result; ints or scalar int tensors.
 
     Returns:
-        float (batch, new_height, new_width, channels) of the same dtype. Values are not
-        scaled: see `resize_flow` for flow.
+        (batch, new_height, new_width, channels) of the same dtype, float32 for integers.
+        Values are not scaled: see `resize_flow` for flow.
 
     Example:
         >>> resize_bilinear(ops.ones((1, 8, 8, 3)), (4, 4)).shape
@@ -40,6 +40,8 @@ def resize_bilinear(images, size):
     """
     height = _length(images, 1)
     width = _length(images, 2)
+    if "float" not in str(images.dtype):
+        images = ops.cast(images, "float32")
     dtype = images.dtype
     result = images
     if not _same(height, size[0]):

@@ -55,4 +55,3 @@ def _patch_mean(image):
     rows, columns = (height + below) // PATCH, (width + right) // PATCH
     patches = ops.reshape(padded, (-1, rows, PATCH, columns, PATCH, channels))
     return ops.einsum("nricjx,ij->nrcx", patches, gaussian_window())
-

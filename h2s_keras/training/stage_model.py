@@ -89,9 +89,7 @@ class StageModel(keras.Model):
             return self.network.run_streams(clips, self.streams, training=training)
         return self.network(clips, training=training)
 
-    def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         total = 0.0
         for name in self.action_outputs:
             per_sample = self._action_loss(y, y_pred[name])

@@ -123,7 +123,12 @@ def _fit(stage_model, dataset, stage, position, callbacks, data, batch_size, see
         steps = min(epoch - into, remaining)
         epochs = remaining // epoch if steps == epoch else 1
         stage_model.fit(
-            dataset, steps_per_epoch=steps, epochs=epochs, callbacks=callbacks, shuffle=False, verbose=0
+            dataset,
+            steps_per_epoch=steps,
+            epochs=epochs,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=0,
         )
         if position.step < stage["steps"]:
             dataset = data.training(batch_size, position.step, seed)

@@ -12,7 +12,7 @@ from h2s_keras.data import (
     resize_frames,
     video_clip_dataset,
 )
-from h2s_keras.data.clips import _VideoStore
+from h2s_keras.data.video_store import VideoStore
 from h2s_keras.errors import UserError, VideoError
 
 SIZE = dict(image_size=(32, 48), num_frames=5, batch_size=3)
@@ -282,7 +282,7 @@ def test_nothing_but_bad_files_ends_with_an_error(with_bad):
 
 
 def test_each_video_is_decoded_once_and_memory_is_bounded(examples, monkeypatch):
-    from h2s_keras.data import clips as module
+    from h2s_keras.data import video_store as module
 
     scans = []
     scan = module.iterate_frames
@@ -302,7 +302,7 @@ def test_each_video_is_decoded_once_and_memory_is_bounded(examples, monkeypatch)
     assert len(scans) == len(set(scans)) == 6 and reads == []
 
     frame = 37 * 92 * 3
-    store = _VideoStore(37, cache_bytes=50 * frame, timeout=60)
+    store = VideoStore(37, cache_bytes=50 * frame, timeout=60)
     for _ in range(2):
         for example in examples:
             store.read(example.path, lambda count: np.arange(5))

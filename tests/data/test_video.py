@@ -8,7 +8,14 @@ import wave
 import numpy as np
 import pytest
 
-from h2s_keras.data import count_frames, iterate_frames, probe_video, read_frames, video
+from h2s_keras.data import (
+    count_frames,
+    decoder,
+    iterate_frames,
+    probe_video,
+    read_frames,
+    video,
+)
 from h2s_keras.errors import BrokenVideoError, BrokenVideoWarning, UserError, VideoError
 
 FORMATS = {
@@ -75,14 +82,14 @@ def test_max_frames_and_size(make_video, numbers_of):
 def test_reading_stops_after_the_last_wanted_frame(make_video, monkeypatch):
     path = make_video()
     decoded = []
-    convert = video._decoded_frames
+    convert = decoder.decoded_frames
 
     def counting(*args, **kwargs):
         for frame in convert(*args, **kwargs):
             decoded.append(frame.pts)
             yield frame
 
-    monkeypatch.setattr(video, "_decoded_frames", counting)
+    monkeypatch.setattr(decoder, "decoded_frames", counting)
     read_frames(path, indices=[3, 9])
     assert len(decoded) == 10
 
@@ -292,7 +299,7 @@ def fake_clock(monkeypatch, step):
         clock.now += step
         return clock.now
 
-    monkeypatch.setattr(video, "time", types.SimpleNamespace(monotonic=monotonic))
+    monkeypatch.setattr(decoder, "time", types.SimpleNamespace(monotonic=monotonic))
     return clock
 
 
@@ -308,12 +315,12 @@ def test_time_limit(make_video, monkeypatch):
 def test_the_callers_time_does_not_count(make_video, monkeypatch):
     path = make_video()
     clock = fake_clock(monkeypatch, 0.0)
-    for _ in video._open_and_decode(path, timeout=20):
+    for _ in decoder.open_and_decode(path, timeout=20):
         clock.now += 1000
 
 
 def test_cover_art_is_no_video():
-    picture = types.SimpleNamespace(disposition=video._attached_picture(), type="video")
+    picture = types.SimpleNamespace(disposition=decoder._attached_picture(), type="video")
     plain = type(picture.disposition)(0)
     moving = types.SimpleNamespace(disposition=plain, type="video", codec_context=object())
 
@@ -323,9 +330,9 @@ def test_cover_art_is_no_video():
             format=types.SimpleNamespace(name="mp3"), streams=every
         )
 
-    assert video._video_stream(container(picture, moving), "a.mp4") is moving
+    assert decoder.video_stream(container(picture, moving), "a.mp4") is moving
     with pytest.raises(VideoError, match="cover art"):
-        video._video_stream(container(picture), "a.mp3")
+        decoder.video_stream(container(picture), "a.mp3")
 
 
 class _Streams(tuple):

@@ -1,0 +1,186 @@
+"""From a file to good frames in order: opening, choosing the stream, seeing breaks."""
+
+import os
+import time
+
+from h2s_keras.errors import BrokenVideoError, VideoError
+
+# Seconds by which a file may end before its header says, before it counts as cut short.
+CUT_SLACK = 0.5
+
+
+def open_container(path, timeout):
+    import av
+
+    av.logging.set_level(None)
+    name = os.fspath(path)
+    if os.path.isdir(name):
+        raise VideoError(path, "is a folder; give a video file")
+    if not os.path.exists(name):
+        raise VideoError(path, "no such file; check the name")
+    # Opening a pipe or a device could wait for ever.
+    if not os.path.isfile(name):
+        raise VideoError(path, "is not a regular file; copy it to one")
+    if os.path.getsize(name) == 0:
+        raise VideoError(path, "is empty (0 bytes); fetch or record it again")
+    try:
+        # "file:" and the white list keep FFmpeg from reading "a:b.mp4" as a protocol
+        # and a play list in disguise from reaching the network.
+        return av.open(
+            "file:" + os.path.abspath(name),
+            options={"protocol_whitelist": "file"},
+            metadata_errors="replace",
+            timeout=timeout,
+        )
+    except PermissionError:
+        raise VideoError(path, "may not be read; change its permissions") from None
+    except (av.FFmpegError, OSError, ValueError, RuntimeError):
+        raise VideoError(
+            path,
+            "is not a video that FFmpeg can open (another kind of file, or cut short); "
+            "fetch it again or convert it to mp4",
+        ) from None
+
+
+def video_stream(container, path):
+    kind = container.format.name
+    if kind == "tty":
+        raise VideoError(path, "is a text file, not a video; give a video file")
+    if kind.endswith("_pipe") or kind == "image2":
+        raise VideoError(path, "is a still image, not a video; give a video file")
+    streams = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & _attached_picture()
+    ]
+    if not streams:
+        kinds = sorted({stream.type for stream in container.streams}) or ["no"]
+        raise VideoError(
+            path,
+            f"holds no video stream, only {', '.join(kinds)} (cover art does not count); "
+            "give a file with moving pictures",
+        )
+    if streams[0].codec_context is None:
+        raise VideoError(
+            path, "is in a video codec that this FFmpeg cannot decode; convert it to H.264"
+        )
+    return streams[0]
+
+
+def _attached_picture():
+    from av.stream import Disposition
+
+    return Disposition.attached_pic
+
+
+def open_and_decode(path, timeout, per_frame=False):
+    with open_container(path, timeout) as container:
+        stream = video_stream(container, path)
+        yield from decoded_frames(container, stream, path, timeout, per_frame)
+
+
+def decoded_frames(container, stream, path, timeout, per_frame=False):
+    """Yields the good frames of a stream in order, then raises if it broke."""
+    import av
+
+    count = 0
+    started = time.monotonic()
+
+    def check_time():
+        if timeout and time.monotonic() - started > timeout:
+            raise VideoError(
+                path,
+                f"decoding took more than {timeout:g} s ({count} frames so far); raise "
+                "`timeout`, read fewer frames, or convert the video",
+                count,
+            )
+
+    reason = None
+    batches = _decoded_batches(container, stream)
+    while reason is None:
+        check_time()
+        try:
+            frames = next(batches)
+        except StopIteration as end:
+            reason = end.value
+            break
+        except (av.FFmpegError, ValueError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            break
+        for frame in frames:
+            if frame.is_corrupt:
+                # Recordings often start inside a picture group; nothing is lost yet.
+                if count == 0:
+                    continue
+                reason = "a frame is damaged"
+                break
+            check_time()
+            count += 1
+            handed_over = time.monotonic()
+            yield frame
+            now = time.monotonic()
+            # The time that the caller takes is not the file's fault.
+            started = now if per_frame else started + now - handed_over
+    claimed = f", although its header claims {stream.frames}" if stream.frames else ""
+    if count == 0:
+        why = f" ({reason})" if reason else ""
+        raise VideoError(
+            path, f"gives no decodable frame{claimed}{why}; fetch it again or convert it"
+        )
+    if reason:
+        raise BrokenVideoError(
+            path,
+            f"breaks after {count} good frames{claimed} ({reason}); fetch it again, or "
+            'keep the good frames with on_broken="keep"',
+            count,
+        )
+
+
+def _decoded_batches(container, stream):
+    """Yields lists of frames packet by packet; returns why the stream broke, or None."""
+    import av
+
+    packets, accepted, last_end, reason = 0, 0, 0.0, None
+    for packet in container.demux():
+        # Empty packets mean "repeat" inside AVI files and would flush the decoder.
+        if packet.size == 0:
+            continue
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if stamp is not None and packet.time_base:
+            end = (stamp + (packet.duration or 0)) * packet.time_base
+            last_end = max(last_end, float(end))
+        if packet.stream is not stream:
+            continue
+        packets += 1
+        if packet.is_corrupt and accepted:
+            reason = "a packet is cut short or damaged"
+            break
+        try:
+            frames = stream.decode(packet)
+        except (av.FFmpegError, ValueError) as error:
+            if accepted:
+                reason = getattr(error, "strerror", None) or str(error)
+                break
+            continue
+        accepted += 1
+        yield frames
+    if reason is None and _ends_early(container, stream, packets, last_end):
+        reason = "the file ends early"
+    # After a break the decoder still holds frames, but with B-frames not the next ones.
+    if reason is None:
+        yield stream.decode(None)
+    return reason
+
+
+def _ends_early(container, stream, packets, last_end):
+    # A count alone proves nothing: edit lists of trimmed phone videos hide packets.
+    if stream.frames and packets >= stream.frames:
+        return False
+    if stream.duration:
+        start = (stream.start_time or 0) * stream.time_base
+        end = float(start + stream.duration * stream.time_base)
+    elif container.duration:
+        end = ((container.start_time or 0) + container.duration) / 1e6
+    else:
+        return False
+    return last_end < end - CUT_SLACK
