@@ -1,6 +1,7 @@
 """Table, pictures and report of a quickstart run."""
 
 import csv
+import os
 
 import numpy as np
 
@@ -71,22 +72,25 @@ def write_quickstart_report(done):
     Returns:
         Path of the report.
     """
-    import os
-
     results, network, data, run = (
         done[name] for name in ("results", "network", "data", "run")
     )
     batch = next(data.evaluation(64))
     estimate = network.motion.estimate_flow(batch["clip"], batch_size=32)
     chosen = _one_of_each_motion(batch["motion"])
+    def panel(index, pairs=None):
+        clip, flow = batch["clip"][index], batch["flow"][index]
+        return motion_panel(clip, flow, estimate[index], pairs=pairs)
+
     panels = {
         f"motion_{number}_{data.class_names[batch['label'][index]].replace('/', '_')}": (
-            motion_panel(batch["clip"][index], batch["flow"][index], estimate[index])
+            panel(index)
         )
         for number, index in enumerate(chosen)
     }
     os.makedirs(run.file("pictures"), exist_ok=True)
-    pictures = {**panels, "overview": image_grid([[panel] for panel in panels.values()])}
+    overview = image_grid([[panel(index, pairs=[0])] for index in chosen], gap=0)
+    pictures = {**panels, "overview": overview}
     pictures["color_wheel"] = color_wheel_key()
     for name, picture in pictures.items():
         with open(run.file(f"pictures/{name}.png"), "wb") as file:

@@ -46,17 +46,32 @@ class BackwardWarp(keras.layers.Layer):
         self.return_mask = return_mask
 
     def call(self, inputs):
+        self._check_pair(inputs)
+        image, flow = (ops.convert_to_tensor(tensor) for tensor in inputs)
+        return backward_warp(image, flow, self.padding, self.return_mask)
+
+    def _check_pair(self, inputs):
         if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
             raise ValueError(
                 "BackwardWarp takes a list [image, flow]; received "
                 f"{type(inputs).__name__}. Call it as BackwardWarp()([image, flow])."
             )
-        image, flow = (ops.convert_to_tensor(tensor) for tensor in inputs)
-        return backward_warp(image, flow, self.padding, self.return_mask)
 
     def compute_output_shape(self, input_shape):
         image = tuple(input_shape[0])
         return (image, image[:3] + (1,)) if self.return_mask else image
+
+    def compute_output_spec(self, inputs):
+        self._check_pair(inputs)
+        image, _ = inputs
+        shapes = self.compute_output_shape([tensor.shape for tensor in inputs])
+        if not self.return_mask:
+            return keras.KerasTensor(shapes, dtype=image.dtype)
+        warped, mask = shapes
+        return (
+            keras.KerasTensor(warped, dtype=image.dtype),
+            keras.KerasTensor(mask, dtype="float32"),
+        )
 
     def get_config(self):
         return {

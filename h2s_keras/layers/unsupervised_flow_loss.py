@@ -8,7 +8,7 @@ from h2s_keras.ops.normalization import local_response_normalization
 from h2s_keras.ops.resize import resize_bilinear
 from h2s_keras.ops.smoothness import border_mask, flow_smoothness, masked_mean
 from h2s_keras.ops.ssim import patch_ssim
-from h2s_keras.ops.warp import backward_warp
+from h2s_keras.ops.warp import PADDINGS, backward_warp
 
 TERMS = ("photometric", "smoothness", "ssim")
 
@@ -59,7 +59,7 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         depend on how the batch was split.
 
     Raises:
-        ValueError: for an unknown weighting, no or more than five levels, or a number of
+        ValueError: for an unknown weighting or padding, no or more than five levels, or a number of
             pairs other than time-1.
 
     Example:
@@ -89,6 +89,8 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
             )
         if not 0.0 <= border < 0.5:
             raise ValueError(f"border must be in [0, 0.5); received {border}.")
+        if padding not in PADDINGS:
+            raise ValueError(f"padding must be one of {PADDINGS}; received {padding!r}.")
         self.weighting = weighting
         self.photometric_weight = photometric_weight
         self.smoothness_weight = smoothness_weight
@@ -161,6 +163,13 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
 
     def compute_output_shape(self, clips_shape, flows_shape):
         return {name: (clips_shape[0],) for name in (*TERMS, "total")}
+
+    def compute_output_spec(self, clips, flows, smoothness_scale=1.0):
+        shapes = self.compute_output_shape(clips.shape, None)
+        return {
+            name: keras.KerasTensor(shape, dtype="float32")
+            for name, shape in shapes.items()
+        }
 
     def get_config(self):
         return {

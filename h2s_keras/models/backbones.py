@@ -78,6 +78,8 @@ def build_backbone(
     rates = dropout if isinstance(dropout, (tuple, list)) else (dropout, dropout)
     rates = [0.5 if rate is None else rate for rate in rates]
     layers = keras.layers
+    if isinstance(backbone, str):
+        backbone = backbone.lower()
     if not isinstance(backbone, str):
         features = _instance_features(backbone, inputs, weights)
     elif backbone == "tiny":
@@ -86,8 +88,8 @@ def build_backbone(
                 "The backbone 'tiny' has no trained weights; leave weights out."
             )
         features = _tiny(inputs)
-    elif backbone.lower() in application_names():
-        features = _application(backbone.lower(), inputs, weights)
+    elif backbone in application_names():
+        features = _application(backbone, inputs, weights)
     else:
         raise ValueError(
             f"Unknown backbone {backbone!r}. Use 'vgg16', 'tiny', a keras.Model, or a "

@@ -1,5 +1,9 @@
+import numbers
+
 import keras
 
+from h2s_keras.errors import UserError
+from h2s_keras.layers.image_preprocessing import MODES
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
 from h2s_keras.models.backbones import build_backbone, preprocessing_mode
 from h2s_keras.models.motion_net import VARIANTS, MotionNet
@@ -35,9 +39,10 @@ class HiddenTwoStreamBuilder:
 
     def __init__(self, num_classes, num_frames=11, image_size=(224, 224)):
         self._class_names = None
-        if not isinstance(num_classes, int):
+        if not isinstance(num_classes, numbers.Integral):
             self._class_names = [str(name) for name in num_classes]
             num_classes = len(self._class_names)
+        num_classes = int(num_classes)
         if num_classes < 2:
             raise ValueError(f"num_classes must be at least 2; received {num_classes}.")
         if isinstance(image_size, int):
@@ -60,11 +65,16 @@ class HiddenTwoStreamBuilder:
             motion_net: as above.
             **options: of `MotionNet`, for a variant by name.
         """
-        if isinstance(motion_net, str):
-            if motion_net in VARIANTS:
-                motion_net = MotionNet(self._num_frames, motion_net, **options)
-            else:
-                motion_net = MotionNet.from_preset(motion_net)
+        if isinstance(motion_net, str) and motion_net in VARIANTS:
+            arguments = (self._num_frames, motion_net)
+            motion_net = self._step("motion", MotionNet, *arguments, **options)
+        elif options:
+            raise ValueError(
+                f".motion(): {', '.join(options)} goes with a variant by name "
+                f"({', '.join(VARIANTS)}); a trained or given MotionNet keeps its own."
+            )
+        elif isinstance(motion_net, str):
+            motion_net = self._step("motion", MotionNet.from_preset, motion_net)
         if not isinstance(motion_net, MotionNet):
             raise ValueError(
                 ".motion() takes a name, a path or a MotionNet; received "
@@ -86,7 +96,7 @@ class HiddenTwoStreamBuilder:
 
     def adapter(self, **options):
         """Options of `QuantizedFlowAdapter`: bound, levels, centre."""
-        self._adapter = QuantizedFlowAdapter(**options)
+        self._adapter = self._step("adapter", QuantizedFlowAdapter, **options)
         return self
 
     def temporal(self, backbone, weights=None, dropout=None, branched=False):
@@ -116,6 +126,11 @@ class HiddenTwoStreamBuilder:
             preprocessing: mode of `ImagePreprocessing`; by default what the named
                 backbone was trained with, "none" for an instance.
         """
+        if preprocessing is not None and preprocessing not in MODES:
+            raise ValueError(
+                f".spatial(): preprocessing must be one of {sorted(MODES)}; received "
+                f"{preprocessing!r}."
+            )
         self._spatial = (backbone, weights, dropout, preprocessing)
         return self
 
@@ -147,7 +162,7 @@ class HiddenTwoStreamBuilder:
             temporal = self._step("temporal", self._branched_head, backbone, dropout)
         else:
             if dropout is None and isinstance(backbone, str):
-                dropout = _TEMPORAL_DROPOUT.get(backbone)
+                dropout = _TEMPORAL_DROPOUT.get(backbone.lower())
             shape = (height, width, 2 * (self._num_frames - 1))
             temporal = self._step(
                 "temporal",
@@ -163,7 +178,7 @@ class HiddenTwoStreamBuilder:
             backbone, weights, dropout, mode = self._spatial
             mode = mode or preprocessing_mode(backbone)
             if dropout is None and isinstance(backbone, str):
-                dropout = _SPATIAL_DROPOUT.get(backbone)
+                dropout = _SPATIAL_DROPOUT.get(backbone.lower())
             spatial = self._step(
                 "spatial",
                 build_backbone,
@@ -195,10 +210,11 @@ class HiddenTwoStreamBuilder:
         inputs = keras.Input((height, width, channels), name="encoder_features")
         if backbone == "vgg16":
             hidden = keras.layers.Flatten()(inputs)
-            rates = dropout or _TEMPORAL_DROPOUT["vgg16"]
+            rates = _TEMPORAL_DROPOUT["vgg16"] if dropout is None else dropout
+            rates = rates if isinstance(rates, (tuple, list)) else (rates, rates)
             for number, rate in zip((6, 7), rates, strict=True):
                 hidden = keras.layers.Dense(4096, "relu", name=f"fc{number}")(hidden)
-                hidden = keras.layers.Dropout(rate)(hidden)
+                hidden = keras.layers.Dropout(rate, name=f"drop{number}")(hidden)
         elif backbone == "tiny":
             hidden = keras.layers.Conv2D(128, 3, padding="same", activation="relu")(inputs)
             hidden = keras.layers.GlobalAveragePooling2D()(hidden)
@@ -212,8 +228,10 @@ class HiddenTwoStreamBuilder:
         return keras.Model(inputs, logits(hidden), name="temporal")
 
     @staticmethod
-    def _step(step, function, *arguments):
+    def _step(step, function, *arguments, **options):
         try:
-            return function(*arguments)
-        except ValueError as error:
-            raise ValueError(f".{step}(): {error}") from error
+            return function(*arguments, **options)
+        except (TypeError, ValueError) as error:
+            # A missing file is the user's mistake and stays a UserError.
+            kind = UserError if isinstance(error, UserError) else ValueError
+            raise kind(f".{step}(): {error}") from error

@@ -72,8 +72,7 @@ class HiddenTwoStream(keras.Model):
         self.num_classes = temporal.output_shape[-1]
         if not self.motion.built:
             self.motion.build((None, self.num_frames, *self.image_size, 3))
-
-    def build(self, input_shape=None):
+        # All parts have their weights, so the model can be saved before its first call.
         self.built = True
 
     def call(self, clips, training=None):

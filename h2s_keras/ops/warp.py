@@ -14,8 +14,9 @@ def backward_warp(image, flow, padding="zeros", return_mask=False):
 
     with bilinear interpolation between the four neighbours. Differentiable in both
     arguments; the gradient in flow is that of the bilinear surface, one-sided at whole
-    pixels. Where flow is NaN the result is NaN; infinite flow lies outside the image like
-    any large one. Neither crashes nor touches another pixel.
+    pixels. Infinite flow lies outside the image like any large one; where flow is NaN the
+    result is NaN (XLA may clamp NaN to a position). Neither crashes nor touches another
+    pixel.
 
     Args:
         image: float (batch, height, width, channels), any float dtype.

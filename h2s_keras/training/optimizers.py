@@ -2,6 +2,7 @@
 
 import keras
 
+from h2s_keras.errors import UserError
 from h2s_keras.training.schedule import StageSchedule
 
 
@@ -19,7 +20,7 @@ def build_optimizer(stage, network):
         (optimiser, list of its StageSchedules); with rate_factors a MultiOptimizer.
 
     Raises:
-        ValueError: for an unknown optimiser, or a rate factor whose part has nothing to
+        UserError: for an unknown optimiser, or a rate factor whose part has nothing to
             train.
     """
     factors = stage.get("rate_factors") or {}
@@ -31,7 +32,7 @@ def build_optimizer(stage, network):
         model = getattr(network, part, None)
         variables = [] if model is None else model.trainable_variables
         if not variables:
-            raise ValueError(
+            raise UserError(
                 f"rate_factors names {part!r}, which has nothing to train in this stage."
             )
         optimizer, schedule = _single(stage, factor)
@@ -66,4 +67,4 @@ def _single(stage, factor):
         return keras.optimizers.Adam(beta_1=0.9, beta_2=0.999, **options), schedule
     if name == "sgd":
         return keras.optimizers.SGD(momentum=0.9, **options), schedule
-    raise ValueError(f"optimizer must be 'adam' or 'sgd'; received {name!r}.")
+    raise UserError(f"optimizer must be 'adam' or 'sgd'; received {name!r}.")

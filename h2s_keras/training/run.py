@@ -47,7 +47,12 @@ def train(config, out, resume=False, progress=None):
     say = (lambda text: None) if progress is None else progress.message
     keras.utils.set_random_seed(config["seed"])
     keras.config.set_dtype_policy(config.get("dtype_policy", "float32"))
-    data = make_data(config["data"])
+    try:
+        data = make_data(config["data"])
+    except (TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"the data of this recipe cannot be made: {error}") from error
     try:
         network = build_network(config, data.class_names)
     except UserError:

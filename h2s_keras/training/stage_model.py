@@ -83,6 +83,7 @@ class StageModel(keras.Model):
         )
         # A Keras loss divides by the number of replicas; a bare mean would not.
         self._mean = _PerSampleMean()
+        self.built = True
 
     def call(self, clips, training=None):
         if hasattr(self.network, "run_streams"):

@@ -1,5 +1,6 @@
 """Runs the stages of a recipe one after another, resumable at any step."""
 
+import contextlib
 import dataclasses
 import time
 
@@ -37,7 +38,8 @@ def run_stages(network, config, data, run, progress=None, resume=False):
         data: object with `training(batch_size, start_step, seed)` giving an endless
             tf.data.Dataset of (clips, labels) that continues exactly at a step.
         run: RunFolder.
-        progress: object with `stage(name, steps, done)` giving a Keras callback, or None.
+        progress: object with `stage(name, steps, done)` giving a Keras callback that has
+            `close()`, or None.
         resume: continue from the newest state of the run folder.
 
     Yields:
@@ -57,7 +59,10 @@ def run_stages(network, config, data, run, progress=None, resume=False):
         started = time.monotonic()
         position = Position(first_step if index == first_stage else 0)
         keras.utils.set_random_seed(config["seed"] + index)
-        stage_model, schedules = prepare_stage(network, stage)
+        try:
+            stage_model, schedules = prepare_stage(network, stage)
+        except ValueError as error:
+            raise UserError(f"stage {stage['name']!r}: {error}") from error
         if index == first_stage and arrays is not None:
             restore_state(stage_model, arrays)
         elif index:
@@ -67,8 +72,11 @@ def run_stages(network, config, data, run, progress=None, resume=False):
         seed = config["seed"] + 1000 * index
         dataset = data.training(batch_size, position.step, seed)
         callbacks = [NonFiniteGuard(schedules)]
+        shown = contextlib.nullcontext()
         if progress is not None:
-            callbacks.append(progress.stage(stage["name"], stage["steps"], position.step))
+            bar = progress.stage(stage["name"], stage["steps"], position.step)
+            shown = contextlib.closing(bar)
+            callbacks.append(bar)
         callbacks.append(
             CsvLog(
                 run.file("log.csv"),
@@ -77,7 +85,7 @@ def run_stages(network, config, data, run, progress=None, resume=False):
                 lambda started=started: time.monotonic() - started,
             )
         )
-        with Interruption() as interruption:
+        with shown, Interruption() as interruption:
             callbacks.append(StateCheckpoint(run.path, index, position, interruption))
             _fit(stage_model, dataset, stage, position, callbacks, data, batch_size, seed)
         yield stage, time.monotonic() - started
@@ -93,7 +101,7 @@ def prepare_stage(network, stage):
     missing = [part for part in trained if getattr(network, part, None) is None]
     if missing:
         raise UserError(
-            f"stage {stage['name']!r} trains {missing[0]!r}, which the model does not have"
+            f"it trains {missing[0]!r}, which the model does not have"
         )
     flow_loss = stage.get("flow_loss")
     stage_model = StageModel(
@@ -107,7 +115,6 @@ def prepare_stage(network, stage):
         smoothness_start=stage.get("smoothness_start", 0.1),
         name=stage["name"],
     )
-    stage_model.built = True
     optimizer, schedules = build_optimizer(stage, network)
     stage_model.compile(optimizer=optimizer, jit_compile=stage.get("jit_compile", False))
     optimizer.build(stage_model.trainable_variables)

@@ -1,0 +1,76 @@
+"""Decoding of JPEG frames inside the served graph."""
+
+import tensorflow as tf
+
+from h2s_keras.data.crops import CENTRE_SCALE
+from h2s_keras.ops.resize import resize_bilinear
+
+MAX_PIXELS = 1 << 25  # of one frame: a small file can claim to hold gigabytes
+
+
+def decode_clips(frames_bytes, num_frames, image_size):
+    """JPEG frames of any size as the clips that the model takes.
+
+    A frame of the model's own size is used as it is. Any other is treated as testing
+    does: the centre 7/8 of its largest box of the model's aspect, resized bilinearly,
+    averaging where it shrinks.
+
+    Args:
+        frames_bytes: string (batch, num_frames), one JPEG file each.
+        num_frames: frames of a clip.
+        image_size: (height, width) of the model.
+
+    Returns:
+        uint8 (batch, num_frames, height, width, 3), RGB.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when run on bytes that are no whole JPEG, or on a
+            frame of more than 33 million pixels.
+    """
+    height, width = image_size
+    flat = tf.reshape(frames_bytes, [-1])
+    frames = tf.map_fn(
+        lambda content: _decode(content, height, width),
+        flat,
+        fn_output_signature=tf.TensorSpec((height, width, 3), tf.uint8),
+    )
+    return tf.reshape(frames, [-1, num_frames, height, width, 3])
+
+
+def _decode(content, height, width):
+    head = tf.strings.substr(content, 0, 3)
+    is_jpeg = tf.debugging.Assert(
+        tf.equal(head, b"\xff\xd8\xff"),
+        [
+            "frames_bytes: a frame is no JPEG file; send the bytes of JPEG files, one a "
+            "frame (in JSON as {'b64': ...}). Bytes received:",
+            tf.strings.length(content),
+        ],
+    )
+    with tf.control_dependencies([is_jpeg]):
+        shape = tf.io.extract_jpeg_shape(content)
+    is_small = tf.debugging.Assert(
+        tf.reduce_prod(tf.cast(shape[:2], tf.int64)) <= MAX_PIXELS,
+        [f"frames_bytes: a frame has more than {MAX_PIXELS} pixels; shrink it. Shape:"]
+        + [shape],
+    )
+    with tf.control_dependencies([is_small]):
+        frame = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
+    top, left, rows, columns = _box(shape[0], shape[1], height, width)
+    frame = tf.slice(frame, [top, left, 0], [rows, columns, 3])[None]
+    resized = tf.round(resize_bilinear(frame, (height, width)))[0]
+    resized = tf.ensure_shape(resized, (height, width, 3))
+    return tf.cast(tf.clip_by_value(resized, 0.0, 255.0), tf.uint8)
+
+
+def _box(frame_height, frame_width, height, width):
+    """`h2s_keras.data.crops.centre_crop_box`, or the whole of a frame that fits."""
+    whole = tf.stack([frame_height, frame_width])
+    sides = tf.cast(whole, tf.float64)
+    fit = tf.minimum(sides[0] / height, sides[1] / width) * CENTRE_SCALE
+    target = tf.constant([height, width])
+    box = tf.cast(tf.round(tf.cast(target, tf.float64) * fit), tf.int32)
+    box = tf.minimum(whole, tf.maximum(1, box))
+    box = tf.where(tf.reduce_all(whole == target), whole, box)
+    offset = (whole - box) // 2
+    return offset[0], offset[1], box[0], box[1]

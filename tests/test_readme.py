@@ -1,0 +1,86 @@
+"""The README's picture, commands and lines of code do what they say."""
+
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+
+
+def quickstart_command():
+    (command,) = (block.strip() for block in blocks("bash") if "h2s quickstart" in block)
+    return command
+
+
+def test_the_lines_of_code_run(tmp_path):
+    (code,) = blocks("python")
+    assert 15 <= len([line for line in code.splitlines() if line.strip()]) <= 25
+    (tmp_path / "lines.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, "lines.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "network.keras").exists()
+
+
+def test_the_quickstart_command_in_small(tmp_path):
+    """The command's own `h2s` call, in the environment of the tests and shortened."""
+    call = shlex.split(quickstart_command().rsplit("&&", 1)[1])
+    program = shutil.which("h2s", path=os.path.dirname(sys.executable))
+    assert call[0] == ".venv/bin/h2s" and program
+    done = subprocess.run(
+        [program, *call[1:], "--smoke"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "quickstart" / "report.html").exists()
+    for row in ("spatial", "temporal, motion frozen", "temporal, end to end", "fused"):
+        assert re.search(rf"^{row} +\d", done.stdout, re.M)
+
+
+@pytest.mark.slow
+def test_the_quickstart_command_to_the_letter(tmp_path):
+    """Clone, fresh environment, whole quickstart: the promises of the recipe hold."""
+    import json
+
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+    environment = {
+        name: value for name, value in os.environ.items() if name != "PYTHONPATH"
+    }
+    subprocess.run(
+        ["bash", "-c", quickstart_command()], cwd=clone, check=True, env=environment
+    )
+    results = json.loads((clone / "quickstart" / "results.json").read_text())
+    final = results["final"]
+    assert results["stages"]["motion"]["ratio"] <= 0.35
+    assert final["temporal_motion_accuracy"] >= 0.95
+    assert abs(final["temporal_accuracy"] - 1 / 3) < 0.12
+    assert final["spatial_appearance_accuracy"] >= 0.95
+    assert abs(final["spatial_accuracy"] - 1 / 4) < 0.08
+    assert final["spatial_motion_accuracy"] <= 0.35
+    assert final["fused_accuracy"] >= 0.90
+    assert sum(results["seconds"].values()) <= 600
+
+
+def test_the_test_command_is_the_one_of_ci():
+    (command,) = (block.strip() for block in blocks("bash") if "tox" in block)
+    assert "tox -e fast" in (ROOT / ".ci" / "run").read_text() and "\n" not in command
+    assert "[testenv:fast]" in (ROOT / "tox.ini").read_text()
+
+
+def test_the_picture_and_the_links_exist():
+    targets = re.findall(r"\]\((?!https)([^)]+)\)", README)
+    assert "docs/images/learned_flow.png" in targets
+    missing = [target for target in targets if not (ROOT / target).exists()]
+    assert not missing
