@@ -3,10 +3,13 @@
 Importing this package imports neither TensorFlow nor PyAV; the functions do when called.
 """
 
+from h2s_keras.data.activitynet import activitynet_list
 from h2s_keras.data.clip_report import ClipReport
 from h2s_keras.data.clips import video_clip_dataset
 from h2s_keras.data.crops import centre_crop_box, random_crop_box, resize_frames
+from h2s_keras.data.dataset_list import DatasetList
 from h2s_keras.data.flow_files import read_flow, write_flow
+from h2s_keras.data.hmdb51 import hmdb51_list
 from h2s_keras.data.images import encode_png, read_image, write_png
 from h2s_keras.data.sampling import (
     clip_indices,
@@ -23,6 +26,8 @@ from h2s_keras.data.sources import (
     leave_one_group_out,
 )
 from h2s_keras.data.synthetic import SyntheticClips
+from h2s_keras.data.thumos14 import thumos14_list
+from h2s_keras.data.ucf101 import ucf101_list
 from h2s_keras.data.video import (
     VideoInfo,
     count_frames,
@@ -34,9 +39,11 @@ from h2s_keras.data.video import (
 __all__ = [
     "VIDEO_SUFFIXES",
     "ClipReport",
+    "DatasetList",
     "SyntheticClips",
     "VideoExample",
     "VideoInfo",
+    "activitynet_list",
     "centre_crop_box",
     "class_folder_source",
     "clip_indices",
@@ -45,6 +52,7 @@ __all__ = [
     "csv_source",
     "encode_png",
     "even_clip_starts",
+    "hmdb51_list",
     "iterate_frames",
     "leave_one_group_out",
     "probe_video",
@@ -55,6 +63,8 @@ __all__ = [
     "read_image",
     "resize_frames",
     "segment_clip_indices",
+    "thumos14_list",
+    "ucf101_list",
     "video_clip_dataset",
     "write_flow",
     "write_png",

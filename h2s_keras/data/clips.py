@@ -6,6 +6,7 @@ uninterrupted run would have seen, however many threads decode.
 """
 
 import functools
+import math
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from h2s_keras.data.crops import (
     random_crop_box,
 )
 from h2s_keras.data.sampling import clip_indices, even_clip_starts, random_clip_indices
+from h2s_keras.data.video import probe_video
 from h2s_keras.data.video_store import VideoStore
 from h2s_keras.errors import UserError, VideoError
 
@@ -123,12 +125,14 @@ def video_clip_dataset(
         for attempt, index in enumerate(order):
             generator = np.random.default_rng([seed, 1, int(number)])
             try:
-                frames = store.read(
-                    paths[index],
-                    lambda count, generator=generator: random_clip_indices(
-                        count, num_frames, stride, generator, short
-                    ),
-                )
+
+                def choose(count, example=examples[index], generator=generator):
+                    first, length = segment_frames(example, count)
+                    return first + random_clip_indices(
+                        length, num_frames, stride, generator, short
+                    )
+
+                frames = store.read(paths[index], choose)
             except VideoError as error:
                 report.add(error)
                 if on_bad_file == "raise":
@@ -146,8 +150,9 @@ def video_clip_dataset(
 
     def test_clips(index):
         def choose(count):
-            starts = even_clip_starts(count, num_frames, stride, clips_per_video)
-            return clip_indices(starts, count, num_frames, stride, short)
+            first, length = segment_frames(examples[index], count)
+            starts = even_clip_starts(length, num_frames, stride, clips_per_video)
+            return first + clip_indices(starts, length, num_frames, stride, short)
 
         try:
             frames = store.read(paths[index], choose)
@@ -200,6 +205,28 @@ def video_clip_dataset(
     if training or on_bad_file == "raise":
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
     return dataset.prefetch(1)
+
+
+def segment_frames(example, frame_count):
+    """(first frame, number of frames) of an example's segment in its video.
+
+    Seconds become frames by the video's average rate; a segment beyond the end of the
+    file is moved to its last frames, and none is shorter than two frames.
+    """
+    if example.start is None:
+        return 0, frame_count
+    rate = _rate(example.path)
+    end = min(frame_count, math.ceil(example.end * rate))
+    first = max(0, min(int(example.start * rate), end - 2))
+    return first, end - first
+
+
+@functools.lru_cache(maxsize=65536)
+def _rate(path):
+    rate = probe_video(path).rate
+    if not rate:
+        raise VideoError(path, "has no frame rate, so seconds of it mean no frames")
+    return float(rate)
 
 
 def _check_arguments(examples, training, seed, start_step, on_bad_file, clips_per_video):

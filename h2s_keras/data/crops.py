@@ -93,6 +93,33 @@ def centre_crop_box(frame_size, image_size):
     return (frame_size[0] - height) // 2, (frame_size[1] - width) // 2, height, width
 
 
+def ten_crop_boxes(frame_size, image_size):
+    """The published test crops: four corners and the centre, each also mirrored.
+
+    The boxes have the size of `centre_crop_box`, 224 pixels of a short side of 256.
+
+    Args:
+        frame_size: `(height, width)` of the frames.
+        image_size: `(height, width)` that the crops will be resized to.
+
+    Returns:
+        list of 10 pairs `((top, left, height, width), mirrored)`, the centre first, each
+        box followed by its mirrored twin.
+
+    Example:
+
+    ```python
+    ten_crop_boxes((256, 340), (224, 224))[0]   # ((16, 58, 224, 224), False)
+    ```
+
+    Source: arXiv 1704.00389, section 4.1 (as in Simonyan and Zisserman 2014).
+    """
+    top, left, height, width = centre_crop_box(frame_size, image_size)
+    down, right = frame_size[0] - height, frame_size[1] - width
+    places = ((top, left), (0, 0), (0, right), (down, 0), (down, right))
+    return [((*place, height, width), mirror) for place in places for mirror in (False, True)]
+
+
 def _box_size(frame_size, image_size, scales):
     fit = min(frame_size[0] / image_size[0], frame_size[1] / image_size[1])
     return tuple(

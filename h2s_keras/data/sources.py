@@ -23,11 +23,15 @@ class VideoExample:
         path: the file.
         label: class number, counted from 0.
         group: what must not be on both sides of a split (person, scene), or None.
+        start, end: seconds of the segment that shows the class in an untrimmed video;
+            None for the whole video.
     """
 
     path: str
     label: int
     group: str | None = None
+    start: float | None = None
+    end: float | None = None
 
 
 def class_folder_source(root, group_pattern=None):

@@ -7,10 +7,14 @@ and where they are known "flow", "video" (number of the video) and for synthetic
 "motion" and "appearance".
 """
 
+from h2s_keras.data.activitynet import activitynet_list
 from h2s_keras.data.clip_report import ClipReport
 from h2s_keras.data.clips import video_clip_dataset
+from h2s_keras.data.hmdb51 import hmdb51_list
 from h2s_keras.data.sources import class_folder_source, csv_source, leave_one_group_out
 from h2s_keras.data.synthetic import CLASS_NAMES, SyntheticClips
+from h2s_keras.data.thumos14 import thumos14_list
+from h2s_keras.data.ucf101 import ucf101_list
 from h2s_keras.errors import UserError
 
 
@@ -39,33 +43,60 @@ class SyntheticData:
         yield from dataset.as_numpy_iterator()
 
 
+OFFICIAL = ("ucf101", "hmdb51", "thumos14", "activitynet")
+
+
+def official_list(kind, annotations, root=None, split=1):
+    """The `DatasetList` of one of OFFICIAL."""
+    if not annotations:
+        raise UserError(
+            f"{kind} needs its official lists: give the folder (or file) as annotations"
+        )
+    if kind == "ucf101":
+        return ucf101_list(annotations, root, split)
+    if kind == "hmdb51":
+        return hmdb51_list(annotations, root, split)
+    if kind == "thumos14":
+        return thumos14_list(annotations, root)
+    return activitynet_list(annotations, root)
+
+
 class VideoData:
-    """Labelled videos from class folders or a CSV file.
+    """Labelled videos from class folders, a CSV file or an official dataset.
 
     Args:
-        settings: dict with "root" (folder of class folders) or "csv", "num_frames",
-            "image_size" and optionally "stride", "flip", "group_pattern" or
-            "group_column", "test_group" (left out of training and tested on),
-            "clips_per_video" (of the test, 5), "on_bad_file", "cache_bytes".
+        settings: dict with "root" (folder of class folders, or of the dataset's videos)
+            or "csv", "num_frames", "image_size" and optionally "stride", "flip",
+            "group_pattern" or "group_column", "test_group" (left out of training and
+            tested on), "clips_per_video" (of the test, 5), "on_bad_file", "cache_bytes";
+            for a dataset "annotations" and "split".
+        kind: "videos", or one of OFFICIAL.
     """
 
-    def __init__(self, settings):
+    def __init__(self, settings, kind="videos"):
         root, table = settings.get("root"), settings.get("csv")
-        if table:
-            examples, names = csv_source(table, root, settings.get("group_column"))
+        self.settings = settings
+        self.test = ()
+        if kind in OFFICIAL:
+            annotations, split = settings.get("annotations"), settings.get("split", 1)
+            listed = official_list(kind, annotations, root, split).require_videos()
+            self.class_names = listed.class_names
+            self.train, self.test = listed.train, listed.test
+        elif table:
+            self.train, self.class_names = csv_source(
+                table, root, settings.get("group_column")
+            )
         elif root:
-            examples, names = class_folder_source(root, settings.get("group_pattern"))
+            self.train, self.class_names = class_folder_source(
+                root, settings.get("group_pattern")
+            )
         else:
             raise UserError(
                 "no data given: --set data.root=FOLDER names a folder of class folders, "
                 "--set data.csv=FILE a table with the columns path and class"
             )
-        self.class_names = tuple(names)
-        self.settings = settings
-        test_group = settings.get("test_group")
-        self.train, self.test = examples, ()
-        if test_group is not None:
-            self.train, self.test = leave_one_group_out(examples, test_group)
+        if settings.get("test_group") is not None:
+            self.train, self.test = leave_one_group_out(self.train, settings["test_group"])
         self.report = ClipReport()
         self.options = {
             "num_frames": settings["num_frames"],
@@ -103,11 +134,12 @@ class VideoData:
 
 
 def make_data(settings):
-    """The data object of a recipe's "data" values; "kind" is "synthetic" or "videos"."""
+    """The data object of a recipe's "data" values, by their "kind"."""
     settings = dict(settings)
     kind = settings.pop("kind")
     if kind == "synthetic":
         return SyntheticData(settings)
-    if kind == "videos":
-        return VideoData(settings)
-    raise UserError(f"data.kind must be 'synthetic' or 'videos'; received {kind!r}")
+    if kind in ("videos", *OFFICIAL):
+        return VideoData(settings, kind)
+    known = ", ".join(("synthetic", "videos", *OFFICIAL))
+    raise UserError(f"data.kind must be one of {known}; received {kind!r}")

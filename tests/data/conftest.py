@@ -1,8 +1,6 @@
 """Videos made for the tests: each frame carries its own number as grey blocks."""
 
 import fractions
-import os
-import pathlib
 
 import numpy as np
 import pytest
@@ -73,18 +71,3 @@ def make_video(tmp_path):
         return str(path)
 
     return make
-
-
-@pytest.fixture
-def real_data():
-    """`real_data(*parts)`: a path below the folder of real files, or a skip."""
-
-    def find(*parts):
-        beside = pathlib.Path(__file__).parents[2].parent / "shared" / "data"
-        folder = pathlib.Path(os.environ.get("H2S_KERAS_DATA") or beside)
-        path = folder.joinpath(*parts)
-        if not path.exists():
-            pytest.skip(f"no real file {'/'.join(parts)}; set H2S_KERAS_DATA to the folder")
-        return str(path)
-
-    return find

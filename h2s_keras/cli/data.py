@@ -1,0 +1,115 @@
+"""`h2s data`: lists a dataset, and checks that its videos are there and decode."""
+
+import json
+import sys
+
+from h2s_keras.errors import UserError
+
+HELP = "list a dataset, or check that its videos are there and can be decoded"
+EXAMPLE = "h2s data list ucf101 --annotations ucfTrainTestlist --split 1"
+
+USES_KERAS = False  # Lists answer at once.
+KINDS = ("ucf101", "hmdb51", "thumos14", "activitynet", "folders", "csv")
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "action", choices=("list", "verify"), help="print counts, or check every video"
+    )
+    parser.add_argument(
+        "kind",
+        choices=KINDS,
+        metavar="KIND",
+        help="one of " + ", ".join(KINDS) + " (folders: a folder of class folders)",
+    )
+    parser.add_argument(
+        "--annotations", metavar="PATH", help="the official lists, or the CSV file"
+    )
+    parser.add_argument("--root", metavar="DIR", help="folder of the videos")
+    parser.add_argument("--split", type=int, default=1, help="1, 2 or 3 (default 1)")
+    parser.add_argument(
+        "--quick", action="store_true", help="verify that files are there, decode none"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments):
+    listed = read_list(arguments)
+    if arguments.action == "list":
+        counts = listed.counts()
+        if arguments.json:
+            print(json.dumps({"name": listed.name, **counts}))
+            return 0
+        print(listed.name)
+        for name, count in counts.items():
+            print(f"  {name.replace('_', ' '):14} {count}")
+        return 0
+    if arguments.root is None and arguments.kind != "csv":
+        raise UserError("verify needs --root, the folder of the videos")
+    return verify(listed, arguments.quick, arguments.json)
+
+
+def read_list(arguments):
+    """The `DatasetList` that the arguments name."""
+    from h2s_keras.data import DatasetList, class_folder_source, csv_source
+    from h2s_keras.data.training_data import official_list
+
+    if arguments.kind == "folders":
+        if not arguments.root:
+            raise UserError("folders needs --root, the folder of the class folders")
+        examples, names = class_folder_source(arguments.root)
+        return DatasetList(arguments.root, names, examples, ())
+    if arguments.kind == "csv":
+        if not arguments.annotations:
+            raise UserError("csv needs --annotations, the CSV file")
+        examples, names = csv_source(arguments.annotations, arguments.root)
+        return DatasetList(arguments.annotations, names, examples, ())
+    return official_list(
+        arguments.kind, arguments.annotations, arguments.root, arguments.split
+    )
+
+
+def verify(listed, quick=False, as_json=False):
+    """Checks every listed video; 0 if all are good, 2 if not.
+
+    Missing and broken videos are told one a line on stderr, the counts on stdout.
+    """
+    import rich.console
+    import rich.progress
+
+    from h2s_keras.data import count_frames
+    from h2s_keras.errors import VideoError
+
+    missing = listed.missing()
+    paths = dict.fromkeys(example.path for example in (*listed.train, *listed.test))
+    present = [path for path in paths if path not in set(missing)]
+    for path in missing[:1]:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        print(f"h2s: {path}: no such file{more}; fetch it again", file=sys.stderr)
+    broken, frames = [], 0
+    if not quick:
+        console = rich.console.Console(stderr=True)
+        for path in rich.progress.track(
+            present, "decoding", console=console, disable=not console.is_terminal
+        ):
+            try:
+                frames += count_frames(path)
+            except VideoError as error:
+                broken.append(path)
+                print(f"h2s: {error}", file=sys.stderr)
+    counts = {
+        "videos": len(paths),
+        "missing": len(missing),
+        "broken": len(broken),
+        "frames": frames,
+    }
+    if as_json:
+        print(json.dumps({"name": listed.name, **counts, "bad": [*missing, *broken]}))
+    else:
+        checked = "found" if quick else f"decoded ({frames} frames)"
+        good = len(paths) - len(missing) - len(broken)
+        print(
+            f"{listed.name}: {good} of {len(paths)} videos {checked}, {len(missing)} "
+            f"missing, {len(broken)} broken"
+        )
+    return 2 if missing or broken else 0

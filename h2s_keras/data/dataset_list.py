@@ -1,0 +1,123 @@
+import dataclasses
+import os
+
+from h2s_keras.errors import FileError, UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetList:
+    """What a dataset's official files say: classes, training and test examples.
+
+    Attributes:
+        name: of the dataset and split, for people.
+        class_names: tuple of str in the order of the labels.
+        train, test: tuples of `VideoExample`; several examples of one video where it is
+            untrimmed and each example is a segment.
+
+    Example:
+
+    ```python
+    listed = ucf101_list("ucfTrainTestlist", root="UCF-101", split=1)
+    print(listed.counts())      # {"train": 9537, "test": 3783}
+    ```
+    """
+
+    name: str
+    class_names: tuple
+    train: tuple
+    test: tuple
+
+    def counts(self):
+        """Numbers of examples, videos and classes."""
+        parts = {"train": self.train, "test": self.test}
+        return {
+            "classes": len(self.class_names),
+            **{name: len(examples) for name, examples in parts.items()},
+            **{
+                f"{name}_videos": len({example.path for example in examples})
+                for name, examples in parts.items()
+            },
+        }
+
+    def missing(self):
+        """Paths of listed videos that are not on disk, in the order of the lists."""
+        paths = dict.fromkeys(example.path for example in (*self.train, *self.test))
+        return [path for path in paths if not os.path.isfile(path)]
+
+    def require_videos(self):
+        """Raises a UserError that names the first missing video and counts the rest."""
+        missing = self.missing()
+        if missing:
+            videos = len({example.path for example in (*self.train, *self.test)})
+            raise FileError(
+                missing[0],
+                f"no such file, listed by {self.name} ({len(missing)} of {videos} videos "
+                "are missing); fetch them or set the root folder",
+            )
+        return self
+
+
+class VideoFinder:
+    """Finds listed videos on disk despite the spellings that are about.
+
+    UCF101 lists `HandstandPushups/v_HandStandPushups_g01_c01.avi`, and copies spell the
+    file, the folder or neither like that; some copies keep all videos in one folder.
+
+    Args:
+        root: folder of the videos, or None: paths are then returned as listed.
+        suffixes: tried in turn where a list names videos without one.
+    """
+
+    def __init__(self, root, suffixes=(".mp4", ".avi", ".mkv", ".webm")):
+        self.root = None if root is None else os.fspath(root)
+        self.suffixes = suffixes
+        self._known = {}
+        if self.root is None:
+            return
+        if not os.path.isdir(self.root):
+            raise UserError(f"{self.root}: no such folder; give the folder of the videos")
+        for folder, _, names in os.walk(self.root):
+            for name in names:
+                path = os.path.join(folder, name)
+                relative = os.path.relpath(path, self.root)
+                # The exact place wins over the bare name.
+                self._known.setdefault(name.lower(), path)
+                self._known[relative.lower()] = path
+
+    def find(self, listed):
+        """Path of a listed video: where it is, or where it was expected."""
+        if self.root is None:
+            return listed
+        stem = listed.lower().replace("/", os.sep)
+        names = [stem, *(stem + suffix for suffix in self.suffixes)]
+        for name in [*names, *(os.path.basename(name) for name in names)]:
+            if name in self._known:
+                return self._known[name]
+        return self.expected(listed)
+
+    def expected(self, listed):
+        """Where a video that is not found should be."""
+        return listed if self.root is None else os.path.join(self.root, listed)
+
+
+def read_lines(path):
+    """Non-empty lines of an official text file.
+
+    Raises:
+        UserError: if it is missing or no text.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return [line.strip() for line in file if line.strip()]
+    except FileNotFoundError:
+        raise FileError(
+            path, "no such file; give the folder of the official lists as distributed"
+        ) from None
+    except (UnicodeDecodeError, IsADirectoryError):
+        raise FileError(path, "is not a text file; fetch the official list again") from None
+
+
+def check_split(split):
+    """Refuses anything but 1, 2 or 3."""
+    if split not in (1, 2, 3):
+        raise UserError(f"the official splits are 1, 2 and 3; received {split!r}")

@@ -1,0 +1,22 @@
+"""What all tests share: the folder of real files, where there is one."""
+
+import os
+import pathlib
+
+import pytest
+
+
+@pytest.fixture
+def real_data():
+    """`real_data(*parts)`: a path below the folder of real files, or a skip."""
+
+    def find(*parts):
+        folder = os.environ.get("H2S_KERAS_DATA")
+        if not folder:
+            pytest.skip("needs real files: set H2S_KERAS_DATA to their folder")
+        path = pathlib.Path(folder).joinpath(*parts)
+        if not path.exists():
+            pytest.skip(f"no real file {'/'.join(parts)} in H2S_KERAS_DATA")
+        return str(path)
+
+    return find
