@@ -194,9 +194,8 @@ def test_command_lists_and_verifies(ucf101, make_video, tmp_path):
     (tmp_path / "videos" / "v_Archery_g01_c01.avi").write_bytes(
         np.random.default_rng(0).bytes(500)
     )
-    done = command(
-        *("verify", "ucf101", "--annotations", ucf101, "--root", tmp_path / "videos", "--json")
-    )
+    folders = ("--annotations", ucf101, "--root", tmp_path / "videos")
+    done = command("verify", "ucf101", *folders, "--json")
     assert done.returncode == 2 and "Traceback" not in done.stderr
     counts = json.loads(done.stdout)
     assert (counts["videos"], counts["missing"], counts["broken"]) == (3, 1, 1)
