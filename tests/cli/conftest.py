@@ -1,0 +1,101 @@
+"""The `h2s` command as a real process, and one model trained for a few steps."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+
+@dataclasses.dataclass
+class Done:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error_lines(self):
+        return [line for line in self.err.splitlines() if line.strip()]
+
+
+# What the installed script `h2s` does, of this interpreter.
+COMMAND = "import sys, h2s_keras_command as c; sys.argv[0] = 'h2s'; c.main()"
+
+
+def run_h2s(*arguments, cwd=None, timeout=300):
+    """`h2s ARGUMENTS` in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "100"},
+        stdin=subprocess.DEVNULL,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def h2s():
+    return run_h2s
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory):
+    """(what `h2s quickstart --smoke` said, the folder it left)"""
+    folder = tmp_path_factory.mktemp("smoke")
+    done = run_h2s("quickstart", "--smoke", "--out", "run", cwd=folder)
+    assert done.code == 0, done.err
+    return done, folder / "run"
+
+
+def write_video(path, frames, size=(64, 80)):
+    import av
+
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+        picture = rng.integers(0, 256, (*size, 3)).astype("uint8")
+        for number in range(frames):
+            moved = np.roll(picture, 2 * number, axis=1)
+            frame = av.VideoFrame.from_ndarray(moved, "rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def write_sound(path):
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        samples = np.zeros((1, 4000), "int16")
+        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """A folder of inputs: good.mp4, one.mp4, sound.wav, broken.mp4, a.png, b.png ..."""
+    from h2s_keras.data.images import write_png
+
+    folder = tmp_path_factory.mktemp("files")
+    write_video(folder / "good.mp4", 12)
+    write_video(folder / "one.mp4", 1)
+    write_sound(folder / "sound.wav")
+    (folder / "broken.mp4").write_bytes(b"not a video" * 100)
+    (folder / "broken.keras").write_bytes(b"not a model")
+    rng = np.random.default_rng(1)
+    picture = rng.integers(0, 256, (48, 64, 3)).astype("uint8")
+    write_png(folder / "a.png", picture)
+    write_png(folder / "b.png", np.roll(picture, 1, axis=1))
+    write_png(folder / "small.png", picture[:40])
+    (folder / "nothing.py").write_text("x = 1\n")
+    (folder / "settings.json").write_text(json.dumps({}))
+    return folder

@@ -1,0 +1,361 @@
+"""The command line as its users meet it: real processes, exit codes, one line an error."""
+
+import json
+import struct
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+from h2s_keras.cli import main
+from h2s_keras.cli.train import apply_setting, recipe_list
+from h2s_keras.data import read_flow
+from h2s_keras.data.images import read_image
+from h2s_keras.errors import UserError
+from h2s_keras.recipes import quickstart
+from h2s_keras.version import __version__
+
+# === Help, at once ===
+
+
+@pytest.mark.parametrize(
+    "command", [(), ("quickstart",), ("train",), ("predict",), ("flow",)]
+)
+def test_help_shows_an_example(h2s, command):
+    done = h2s(*command, "--help")
+    assert done.code == 0 and not done.error_lines
+    assert f"Example: h2s {' '.join(command)}" in " ".join(done.out.split())
+    if not command:
+        for name in ("quickstart", "train", "predict", "flow"):
+            assert name in done.out
+
+
+def test_version(h2s):
+    done = h2s("--version")
+    assert (done.code, done.out.strip()) == (0, f"h2s_keras {__version__}")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])
+def test_help_imports_neither_keras_nor_tensorflow(arguments):
+    script = (
+        "import sys, h2s_keras_command\n"
+        f"sys.argv = ['h2s', *{arguments!r}]\n"
+        "try:\n    h2s_keras_command.main()\n"
+        "except SystemExit as end:\n    assert not end.code\n"
+        "heavy = {'keras', 'tensorflow', 'av', 'scipy'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_list_of_recipes(h2s):
+    done = h2s("train", "list")
+    assert done.code == 0 and not done.error_lines
+    assert [line.split()[0] for line in done.out.splitlines()] == [
+        name for name, _ in recipe_list()
+    ]
+    assert "quickstart" in done.out and "videos" in done.out
+
+
+# === Mistakes ===
+
+MISTAKES = {
+    "unknown recipe": (["train", "nonsense"], "no recipe 'nonsense'; there are"),
+    "no recipe file": (["train", "{files}/gone.py"], "gone.py: no such recipe file"),
+    "not a recipe": (["train", "{files}/nothing.py"], "has no get_config()"),
+    "set without value": (["train", "videos", "--set", "batch_size"], "KEY=VALUE"),
+    "set of an unknown key": (
+        ["train", "videos", "--set", "data.rot=x"],
+        "--set data.rot: no value 'rot' here",
+    ),
+    "set of another kind": (
+        ["train", "videos", "--set", "batch_size=many"],
+        "takes a int such as 8",
+    ),
+    "no data": (
+        ["train", "videos", "--out", "{new}/run"],
+        "no data given: --set data.root",
+    ),
+    "one frame": (
+        [
+            "train",
+            "quickstart",
+            "--smoke",
+            "--set",
+            "data.num_frames=1",
+            "--out",
+            "{new}/one",
+        ],
+        "at least 2 frames",
+    ),
+    "out in use": (["quickstart", "--smoke", "--out", "{files}"], "holds files already"),
+    "out is a file": (["quickstart", "--smoke", "--out", "{files}/a.png"], "is a file"),
+    "out cannot be written": (
+        ["quickstart", "--smoke", "--out", "{files}/a.png/run"],
+        "cannot be written",
+    ),
+    "nothing to resume": (
+        ["quickstart", "--resume", "--out", "{files}"],
+        "no run to resume",
+    ),
+    "resume without out": (["train", "--resume"], "--resume needs --out"),
+    "no model": (
+        ["predict", "{files}/good.mp4", "--model", "{files}/gone.keras"],
+        "gone.keras: no such model file",
+    ),
+    "damaged model": (
+        ["flow", "{files}/a.png", "{files}/b.png"]
+        + ["--model", "{files}/broken.keras", "--out", "{new}/x.flo"],
+        "broken.keras: cannot be loaded",
+    ),
+    "two sizes": (
+        [
+            "flow",
+            "{files}/a.png",
+            "{files}/small.png",
+            "--model",
+            "m",
+            "--out",
+            "{new}/f.flo",
+        ],
+        "must be of one size",
+    ),
+    "one image": (
+        ["flow", "{files}/a.png", "--model", "m", "--out", "{new}/f.flo"],
+        "is one image; flow needs two",
+    ),
+    "one file for a video": (
+        ["flow", "{files}/good.mp4", "--model", "m", "--out", "{new}/f.flo"],
+        "a video gives many flows; give a folder",
+    ),
+    "flow of one frame": (
+        ["flow", "{files}/one.mp4", "--model", "{model}", "--out", "{new}/flows"],
+        "one.mp4: motion needs at least two frames",
+    ),
+    "flow of no file": (
+        ["flow", "{files}/gone.mp4", "--model", "{model}", "--out", "{new}/flows2"],
+        "gone.mp4",
+    ),
+    "flow of a broken file": (
+        ["flow", "{files}/broken.mp4", "--model", "{model}", "--out", "{new}/flows3"],
+        "broken.mp4",
+    ),
+    "flow exists": (
+        [
+            "flow",
+            "{files}/a.png",
+            "{files}/b.png",
+            "--model",
+            "m",
+            "--out",
+            "{files}/a.png",
+        ],
+        "a.png: exists already",
+    ),
+    "top_k": (
+        ["predict", "{files}/good.mp4", "--model", "m", "--top_k", "0"],
+        "take numbers from 1",
+    ),
+    "unknown command": (["fly"], "invalid choice: 'fly'"),
+    "unknown option": (
+        ["flow", "x.mp4", "--model", "m", "--out", "o", "--modle", "m"],
+        "--modle",
+    ),
+    "no command": ([], "COMMAND"),
+}
+
+
+# These run as processes of their own; the rest goes through the same entry in this one.
+REAL = (
+    "unknown recipe",
+    "out cannot be written",
+    "damaged model",
+    "flow of one frame",
+    "unknown option",
+    "no command",
+)
+
+
+def check(code, out, err, text):
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert code == 2, err
+    assert len(lines) == 1, err
+    assert lines[0].startswith("h2s: ") and text in lines[0]
+    assert "Traceback" not in err and out == ""
+
+
+@pytest.fixture
+def fill_in(files, smoke, tmp_path):
+    names = {"files": files, "new": tmp_path, "model": smoke[1] / "model.keras"}
+    return lambda arguments: [text.format(**names) for text in arguments]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_mistake_is_one_clear_line_and_code_2(h2s, fill_in, name):
+    arguments, text = MISTAKES[name]
+    done = h2s(*fill_in(arguments))
+    check(done.code, done.out, done.err, text)
+
+
+@pytest.mark.parametrize("name", sorted(set(MISTAKES) - set(REAL)))
+def test_a_mistake_in_this_process(fill_in, capfd, monkeypatch, name):
+    arguments, text = MISTAKES[name]
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    monkeypatch.setattr(main, "_import_keras", lambda: None)
+    capfd.readouterr()
+    try:
+        code = main._main(main.build_parser().parse_args(fill_in(arguments)))
+    except SystemExit as end:
+        code = end.code
+    out, err = capfd.readouterr()
+    check(code, out, err, text)
+
+
+def test_mistakes_left_nothing_behind_in_folders_of_others(files):
+    assert sorted(path.name for path in files.iterdir()) == [
+        "a.png",
+        "b.png",
+        "broken.keras",
+        "broken.mp4",
+        "good.mp4",
+        "nothing.py",
+        "one.mp4",
+        "settings.json",
+        "small.png",
+        "sound.wav",
+    ]
+
+
+def test_debug_shows_the_traceback(h2s):
+    done = h2s("train", "nonsense", "--debug")
+    assert done.code != 0 and "Traceback" in done.err and "UserError" in done.err
+
+
+# === --set ===
+
+
+def test_settings_reach_values_and_stages():
+    config = quickstart.get_config()
+    for text in (
+        "batch_size=8",
+        "stages.motion.steps=7",
+        "data.image_size=(32, 32)",
+        "model.spatial=none",
+        "stages.motion.learning_rate=1",
+        "name=mine",
+    ):
+        apply_setting(config, text)
+    assert config["batch_size"] == 8 and config["stages"][0]["steps"] == 7
+    assert config["data"]["image_size"] == (32, 32)
+    assert config["model"]["spatial"] is None and config["name"] == "mine"
+    assert config["stages"][0]["learning_rate"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("stages.motoin.steps=7", "no stage 'motoin'; there are"),
+        ("batch_size.more=1", "no value 'more' here; there are nothing"),
+        ("stages.motion.steps='7'", "takes a int"),
+        ("data=5", "takes a dict"),
+        ("", "KEY=VALUE"),
+    ],
+)
+def test_wrong_settings(text, error):
+    with pytest.raises(UserError, match=error):
+        apply_setting(quickstart.get_config(), text)
+
+
+# === Work ===
+
+
+def test_quickstart_leaves_report_pictures_and_model(smoke):
+    done, folder = smoke
+    names = {path.name for path in folder.iterdir()}
+    assert {"report.html", "model.keras", "results.json", "config.json"} <= names
+    pictures = {path.name for path in (folder / "pictures").iterdir()}
+    assert {"overview.png", "color_wheel.png"} <= pictures and len(pictures) == 6
+    for name in pictures:
+        assert read_image(folder / "pictures" / name).ndim == 3
+    report = (folder / "report.html").read_text()
+    assert "Hidden two-stream quickstart" in report and report.count("<img") >= 5
+    results = json.loads((folder / "results.json").read_text())
+    assert set(results["stages"]) == {"motion", "temporal", "end_to_end", "spatial"}
+    assert "fused" in done.out and "end-point error" in done.out
+    assert str(folder / "report.html") in done.out
+    assert "Traceback" not in done.err and "WARNING" not in done.err
+    # Progress goes to stderr as plain lines, one an epoch, for a log file.
+    assert any(line.startswith("motion 4/4") for line in done.error_lines)
+    assert "\x1b" not in done.err and "\r" not in done.err
+    config = json.loads((folder / "config.json").read_text())
+    assert config["command"].endswith("quickstart --smoke --out run")
+
+
+def test_a_second_run_does_not_overwrite_the_first(h2s, smoke):
+    before = (smoke[1] / "model.keras").read_bytes()
+    done = h2s("quickstart", "--smoke", "--out", smoke[1])
+    assert done.code == 2 and "holds files already" in done.err
+    assert (smoke[1] / "model.keras").read_bytes() == before
+
+
+def test_predict_tells_bad_files_and_goes_on_with_good_ones(h2s, smoke, files):
+    bad = [files / name for name in ("sound.wav", "one.mp4", "broken.mp4", "gone.mp4")]
+    good = files / "good.mp4"
+    done = h2s("predict", *bad, good, "--model", smoke[1], "--json", "--top_k", "3")
+    assert done.code == 2
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert [row["video"] for row in rows] == [str(path) for path in [*bad, good]]
+    for path, row, line in zip(bad, rows, done.error_lines, strict=False):
+        assert line == f"h2s: {row['error']}" and str(path) in line
+    mistakes = [line for line in done.error_lines if line.startswith("h2s: ")]
+    assert len(mistakes) == 4 and "Traceback" not in done.err, done.err
+    best = rows[-1]["predictions"]
+    assert len(best) == 3 and "error" not in rows[-1]
+    scores = [row["score"] for row in best]
+    assert scores == sorted(scores, reverse=True) and 0 < sum(scores) <= 1
+    assert all("/" in row["class"] for row in best)
+
+
+def test_predict_for_people(h2s, smoke, files):
+    done = h2s("predict", files / "good.mp4", "--model", smoke[1] / "model.keras")
+    assert done.code == 0 and "h2s:" not in done.err and len(done.error_lines) <= 1
+    lines = done.out.splitlines()
+    assert lines[0] == str(files / "good.mp4") and len(lines) == 6
+    assert all("%" in line for line in lines[1:])
+
+
+def test_flow_of_two_images_as_flo_png_and_folder(h2s, smoke, files, tmp_path):
+    images = [files / "a.png", files / "b.png"]
+    for name in ("x.flo", "x.png", "folder"):
+        done = h2s("flow", *images, "--model", smoke[1], "--out", tmp_path / name)
+        assert done.code == 0, done.err
+        assert not done.error_lines and "1 flow field in" in done.out
+    flow = read_flow(tmp_path / "x.flo")
+    assert flow.shape == (48, 64, 2) and np.isfinite(flow).all()
+    header = struct.unpack("<fii", (tmp_path / "x.flo").read_bytes()[:12])
+    assert header == (202021.25, 64, 48)
+    np.testing.assert_allclose(read_flow(tmp_path / "x.png"), flow, atol=1 / 64)
+    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == [
+        "flow_000000.flo",
+        "flow_000000_color.png",
+    ]
+    np.testing.assert_array_equal(read_flow(tmp_path / "folder" / "flow_000000.flo"), flow)
+    # It is MotionNet's flow of these two images, whatever follows them.
+    from h2s_keras.models import MotionNet
+
+    first, second = (read_image(path) for path in images)
+    motion_net = MotionNet.from_preset(str(smoke[1]))
+    clip = np.stack([first, second, second])[None]
+    np.testing.assert_allclose(motion_net.estimate_flow(clip)[0, 0], flow, atol=1e-4)
+
+
+def test_flow_of_a_video_has_a_field_a_pair(h2s, smoke, files, tmp_path):
+    done = h2s("flow", files / "good.mp4", "--model", smoke[1], "--out", tmp_path / "out")
+    assert done.code == 0 and "11 flow fields in" in done.out
+    assert len(list((tmp_path / "out").glob("*.flo"))) == 11
+    assert len(list((tmp_path / "out").glob("*_color.png"))) == 11
+    again = h2s("flow", files / "good.mp4", "--model", smoke[1], "--out", tmp_path / "out")
+    assert again.code == 2 and "holds files already" in again.err

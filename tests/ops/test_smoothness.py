@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+import reference
+from checks import (
+    assert_close,
+    assert_differs,
+    compiled,
+    dtype_of,
+    only_tensorflow,
+    to_numpy,
+)
+from gradient import finite_difference, gradient
+from keras import ops
+
+from h2s_keras.ops import border_mask, flow_smoothness
+
+RANDOM = np.random.default_rng(3)
+FLOW = RANDOM.normal(size=(3, 6, 5, 2)).astype("float32")
+FLOOR = 1e-6**0.3  # of a difference of zero
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 2.5])
+def test_against_the_reference(masked, scale):
+    mask = RANDOM.integers(0, 2, (6, 5)).astype("float32") if masked else None
+    tensor = None if mask is None else ops.convert_to_tensor(mask)
+    actual = flow_smoothness(ops.convert_to_tensor(FLOW), tensor, scale)
+    assert_close(actual, reference.smoothness(FLOW, mask, scale))
+    assert_differs(actual, reference.smoothness(FLOW, mask, scale + 0.5))
+
+
+def test_by_hand():
+    # One step of 3 in u between the columns: of four differences one is not zero.
+    flow = np.zeros((1, 3, 3, 2), "float32")
+    flow[:, :, 2, 0] = 3.0
+    high, low = 9.0**0.5, 0.0
+    expected = (0.5 * high + 0.5 * low + 3 * low) / 4
+    actual = flow_smoothness(ops.convert_to_tensor(flow), alpha=0.5, epsilon=1e-6)
+    assert_close(actual, np.array([expected]), atol=1e-4)
+
+
+def test_constant_flow_costs_only_epsilon():
+    constant = ops.full((2, 4, 4, 2), 7.5)
+    assert_close(flow_smoothness(constant), np.full(2, FLOOR), atol=1e-6)
+    assert (to_numpy(flow_smoothness(ops.convert_to_tensor(FLOW))) > 10 * FLOOR).all()
+
+
+def test_turning_the_field_turns_nothing_else():
+    turned = FLOW.transpose(0, 2, 1, 3)[..., ::-1].copy()
+    one = flow_smoothness(ops.convert_to_tensor(FLOW))
+    assert_close(flow_smoothness(ops.convert_to_tensor(turned)), one)
+
+
+def test_last_row_and_column_have_no_forward_difference():
+    mask = np.zeros((4, 4), "float32")
+    mask[-1, -1] = 1.0
+    actual = flow_smoothness(
+        ops.convert_to_tensor(FLOW[:, :4, :4]), ops.convert_to_tensor(mask)
+    )
+    assert_close(actual, np.zeros(3))
+
+
+def test_gradient():
+    flow, mask = FLOW[:1, :4, :4], reference.border_mask(4, 4)
+    weight = ops.convert_to_tensor(mask, "float32")
+    (actual,) = gradient(lambda f: ops.sum(flow_smoothness(f, weight)), flow)
+    slow = finite_difference(lambda f: reference.smoothness(f, mask).sum(), flow, 1e-6)
+    assert_close(actual, slow, rtol=1e-3, atol=1e-4)
+    (level,) = gradient(lambda f: ops.sum(flow_smoothness(f)), np.ones((1, 3, 3, 2)))
+    assert not level.any()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_is_float32_for_any_input(dtype):
+    flow = ops.cast(100 * FLOW, dtype)
+    actual = flow_smoothness(flow, scale=10.0)
+    assert dtype_of(actual) == "float32"
+    assert_close(actual, reference.smoothness(to_numpy(flow), scale=10.0))
+
+
+@pytest.mark.parametrize("size", [(7, 7), (10, 20), (30, 11), (112, 112), (5, 3), (1, 1)])
+@pytest.mark.parametrize("fraction", [0.1, 0.0, 0.25])
+def test_border_mask_against_the_reference(size, fraction):
+    actual = border_mask(*size, fraction)
+    assert_close(actual, reference.border_mask(*size, fraction), rtol=0, atol=0)
+
+
+def test_border_mask_by_hand():
+    mask = to_numpy(border_mask(4, 5))
+    assert mask.tolist() == [[0] * 5, [0, 1, 1, 1, 0], [0, 1, 1, 1, 0], [0] * 5]
+
+
+def test_border_is_exact_for_every_multiple_of_ten():
+    # float32(0.1) is a little more than a tenth: rounding up must not add a pixel.
+    for size in (10, 20, 30, 50, 70, 90, 110, 130, 190, 370, 1270):
+        row = to_numpy(border_mask(size, size))[size // 2]
+        assert size - row.sum() == 2 * (size // 10)
+
+
+def test_everything_masked_is_zero_not_nan():
+    nothing = ops.zeros((6, 5))
+    assert (
+        to_numpy(flow_smoothness(ops.convert_to_tensor(FLOW), nothing)).tolist() == [0] * 3
+    )
+    one = flow_smoothness(ops.zeros((1, 1, 1, 2)), border_mask(1, 1))
+    assert to_numpy(one).tolist() == [0]
+
+
+@only_tensorflow
+@pytest.mark.parametrize("xla", [False, True])
+def test_compiled(xla):
+    def smoothness(flow):
+        size = ops.shape(flow)
+        return flow_smoothness(flow, border_mask(size[1], size[2]))
+
+    shape = FLOW.shape if xla else (None, None, None, 2)
+    expected = reference.smoothness(FLOW, reference.border_mask(6, 5))
+    assert_close(compiled(smoothness, shape, xla=xla)(FLOW), expected)

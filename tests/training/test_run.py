@@ -1,0 +1,298 @@
+"""Whole runs: what they leave, and that a cut run ends where a whole one ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import keras
+import numpy as np
+import pytest
+
+from h2s_keras.errors import UserError
+from h2s_keras.models import load_model
+from h2s_keras.training import StageSchedule, train
+from h2s_keras.training.callbacks import NonFiniteGuard
+from h2s_keras.training.run_folder import RunFolder
+from h2s_keras.training.state import find_states
+
+# === A cut run ===
+
+CHILD = """
+import json, sys, time
+import keras
+from h2s_keras.cli.progress import Progress
+from h2s_keras.training import train
+
+class Steps(keras.callbacks.Callback):
+    def __init__(self, name):
+        super().__init__()
+        self.stage_name, self.done = name, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.done += 1
+        print(self.stage_name, self.done, flush=True)
+        time.sleep(0.03)
+
+    def close(self):
+        pass
+
+class Shown:
+    def stage(self, name, steps, done=0):
+        return Steps(name)
+
+    def message(self, text):
+        pass
+
+with open(sys.argv[1]) as file:
+    config = json.load(file)
+train(config, sys.argv[2], progress=Shown())
+"""
+
+
+def cut_run(config, folder, line, number):
+    """Runs `train` in a process of its own and signals it once it printed `line`."""
+    path = folder.parent / f"{folder.name}.json"
+    path.write_text(json.dumps(config))
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(path), str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    watchdog = threading.Timer(180, process.kill)
+    watchdog.start()
+    seen = []
+    for text in process.stdout:
+        seen.append(text.strip())
+        if seen[-1] == line:
+            process.send_signal(number)
+    errors = process.stderr.read()
+    process.wait()
+    watchdog.cancel()
+    assert line in seen, errors
+    return process.returncode, seen, errors
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """(config, weights of the uninterrupted run, its folder)"""
+    stage = {"epoch": 10, "learning_rate": 1e-3}
+    config = {
+        "name": "cut",
+        "seed": 1,
+        "data": {
+            "kind": "synthetic",
+            "num_frames": 2,
+            "image_size": [16, 16],
+            "seed": 1,
+            "test_count": 8,
+        },
+        "model": {"motion": "tiny", "temporal": "tiny"},
+        "batch_size": 4,
+        "stages": [
+            {
+                "name": "motion",
+                "streams": ["motion"],
+                "steps": 60,
+                "flow_loss": {},
+                "smoothness_ramp": 40,
+                **stage,
+            },
+            {
+                "name": "temporal",
+                "streams": ["temporal"],
+                "train": ["motion", "temporal"],
+                "rate_factors": {"motion": 0.2},
+                "steps": 60,
+                **stage,
+            },
+        ],
+    }
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    network = train(config, folder)["network"]
+    return config, network.get_weights(), folder
+
+
+def assert_equal_weights(found, expected):
+    assert len(found) == len(expected)
+    for one, two in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("line", "number"),
+    [
+        ("motion 13", signal.SIGINT),  # within an epoch
+        ("temporal 13", signal.SIGKILL),  # goes back to the last epoch
+    ],
+)
+def test_a_cut_run_ends_bit_equal_to_the_whole_one(whole, tmp_path, line, number):
+    config, expected, _ = whole
+    code, seen, errors = cut_run(config, tmp_path / "run", line, number)
+    assert code != 0 and "temporal 60" not in seen
+    stage, step, _ = find_states(tmp_path / "run")[0]
+    last_stage, last_step = seen[-1].split()
+    assert stage == ["motion", "temporal"].index(last_stage)
+    if number == signal.SIGKILL:
+        # Nothing was said, and only whole epochs are saved.
+        assert step % 10 == 0 and step <= int(last_step)
+    else:
+        assert step == int(last_step), "the step in which the signal came is saved"
+        assert "KeyboardInterrupt" in errors
+    assert not (tmp_path / "run" / "model.keras").exists()
+    resumed = train(None, tmp_path / "run", resume=True)
+    assert_equal_weights(resumed["network"].get_weights(), expected)
+    assert set(resumed["results"]["stages"]) == {"motion", "temporal"}
+
+
+def test_a_finished_run_resumed_changes_nothing(whole, tmp_path):
+    _, expected, folder = whole
+    before = json.loads((folder / "results.json").read_text())
+    again = train(None, folder, resume=True)
+    assert_equal_weights(again["network"].get_weights(), expected)
+    assert again["results"]["final"] == before["final"]
+
+
+# === What a run leaves ===
+
+
+def test_files_of_a_run(whole):
+    config, expected, folder = whole
+    names = {path.name for path in folder.iterdir()}
+    assert {"config.json", "results.json", "log.csv", "model.keras"} <= names
+    assert not any(name.endswith(".tmp") or name.startswith(".") for name in names)
+    record = json.loads((folder / "config.json").read_text())
+    assert record["config"] == config
+    assert record["versions"]["keras"] == keras.__version__
+    assert record["versions"]["backend"] == keras.backend.backend()
+    assert record["command"] and "cores" in record["machine"]
+    results = json.loads((folder / "results.json").read_text())
+    assert set(results) == {"name", "seconds", "stages", "final", "test"}
+    assert set(results["seconds"]) == {"motion", "temporal", "measuring"}
+    motion = results["stages"]["motion"]
+    assert motion["ratio"] == pytest.approx(
+        motion["end_point_error"] / motion["zero_flow_error"]
+    )
+    assert results["test"] == "8 held-out synthetic clips, 2 frames of 16x16"
+    assert results["final"]["tested"] == 8
+    assert 0 <= results["final"]["temporal_accuracy"] <= 1
+    again = load_model(folder)
+    assert_equal_weights(again.get_weights(), expected)
+    assert len(again.class_names) == 12
+
+
+def test_log_has_a_row_a_term_and_epoch(whole):
+    _, _, folder = whole
+    rows = [line.split(",") for line in (folder / "log.csv").read_text().splitlines()]
+    assert rows[0] == ["stage", "step", "seconds", "term", "value"]
+    steps = [int(row[1]) for row in rows if row[0] == "motion" and row[3] == "photometric"]
+    assert steps == list(range(10, 61, 10))
+    assert all(np.isfinite(float(row[4])) for row in rows[1:])
+    assert {row[3] for row in rows if row[0] == "temporal"} == {
+        "loss",
+        "action",
+        "accuracy",
+    }
+
+
+def test_a_folder_in_use_is_refused(tmp_path, small_config):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds files already; give another --out"):
+        train(small_config(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    with pytest.raises(UserError, match="is a file; give a folder"):
+        RunFolder(tmp_path / "thesis.txt")
+    with pytest.raises(UserError, match="cannot be written"):
+        RunFolder(tmp_path / "thesis.txt" / "run")
+    with pytest.raises(UserError, match=r"no run to resume here \(no config.json\)"):
+        train(None, tmp_path, resume=True)
+    (tmp_path / "config.json").write_text("{broken")
+    with pytest.raises(UserError, match="config.json: is damaged"):
+        train(None, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"data": {"num_frames": 1}}, "at least 2 frames"),
+        ({"data": {"kind": "film"}}, "'synthetic' or 'videos'"),
+        ({"data": {"image_size": [20, 20]}}, "multiples of 8"),
+        ({"model": {"motion": "gone.keras"}}, "gone.keras: no such model file"),
+        ({"model": {"temporal": "resnet51"}}, "Unknown backbone 'resnet51'"),
+        ({"stages": [{"rate_factors": {"spatial": 1}}]}, "stage 'motion': .*'spatial'"),
+        ({"stages": [{"streams": ["sound"]}]}, "stage 'motion': it trains 'sound'"),
+        ({"stages": [{"train": ["spatial"]}]}, "stage 'motion': it trains 'spatial'"),
+    ],
+)
+def test_values_that_do_not_fit_are_user_errors(tmp_path, small_config, changes, text):
+    config = small_config()
+    for part, values in changes.items():
+        if part == "stages":
+            config["stages"][0].update(values[0])
+        else:
+            config[part].update(values)
+    with pytest.raises(UserError, match=text):
+        train(config, tmp_path / "run")
+
+
+# === The guard against NaN ===
+
+
+def runaway(rate):
+    """w <- (1 - 2 rate) w: doubles every step at 1.5 and halves at 0.75."""
+    schedule = StageSchedule(rate, 1000, kind="constant")
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    model.layers[0].kernel.assign([[1.0]])
+    model.compile(optimizer=keras.optimizers.SGD(schedule), loss="mse")
+    model.optimizer.build(model.trainable_variables)
+    return model, schedule
+
+
+def fit(model, callbacks, epochs):
+    ones = np.ones((200, 1), "float32")
+    return model.fit(
+        ones, 0 * ones, batch_size=1, epochs=epochs, verbose=0, callbacks=callbacks
+    ).history["loss"]
+
+
+def test_without_the_guard_the_toy_runs_away():
+    model, _ = runaway(1.5)
+    assert not np.isfinite(fit(model, [], 1)[-1])
+
+
+def test_guard_goes_back_and_halves_the_step(caplog):
+    model, schedule = runaway(1.5)
+    guard = NonFiniteGuard([schedule], patience=3)
+    weights = []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: weights.append(float(model.layers[0].kernel[0, 0]))
+    )
+    with caplog.at_level("WARNING", logger="absl"):
+        losses = fit(model, [guard, watch], 2)
+    assert not np.isfinite(losses[0]) and np.isfinite(losses[1])
+    assert weights[0] == 1.0  # the good weight again
+    assert abs(weights[1]) < 1e-10  # and the compiled step did use the halved rate
+    assert schedule.learning_rate == 0.75 and guard.count == 1
+    assert "loss was not finite in epoch 1: went back" in caplog.text
+
+
+def test_guard_gives_up_with_a_user_error():
+    model, schedule = runaway(1e6)
+    guard = NonFiniteGuard([schedule], patience=2)
+    with pytest.raises(
+        UserError, match="loss was not finite 3 times, last at epoch 3; lower"
+    ):
+        fit(model, [guard], 10)
+    assert schedule.learning_rate == 1e6 / 4
+
+
+@pytest.mark.slow
+def test_a_diverging_stage_of_a_run_ends_with_a_user_error(tmp_path, small_config):
+    config = small_config(motion_steps=40)
+    config["stages"][0].update(learning_rate=1e30, optimizer="sgd", clip_norm=None)
+    with pytest.raises(UserError, match="not finite 4 times.*lower the learning rate"):
+        train(config, tmp_path / "run")

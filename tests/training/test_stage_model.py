@@ -1,0 +1,287 @@
+"""A stage: its loss against a sum by hand, what moves, and how fast."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from h2s_keras.errors import UserError
+from h2s_keras.layers import UnsupervisedFlowLoss
+from h2s_keras.models import MotionNet
+from h2s_keras.training import StageModel
+from h2s_keras.training.stages import prepare_stage
+
+STAGE = {
+    "name": "both",
+    "streams": ["temporal"],
+    "train": ["motion", "temporal"],
+    "steps": 10,
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "optimizer": "sgd",
+    "clip_norm": None,
+    "flow_loss": {},
+}
+
+
+def copy(model):
+    return [np.array(keras.ops.convert_to_numpy(v.value)) for v in model.variables]
+
+
+def moves(before, model):
+    return [b - a for a, b in zip(before, copy(model), strict=True)]
+
+
+def loss_by_hand(network, clips, labels, smoothing):
+    """(action, accuracy, terms of the flow loss), from the outputs in NumPy."""
+    outputs = network(clips)
+    logits = np.asarray(outputs["temporal_logits"], "float64")
+    logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    target = np.eye(4)[labels] * (1 - smoothing) + smoothing / 4
+    flows = {name: value for name, value in outputs.items() if name.startswith("flow")}
+    terms = UnsupervisedFlowLoss()(clips, flows)
+    return (
+        -(target * logs).sum(axis=1).mean(),
+        np.mean(logits.argmax(axis=1) == labels),
+        {name: float(np.mean(np.asarray(value))) for name, value in terms.items()},
+    )
+
+
+def test_loss_is_the_weighted_sum_and_every_term_has_its_name(network, batch):
+    clips, labels = batch
+    stage = StageModel(
+        network,
+        ["temporal"],
+        UnsupervisedFlowLoss(),
+        flow_loss_weight=0.25,
+        action_loss_weight=3.0,
+        label_smoothing=0.2,
+    )
+    stage.compile(optimizer="sgd")
+    logs = stage.test_on_batch(clips, labels, return_dict=True)
+    action, accuracy, terms = loss_by_hand(network, clips, labels, 0.2)
+    assert set(logs) == {
+        "loss",
+        "photometric",
+        "smoothness",
+        "ssim",
+        "action",
+        "accuracy",
+    }
+    assert logs["action"] == pytest.approx(action, rel=1e-4)
+    assert logs["accuracy"] == pytest.approx(accuracy)
+    for name in ("photometric", "smoothness", "ssim"):
+        assert logs[name] == pytest.approx(terms[name], rel=1e-4)
+    expected = 3.0 * action + 0.25 * (
+        terms["photometric"] + terms["smoothness"] + terms["ssim"]
+    )
+    assert logs["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_motion_stage_needs_no_labels_and_takes_a_bare_motion_net(batch):
+    stage = StageModel(MotionNet(3, "tiny"), ["motion"], UnsupervisedFlowLoss())
+    stage.compile(optimizer="sgd")
+    logs = stage.test_on_batch(batch[0], np.zeros(4), return_dict=True)
+    assert set(logs) == {"loss", "photometric", "smoothness", "ssim"}
+
+
+def test_two_streams_share_the_action_term(network, batch):
+    clips, labels = batch
+    stage = StageModel(network, ["temporal", "spatial"])
+    stage.compile(optimizer="sgd")
+    logs = stage.test_on_batch(clips, labels, return_dict=True)
+    assert set(logs) == {"loss", "action", "accuracy"}
+    assert logs["loss"] == pytest.approx(2 * logs["action"], rel=1e-5)
+
+
+def test_smoothness_climbs_geometrically_in_training_only(network, batch):
+    clips, labels = batch
+    for layer in network.motion.head.flow_convolutions:
+        layer.kernel.assign(layer.kernel * 100)
+    stage = StageModel(
+        network,
+        ["motion"],
+        UnsupervisedFlowLoss(),
+        smoothness_ramp=100,
+        smoothness_start=0.01,
+    )
+    stage.compile(optimizer="sgd")
+    outputs = stage(clips)
+
+    def smoothness(step, training=True):
+        stage.step_counter.assign(step)
+        stage.reset_metrics()
+        stage.compute_loss(clips, labels, outputs, training=training)
+        return float(stage.term_trackers["smoothness"].result())
+
+    full = smoothness(0, training=False)
+    assert full > 0
+    for step, share in ((0, 0.01), (25, 0.01**0.75), (50, 0.1), (100, 1.0), (500, 1.0)):
+        assert smoothness(step) == pytest.approx(share * full, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("train", "still"),
+    [
+        (["temporal"], ("motion", "spatial")),
+        (["motion"], ("temporal", "spatial")),
+        (["motion", "temporal"], ("spatial",)),
+    ],
+)
+def test_frozen_parts_do_not_change(network, batch, train, still):
+    before = {
+        part: copy(getattr(network, part)) for part in ("motion", "temporal", "spatial")
+    }
+    stage_model, _ = prepare_stage(network, {**STAGE, "train": train})
+    stage_model.train_on_batch(*batch)
+    for part, values in before.items():
+        largest = max(np.abs(move).max() for move in moves(values, getattr(network, part)))
+        assert (largest == 0) == (part in still), part
+
+
+def test_a_part_with_a_tenth_of_the_rate_moves_a_tenth(network, batch):
+    start = network.get_weights()
+    before = {part: copy(getattr(network, part)) for part in ("motion", "temporal")}
+    found = {}
+    for name, factors in (("even", None), ("slow", {"motion": 0.1})):
+        network.set_weights(start)
+        stage = {**STAGE, "rate_factors": factors}
+        stage_model, schedules = prepare_stage(network, stage)
+        assert len(schedules) == (2 if factors else 1)
+        stage_model.train_on_batch(*batch)
+        found[name] = {
+            part: moves(values, getattr(network, part)) for part, values in before.items()
+        }
+    for part, factor in (("motion", 0.1), ("temporal", 1.0)):
+        for even, slow in zip(found["even"][part], found["slow"][part], strict=True):
+            assert np.abs(even).max() > 0
+            # Differences of float32 weights carry a rounding of their own.
+            np.testing.assert_allclose(slow, factor * even, rtol=1e-2, atol=3e-7)
+
+
+def test_smoothness_still_climbs_with_groups(network, batch):
+    stage = {**STAGE, "rate_factors": {"motion": 0.1}, "smoothness_ramp": 10}
+    stage_model, _ = prepare_stage(network, stage)
+    for _ in range(3):
+        stage_model.train_on_batch(*batch)
+    assert int(stage_model.step_counter) == 3
+    stage_model.test_on_batch(*batch)
+    assert int(stage_model.step_counter) == 3  # measuring does not move the ramp
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (
+            {"train": ["temporal"], "rate_factors": {"motion": 0.1}},
+            "names 'motion', which has nothing to train",
+        ),
+        ({"rate_factors": {"motoin": 0.1}}, "names 'motoin'"),
+        ({"optimizer": "lion"}, "'adam' or 'sgd'; received 'lion'"),
+        ({"schedule": "linear"}, "kind must be one of"),
+        ({"streams": ["tempral"]}, "streams must be among"),
+        ({"streams": ["motion"], "train": ["motion"], "flow_loss": None}, "pass flow_loss"),
+        ({"flow_loss": {"weighting": "mine"}}, "weighting must be one of"),
+    ],
+)
+def test_wrong_stages(network, changes, text):
+    with pytest.raises(ValueError, match=text):
+        prepare_stage(network, {**STAGE, **changes})
+
+
+def test_a_stage_of_a_missing_part_is_named(network):
+    network.spatial = None
+    with pytest.raises(UserError, match="trains 'spatial', which the model does not have"):
+        prepare_stage(network, {**STAGE, "train": ["spatial"]})
+
+
+def test_config_round_trip(network):
+    stage = StageModel(
+        network,
+        ["temporal", "spatial"],
+        UnsupervisedFlowLoss(border=0.2),
+        flow_loss_weight=0.5,
+        action_loss_weight=2.0,
+        label_smoothing=0.1,
+        smoothness_ramp=7,
+        smoothness_start=0.3,
+    )
+    again = StageModel.from_config(stage.get_config())
+    one, two = stage.get_config(), again.get_config()
+    for name in set(one) - {"network", "name"}:
+        assert one[name] == two[name], name
+
+
+TWO_REPLICAS = """
+import sys
+import keras
+import numpy as np
+import tensorflow as tf
+
+devices = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(
+    devices[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+from h2s_keras.models import HiddenTwoStreamBuilder
+from h2s_keras.training.stages import prepare_stage
+
+rng = np.random.default_rng(0)
+clips = rng.integers(0, 256, (12, 3, 16, 16, 3)).astype("uint8")
+labels = rng.integers(0, 4, 12)
+factors = {"motion": 0.1} if sys.argv[1] == "groups" else None
+stage = {
+    "name": "both", "streams": ["temporal", "spatial"],
+    "train": ["motion", "temporal", "spatial"], "steps": 3, "learning_rate": 1e-2,
+    "schedule": "constant", "optimizer": "sgd", "clip_norm": None, "flow_loss": {},
+    "rate_factors": factors, "smoothness_ramp": 2,
+}
+
+def run(strategy):
+    with strategy.scope():
+        builder = HiddenTwoStreamBuilder(4, 3, (16, 16)).motion("tiny")
+        builder.temporal("tiny", dropout=0.0).spatial("tiny", dropout=0.0)
+        network = builder.build()
+        source = np.random.default_rng(1)
+        for variable in network.variables:
+            size = np.sqrt(1.0 / max(1, int(np.prod(variable.shape[:-1]))))
+            variable.assign(source.normal(0, size, variable.shape).astype("float32"))
+        for layer in network.motion.head.flow_convolutions:
+            layer.kernel.assign(layer.kernel * 0.01)
+        start = network.get_weights()
+        model, _ = prepare_stage(network, stage)
+    data = tf.data.Dataset.from_tensor_slices((clips, labels)).batch(4)
+    history = model.fit(data, epochs=1, verbose=0, shuffle=False)
+    return start, network.get_weights(), history.history["loss"][0]
+
+start, one, loss_one = run(tf.distribute.OneDeviceStrategy("CPU:0"))
+mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+assert mirrored.num_replicas_in_sync == 2
+start_two, two, loss_two = run(mirrored)
+assert all(np.array_equal(a, b) for a, b in zip(start, start_two, strict=True))
+moved = max(np.abs(a - b).max() for a, b in zip(start, one, strict=True))
+apart = max(np.abs(a - b).max() for a, b in zip(two, one, strict=True))
+print(f"moved {moved:.3e} apart {apart:.3e} losses {loss_one:.6f} {loss_two:.6f}")
+assert moved > 1e-3, moved
+assert apart < 1e-5, apart
+assert abs(loss_one - loss_two) < 1e-4 * abs(loss_one)
+"""
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute")
+@pytest.mark.parametrize(
+    "groups", ["plain", pytest.param("groups", marks=pytest.mark.slow)]
+)
+def test_two_replicas_make_the_same_steps_as_one_device(groups):
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_REPLICAS, groups],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    assert "moved" in done.stdout
