@@ -47,7 +47,7 @@ def run(arguments):
 
     motion_net = load_motion_net(arguments.model)
     count = 0
-    for flow in flow_of_frames(motion_net, frames):
+    for flow in flow_of_frames(motion_net, frames, arguments.inputs[0]):
         if to_file:
             write_flow(arguments.out, flow)
         else:
@@ -59,7 +59,7 @@ def run(arguments):
     return 0
 
 
-def flow_of_frames(motion_net, frames):
+def flow_of_frames(motion_net, frames, name="this video"):
     """Flow (H, W, 2) of every pair of neighbouring frames, in flat memory.
 
     Frames pass in windows of `num_frames` that share one frame; the last window is
@@ -84,7 +84,7 @@ def flow_of_frames(motion_net, frames):
         end = size - 1 - missing
         yield from flow[end - pending : end]
     elif len(window) < 2:
-        raise UserError("motion needs at least two frames; this video has one")
+        raise UserError(f"{name}: motion needs at least two frames; it has one")
 
 
 def _frames(inputs):

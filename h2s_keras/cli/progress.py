@@ -24,16 +24,6 @@ class Progress:
     def stage(self, name, steps, done=0):
         return _StageProgress(self.console, name, steps, done)
 
-    def track(self, items, description, total=None):
-        """Iterates over `items` with a bar."""
-        return rich.progress.track(
-            items,
-            description,
-            total=total,
-            console=self.console,
-            disable=not self.console.is_terminal,
-        )
-
 
 class _StageProgress(keras.callbacks.Callback):
     def __init__(self, console, name, steps, done):

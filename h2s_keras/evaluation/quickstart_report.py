@@ -78,6 +78,7 @@ def write_quickstart_report(done):
     batch = next(data.evaluation(64))
     estimate = network.motion.estimate_flow(batch["clip"], batch_size=32)
     chosen = _one_of_each_motion(batch["motion"])
+
     def panel(index, pairs=None):
         clip, flow = batch["clip"][index], batch["flow"][index]
         return motion_panel(clip, flow, estimate[index], pairs=pairs)

@@ -59,8 +59,8 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         depend on how the batch was split.
 
     Raises:
-        ValueError: for an unknown weighting or padding, no or more than five levels, or a number of
-            pairs other than time-1.
+        ValueError: for an unknown weighting or padding, no or more than five levels, or a
+            number of pairs other than time-1.
 
     Example:
         >>> clips = np.zeros((2, 3, 64, 64, 3), "uint8")

@@ -39,7 +39,7 @@ def train(config, out, resume=False, progress=None):
     Example:
         >>> from h2s_keras.recipes import quickstart
         >>> done = train(quickstart.get_config(smoke=True), "runs/smoke")
-        >>> done["results"]["flow"]["end_point_error"]
+        >>> done["results"]["stages"]["motion"]["end_point_error"]
     """
     run = RunFolder(out, resume)
     if resume:

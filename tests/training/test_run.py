@@ -219,7 +219,7 @@ def test_a_folder_in_use_is_refused(tmp_path, small_config):
     ("changes", "text"),
     [
         ({"data": {"num_frames": 1}}, "at least 2 frames"),
-        ({"data": {"kind": "film"}}, "'synthetic' or 'videos'"),
+        ({"data": {"kind": "film"}}, "data.kind must be.*'film'"),
         ({"data": {"image_size": [20, 20]}}, "multiples of 8"),
         ({"model": {"motion": "gone.keras"}}, "gone.keras: no such model file"),
         ({"model": {"temporal": "resnet51"}}, "Unknown backbone 'resnet51'"),

@@ -1,0 +1,229 @@
+"""`h2s evaluate`, `fuse` and `predict`, in this process where nothing depends on it."""
+
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from evaluation.samples import (
+    make_network,
+    write_class_folders,
+    write_flow_folder,
+    write_video,
+)
+
+from h2s_keras.cli.main import build_parser
+from h2s_keras.errors import UserError
+from h2s_keras.evaluation.scores import VideoScores
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """Folder with model.keras, other.keras, data/, flow/, long.mp4 and bad.mp4."""
+    folder = tmp_path_factory.mktemp("work")
+    make_network().save(folder / "model.keras")
+    make_network(1).save(folder / "other.keras")
+    write_class_folders(folder / "data")
+    write_flow_folder(folder / "flow")
+    write_video(folder / "long.mp4", 30)
+    (folder / "bad.mp4").write_bytes(b"no video" * 50)
+    return folder
+
+
+@pytest.fixture
+def call(work, monkeypatch, capsys):
+    """Runs a command line in the work folder: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(work)
+
+    def run(line):
+        arguments = build_parser().parse_args(line.split())
+        code = arguments.run(arguments)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def test_evaluate_writes_everything(call, work, tmp_path):
+    code, out, _ = call(
+        f"evaluate --model model.keras --data data --protocol 2x2 --scores "
+        f"{tmp_path}/s.npz --report {tmp_path}/r.html --confusion {tmp_path}/c.csv"
+    )
+    assert code == 0
+    assert "6 videos; 2 evenly spaced clips x 2 crops" in out
+    for name in ("spatial", "temporal", "fused", "top-1", "class mean", "mAP (THUMOS)"):
+        assert name in out
+    scores = VideoScores.load(tmp_path / "s.npz")
+    assert scores.class_names == ("left", "right") and len(scores.names) == 6
+    assert len(scores.checksum) == 64 and scores.view_videos.tolist() == sorted(
+        list(range(6)) * 4
+    )
+    rows = (tmp_path / "c.csv").read_text().splitlines()
+    assert rows[0] == "true class,left,right"
+    assert sum(int(n) for row in rows[1:] for n in row.split(",")[1:]) == 6
+    page = (tmp_path / "r.html").read_text()
+    assert page.count("<img") == 7 and "Grad-CAM" in page and scores.checksum in page
+    # One file that loads nothing.
+    assert not re.search(r'(src|href)="(?!data:)', page)
+
+
+def test_saved_scores_give_the_same_figures(call, tmp_path):
+    line = f"evaluate --model model.keras --data data --json --scores {tmp_path}/s.npz"
+    fresh = json.loads(call(line)[1])
+    saved = json.loads(call(f"evaluate --data {tmp_path}/s.npz --json")[1])
+    assert saved["streams"] == fresh["streams"]
+    assert saved["protocol"] == fresh["protocol"] and saved["videos"] == 6
+    assert saved["model_sha256"] == fresh["model_sha256"]
+
+
+def test_comparison_of_two_models(call, tmp_path):
+    call(f"evaluate --model other.keras --data data --scores {tmp_path}/o.npz")
+    _, out, _ = call(f"evaluate --model model.keras --data data --compare {tmp_path}/o.npz")
+    assert "paired test: only these right" in out and "p = " in out
+
+
+def test_one_group(call):
+    line = r"evaluate --model model.keras --data data --group_pattern p(\d) --test_group 2"
+    code, out, _ = call(line)
+    assert code == 0 and "2 videos; only group 2; middle clip" in out
+
+
+def test_bad_file_is_left_out(call, work, tmp_path):
+    (tmp_path / "list.csv").write_text(
+        f"path,class\n{work}/data/left/p1.mp4,left\n{work}/data/right/p1.mp4,right\n"
+        f"{work}/bad.mp4,left\n"
+    )
+    line = f"evaluate --model model.keras --data {tmp_path}/list.csv"
+    with pytest.raises(UserError, match="bad.mp4"):
+        call(line)
+    code, out, err = call(f"{line} --on_bad_file skip")
+    assert code == 0 and out.startswith("2 videos") and "left out" in err
+
+
+def test_untrimmed_video(call, tmp_path):
+    _, out, _ = call(
+        "evaluate --model model.keras --data data --sampling sliding --step 2 --pool_top_k 2"
+    )
+    assert "a clip every 2 frames" in out and "2 highest views" in out
+
+
+def test_flow(call, tmp_path):
+    code, out, _ = call(
+        f"evaluate --model model.keras --flow_data flow --report {tmp_path}/f.html"
+    )
+    assert code == 0 and "one/frame10" in out and "EPE px" in out
+    line = "evaluate --model model.keras --flow_data flow --json"
+    results = json.loads(call(line)[1])
+    assert results["pairs"]["two/frame10"]["zero_epe"] == pytest.approx(5**0.5, rel=1e-4)
+    assert results["mean"]["photometric"] > 0 and len(results["model_sha256"]) == 64
+    page = (tmp_path / "f.html").read_text()
+    assert page.count("<img") == 3 and "Best pairs" in page and "Worst pairs" in page
+
+
+@pytest.mark.parametrize(
+    "line, text",
+    [
+        ("evaluate --model model.keras", "either --data"),
+        ("evaluate --model model.keras --data data --flow_data flow", "either --data"),
+        ("evaluate --data data", "--model is missing"),
+        ("evaluate --model none.keras --data data", "none.keras: no such model"),
+        ("evaluate --model model.keras --data none", "none: no such folder"),
+        ("evaluate --model model.keras --data data --protocol 3x3", "crops must be"),
+        ("evaluate --model model.keras --data data --step 3", "sliding"),
+        ("evaluate --model model.keras --data data --scores s.txt", ".npz"),
+        ("evaluate --model model.keras --data data --scores no/s.npz", "no does not exist"),
+        ("evaluate --model model.keras --data data --report bad.mp4", "exists already"),
+        ("evaluate --model model.keras --data data --batch_size 0", "from 1"),
+        ("evaluate --model model.keras --data synthetic", "synthetic classes"),
+        ("evaluate --model model.keras --flow_data data", "no pairs"),
+        ("evaluate --model model.keras --flow_data flow --scores s.npz", "--scores goes"),
+        ("evaluate --data none.npz", "none.npz: no such file"),
+        ("fuse a.npz b.npz", "a.npz: no such file"),
+        ("fuse a.npz b.npz --weights 1 --search", "not both"),
+        ("fuse a.npz b.npz --weights 1 2 3", "as many weights"),
+        ("fuse a.npz,b.npz c.npz", "as many comma-separated"),
+        ("predict --model model.keras", "name one video"),
+        ("predict long.mp4 --model model.keras --step 3", "--step goes"),
+        ("predict long.mp4 --model model.keras --camera 0", "not both"),
+        ("predict data --model model.keras --annotate x.mp4", "one video"),
+        ("predict long.mp4 --model model.keras --top_k 0", "from 1"),
+        ("predict --camera x.mp4 --model model.keras", "a camera is a number"),
+    ],
+)
+def test_mistakes_are_told(call, line, text):
+    with pytest.raises(UserError, match=re.escape(text)):
+        call(line)
+
+
+def test_fusion_of_streams_and_splits(call, tmp_path):
+    call(f"evaluate --model model.keras --data data --scores {tmp_path}/a.npz")
+    call(f"evaluate --model other.keras --data data --scores {tmp_path}/b.npz")
+    a, b = f"{tmp_path}/a.npz", f"{tmp_path}/b.npz"
+    code, out, _ = call(f"fuse {a}:spatial {a}:temporal --weights 1 1.5")
+    assert code == 0 and "normalised by l1" in out and "1 1.5" in out
+    line = f"fuse {a},{a} {b},{b} --normalize softmax --json"
+    found = json.loads(call(line)[1])
+    assert len(found["splits"]) == 2
+    assert found["mean_fused"] == pytest.approx(found["splits"][0]["fused"])
+    found = json.loads(call(f"fuse {a} {b} --search --folds 3 --json")[1])
+    assert found["normalize"] == "softmax" and len(found["splits"][0]["fold_weights"]) == 3
+    call(f"fuse {a} {b} --out {tmp_path}/fused.npz")
+    fused = VideoScores.load(tmp_path / "fused.npz")
+    assert "fusion of 1 x" in fused.protocol and fused.streams["fused"].shape == (6, 2)
+    code, out, _ = call(f"evaluate --data {tmp_path}/fused.npz")
+    assert code == 0 and "fusion of" in out
+
+
+def test_fusion_of_a_neighbours_matrices(call, tmp_path):
+    scores = np.array([[4.0, 1], [1, 3], [2, 1], [5, 4]])
+    np.save(tmp_path / "a.npy", scores)
+    np.save(tmp_path / "b.npy", scores[:, ::-1])
+    (tmp_path / "l.txt").write_text("a 1\nb 2\nc 2\nd 1\n")
+    a, b = tmp_path / "a.npy", tmp_path / "b.npy"
+    _, out, _ = call(f"fuse {a} {b} --weights 2 1 --labels {tmp_path}/l.txt")
+    assert "75.00 %" in out and "25.00 %" in out
+    with pytest.raises(UserError, match="no labels"):
+        call(f"fuse {a} {b}")
+
+
+def test_predict_many(call, work, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("long.mp4\n\nbad.mp4\n"))
+    line = "predict data/left - --model model.keras --clips 2 --top_k 1 --json"
+    code, out, err = call(line)
+    records = [json.loads(text) for text in out.splitlines()]
+    assert code == 2 and len(records) == 5
+    assert [record["video"] for record in records[:4]] == [
+        "data/left/p1.mp4",
+        "data/left/p2.mp4",
+        "data/left/p3.mp4",
+        "long.mp4",
+    ]
+    assert "bad.mp4" in records[4]["error"] and "bad.mp4" in err
+    assert "real-time factor" in err
+    assert all(len(record["predictions"]) == 1 for record in records[:4])
+
+
+def test_predict_an_empty_folder_goes_on(call, tmp_path):
+    code, out, err = call(f"predict {tmp_path} long.mp4 --model model.keras --clips 1")
+    assert code == 2 and "holds no videos" in err and out.startswith("long.mp4")
+
+
+def test_timeline_and_annotated_video(call, tmp_path):
+    line = f"predict long.mp4 --model model.keras --timeline --annotate {tmp_path}/o.mp4"
+    code, out, err = call(f"{line} --step 2 --json")
+    record = json.loads(out)
+    assert code == 0 and record["annotated"] == f"{tmp_path}/o.mp4"
+    assert record["timeline"][0]["start"] == 0
+    assert record["timeline"][-1]["end"] == pytest.approx(30 / 25)
+    from h2s_keras.data import count_frames
+
+    assert count_frames(f"{tmp_path}/o.mp4") == 30
+    code, _, err = call(f"{line} --step 2 --json")
+    assert code == 2 and "exists already" in err
+
+
+def test_the_command_itself(h2s, work):
+    done = h2s("evaluate", "--model", "none.keras", "--data", "data", cwd=work)
+    assert done.code == 2 and not done.out
+    assert len(done.error_lines) == 1 and "none.keras" in done.error_lines[0]
