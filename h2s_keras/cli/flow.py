@@ -3,11 +3,13 @@
 import os
 import sys
 
+from h2s_keras.cli.quiet import import_keras
 from h2s_keras.errors import UserError
 
 HELP = "estimate optical flow of a video, or between two image files"
 EXAMPLE = "h2s flow a.png b.png --model h2s_runs/mine/model.keras --out flow.flo"
 
+USES_KERAS = False  # Imported once the input and the output make sense.
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm")
 _FILES = (".flo", ".png")
 
@@ -42,6 +44,7 @@ def run(arguments):
     if not to_file:
         _make_folder(arguments.out)
 
+    import_keras()
     from h2s_keras.data.flow_files import write_flow
     from h2s_keras.models.presets import load_motion_net
 

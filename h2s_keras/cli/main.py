@@ -1,23 +1,39 @@
 """Entry of the `h2s` command: parsing, logging, and errors as one clear line."""
 
-import os
+import importlib
 import sys
 import warnings
 
 from absl import app, logging
 from absl.flags import argparse_flags
 
+from h2s_keras.cli.quiet import import_keras
 from h2s_keras.errors import UserError
 from h2s_keras.version import __version__
 
 USAGE, INTERRUPTED = 2, 130
+# In the order of the help; each a module of this folder.
+COMMANDS = (
+    "quickstart",
+    "train",
+    "predict",
+    "evaluate",
+    "fuse",
+    "flow",
+    "data",
+    "export",
+    "convert",
+)
+
+
+class _Parser(argparse_flags.ArgumentParser):
+    def error(self, message):
+        self.exit(USAGE, f"h2s: {message}; '{self.prog} --help' shows the usage\n")
 
 
 def build_parser():
     """The parser of all commands; importing it imports neither Keras nor TensorFlow."""
-    from h2s_keras.cli import flow, predict, quickstart, train
-
-    parser = argparse_flags.ArgumentParser(
+    parser = _Parser(
         prog="h2s",
         description="Hidden Two-Stream action recognition: learn motion from raw video "
         "and recognise actions.",
@@ -25,8 +41,8 @@ def build_parser():
     )
     parser.add_argument("--version", action="version", version=f"h2s_keras {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (quickstart, train, predict, flow):
-        name = module.__name__.rsplit(".", 1)[-1]
+    for name in COMMANDS:
+        module = importlib.import_module(f"h2s_keras.cli.{name}")
         command = commands.add_parser(
             name,
             help=module.HELP,
@@ -37,7 +53,8 @@ def build_parser():
             "--debug", action="store_true", help="show the traceback of an error"
         )
         module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        uses_keras = getattr(module, "USES_KERAS", True)
+        command.set_defaults(run=module.run, uses_keras=uses_keras)
     return parser
 
 
@@ -56,7 +73,8 @@ def _main(arguments):
     logging.set_verbosity(logging.INFO)
     warnings.showwarning = _show_warning
     try:
-        _import_keras()
+        if arguments.uses_keras:
+            import_keras()
         return arguments.run(arguments)
     except KeyboardInterrupt:
         print("h2s: stopped", file=sys.stderr)
@@ -70,19 +88,6 @@ def _main(arguments):
             raise
         print(f"h2s: {_one_line(error)}", file=sys.stderr)
         return USAGE
-
-
-def _import_keras():
-    """Imports Keras without the notes that TensorFlow's C++ prints before it can log."""
-    sys.stderr.flush()
-    saved, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
-        import keras  # noqa: F401
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(sink)
 
 
 def _one_line(error):

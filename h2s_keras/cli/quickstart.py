@@ -7,6 +7,8 @@ from h2s_keras.cli.train import default_folder, run_training
 HELP = "learn motion, train both streams, fuse them: the whole method in minutes"
 EXAMPLE = "h2s quickstart --out quickstart --seed 1"
 
+USES_KERAS = False  # `run_training` imports it.
+
 
 def add_arguments(parser):
     parser.add_argument("--out", metavar="DIR", help="new folder for everything it makes")

@@ -7,10 +7,13 @@ import os
 import pkgutil
 import time
 
+from h2s_keras.cli.quiet import import_keras
 from h2s_keras.errors import UserError
 
 HELP = "train by a recipe of this package or a recipe file of your own"
 EXAMPLE = "h2s train videos --set data.root=my_videos --out runs/mine"
+
+USES_KERAS = False  # Imported once the recipe and its values make sense.
 
 
 def add_arguments(parser):
@@ -67,6 +70,7 @@ def run(arguments):
 
 def run_training(config, out, resume):
     """`h2s_keras.training.train`, or one a group, with progress on stderr."""
+    import_keras()
     from h2s_keras.cli.progress import Progress
     from h2s_keras.training.run import train, train_each_group
     from h2s_keras.training.run_folder import RunFolder
@@ -157,6 +161,8 @@ def apply_setting(config, assignment):
             known = ", ".join(target) if isinstance(target, dict) else "nothing"
             raise UserError(f"--set {key}: no value {part!r} here; there are {known}")
         if depth == len(parts) - 1:
+            if isinstance(target[part], str) and isinstance(value, (int, float)):
+                value = text  # A group named 1 stays a name.
             _check_kind(key, target[part], value)
             target[part] = value
         else:

@@ -143,7 +143,7 @@ def _application(name, inputs, weights):
     except ValueError as error:
         raise ValueError(f"{name} cannot take input {shape}: {error}") from error
     if weights is not None:
-        copy_image_weights(build, model, weights)
+        model = copy_image_weights(build, model, weights)
     return model(inputs)
 
 

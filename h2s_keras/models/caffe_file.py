@@ -18,12 +18,12 @@ import numpy as np
 from h2s_keras.errors import FileError
 
 # Far above any real network, low enough that a file of nothing but headers stays cheap.
-MAX_LAYERS, MAX_BLOBS, MAX_NAME, MAX_AXES, MAX_FIELDS = 10_000, 64, 256, 32, 4_000_000
+MAX_LAYERS, MAX_BLOBS, MAX_NAME, MAX_AXES, MAX_FIELDS = 10_000, 20_000, 256, 32, 1_000_000
 
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
-# Numbers of (name, type, bottom, top, blobs) in the two kinds of layer.
-_NEW = {1: "name", 2: "type", 3: "bottoms", 4: "tops", 7: "blobs"}
-_V1 = {4: "name", 5: "type", 2: "bottoms", 3: "tops", 6: "blobs"}
+# Field numbers in the two kinds of layer.
+_NEW = {1: "name", 2: "type", 7: "blobs"}
+_V1 = {4: "name", 5: "type", 6: "blobs"}
 _V1_TYPES = {4: "Convolution", 14: "InnerProduct", 39: "Deconvolution"}
 
 
@@ -43,8 +43,6 @@ class Blob:
 class CaffeLayer:
     name: str = ""
     type: str = ""
-    bottoms: list = dataclasses.field(default_factory=list)
-    tops: list = dataclasses.field(default_factory=list)
     blobs: list = dataclasses.field(default_factory=list)
 
 
@@ -87,7 +85,8 @@ def read_caffemodel(path):
 
 class _Reader:
     def __init__(self, path, data):
-        self.path, self.data, self.fields_left = path, data, MAX_FIELDS
+        self.path, self.data = path, data
+        self.fields_left, self.blobs_left = MAX_FIELDS, MAX_BLOBS
 
     def net(self):
         layers = []
@@ -121,13 +120,10 @@ class _Reader:
             if wire != _BYTES:
                 self._fail(f"a layer whose {role} has the wrong type", start)
             if role == "blobs":
-                if len(layer.blobs) == MAX_BLOBS:
-                    self._fail(f"a layer with more than {MAX_BLOBS} blobs", start)
+                self.blobs_left -= 1
+                if self.blobs_left < 0:
+                    self._fail(f"more than {MAX_BLOBS} blobs", start)
                 layer.blobs.append(self._blob(*value))
-            elif role in ("bottoms", "tops"):
-                if len(getattr(layer, role)) == MAX_LAYERS:
-                    self._fail(f"a layer with more than {MAX_LAYERS} {role}", start)
-                getattr(layer, role).append(self._text(*value))
             else:
                 setattr(layer, role, self._text(*value))
         return layer
@@ -149,12 +145,12 @@ class _Reader:
         values = doubles if doubles.count else floats
         if shape is None:
             shape = [legacy.get(n, 1) for n in (1, 2, 3, 4)] if legacy else [values.count]
-        if any(not 0 < side < 2**31 for side in shape):
+        if not shape and not values.count:
+            shape = [0]  # a blob that its layer never filled
+        if any(side >= 2**31 for side in shape):
             self._fail(f"a blob of the impossible shape {_sides(shape)}", start)
         if math.prod(shape) != values.count:
-            self._fail(
-                f"a blob of shape {_sides(shape)} with {values.count} values", start
-            )
+            self._fail(f"a blob of shape {_sides(shape)} with {values.count} values", start)
         return Blob(tuple(shape), values.array())
 
     def _shape(self, start, end):

@@ -66,7 +66,7 @@ def read_prototxt(path):
 
 
 def _layer(fields):
-    kind = _one(fields, "type", "")
+    kind = str(_one(fields, "type", ""))
     settings = {}
     for name in ("convolution_param", "inner_product_param"):
         found = _one(fields, name, {})
@@ -75,7 +75,7 @@ def _layer(fields):
     means = transform.get("mean_value", []) if isinstance(transform, dict) else []
     return PrototxtLayer(
         str(_one(fields, "name", "")),
-        _V1_TYPES.get(kind, str(kind)),
+        _V1_TYPES.get(kind, kind),
         _one(settings, "bias_term", "true") not in ("false", "0"),
         _side(settings, "stride", 1),
         _side(settings, "pad", 0),
@@ -120,7 +120,7 @@ def _tokens(path, text):
 
 def _message(path, tokens):
     """Nested dicts name -> list of values; no recursion, so depth costs no stack."""
-    stack, name = [{}], None
+    stack, name, in_list = [{}], None, False
     for kind, token, at in tokens:
         if token in ("{", "<") and kind == "mark":
             if name is None or len(stack) > MAX_DEPTH:
@@ -134,14 +134,15 @@ def _message(path, tokens):
                 raise FileError(path, f"is no .prototxt: {token!r} at character {at}")
             stack.pop()
         elif kind == "mark":
-            continue
+            in_list = token == "[" or (in_list and token != "]")
+            name = None if token == "]" else name
         elif name is None:
             if kind != "word":
                 raise FileError(path, f"is no .prototxt: {token[:20]!r} at character {at}")
             name = token
         else:
             stack[-1].setdefault(name, []).append(token)
-            name = None
+            name = name if in_list else None
     if len(stack) > 1 or name is not None:
         raise FileError(path, "is truncated: it ends inside a block; fetch it again")
     return stack[0]

@@ -1,8 +1,13 @@
 """Image weights for inputs that are not images: cross-modality initialisation."""
 
+import contextlib
 import os
+import sys
 
+import keras
 import numpy as np
+
+from h2s_keras.errors import UserError
 
 
 def inflate_channels(kernel, channels):
@@ -33,37 +38,87 @@ def inflate_channels(kernel, channels):
 
 
 def copy_image_weights(build, model, weights):
-    """Fills `model` from the RGB weights of the same architecture.
+    """Gives `model` the RGB weights of the same architecture.
 
     Args:
         build: builder of keras.applications that made `model`.
         model: without a top, with any number of input channels.
-        weights: "imagenet" (from Keras' cache, else downloaded) or a weights file.
+        weights: "imagenet" (from Keras' cache, else downloaded) or a weights file of the
+            network without its top.
+
+    Returns:
+        The model to use: `model`, filled, its first convolution by `inflate_channels`;
+        or for 3 channels the RGB model itself, which in some families holds more than
+        weights (EfficientNet scales its input only with "imagenet").
 
     Raises:
-        ValueError: if the weights cannot be read or do not fit.
+        UserError: if the weights cannot be read or do not fit.
     """
     shape = tuple(model.input_shape[1:3]) + (3,)
-    if weights != "imagenet" and not os.path.exists(weights):
-        raise ValueError(
+    weights = os.fspath(weights)
+    if weights != "imagenet" and not os.path.isfile(weights):
+        raise UserError(
             f"No weights file {weights!r}; give a path, 'imagenet', or None for random "
             "initialisation."
         )
+    source = _image_model(build, model.name, shape, weights)
+    if model.input_shape[-1] == 3:
+        return source
+    theirs, mine = _weighted(source), _weighted(model)
+    if len(theirs) != len(mine):
+        raise UserError(
+            f"The weights {weights!r} are of another network than {model.name}: "
+            f"{len(theirs)} layers with weights where {len(mine)} are needed."
+        )
+    for own, other in zip(mine, theirs, strict=True):
+        own.set_weights(_adapted(own, other.get_weights()))
+    return model
+
+
+def _image_model(build, name, shape, weights):
+    """The RGB network. Keras tells of its download on stdout, which is for results."""
     try:
-        source = build(include_top=False, weights=weights, input_shape=shape)
+        with contextlib.redirect_stdout(sys.stderr):
+            return build(include_top=False, weights=weights, input_shape=shape)
     except Exception as error:
-        raise ValueError(
-            f"The weights {weights!r} of {model.name} could not be had ({error}). Without "
-            "a network, pass the path of a downloaded no-top weights file."
+        reason = " ".join(str(error).split())
+        if weights != "imagenet":
+            cure = "Give a weights file of this network without its top (no-top)."
+        else:
+            home = os.environ.get("KERAS_HOME", os.path.join("~", ".keras"))
+            cache = os.path.join(home, "models")
+            cure = (
+                f"Without a network, pass the path of a downloaded no-top weights file, or "
+                f"put that file into {cache}, where Keras looks first."
+            )
+        raise UserError(
+            f"The weights {weights!r} of {name} could not be had ({reason}). {cure}"
         ) from error
-    for mine, theirs in zip(model.layers, source.layers, strict=True):
-        values = theirs.get_weights()
-        for index, (value, own) in enumerate(zip(values, mine.weights, strict=True)):
-            if tuple(own.shape) != value.shape:
-                if value.ndim != 4 or value.shape[2] != 3:
-                    raise ValueError(
-                        f"{mine.name}: weights of shape {value.shape} do not fit "
-                        f"{tuple(own.shape)}."
-                    )
-                values[index] = inflate_channels(value, own.shape[2])
-        mine.set_weights(values)
+
+
+def _weighted(model):
+    """Layers in order, without the statistics of RGB images, which flow has no use for."""
+    return [
+        layer
+        for layer in model.layers
+        if layer.weights and not isinstance(layer, keras.layers.Normalization)
+    ]
+
+
+def _adapted(layer, values):
+    """`values` with an RGB kernel widened to the input of `layer`."""
+    values = list(values)
+    if len(values) != len(layer.weights):
+        raise UserError(
+            f"{layer.name}: {len(values)} arrays do not fit {len(layer.weights)}."
+        )
+    for index, (value, own) in enumerate(zip(values, layer.weights, strict=True)):
+        wanted = tuple(own.shape)
+        if value.shape == wanted:
+            continue
+        if len(wanted) != 4 or value.shape != (*wanted[:2], 3, wanted[3]):
+            raise UserError(
+                f"{layer.name}: weights of shape {value.shape} do not fit {wanted}."
+            )
+        values[index] = inflate_channels(value, wanted[2])
+    return values

@@ -204,7 +204,6 @@ def test_a_mistake_is_one_clear_line_and_code_2(h2s, fill_in, name):
 def test_a_mistake_in_this_process(fill_in, capfd, monkeypatch, name):
     arguments, text = MISTAKES[name]
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-    monkeypatch.setattr(main, "_import_keras", lambda: None)
     capfd.readouterr()
     try:
         code = main._main(main.build_parser().parse_args(fill_in(arguments)))

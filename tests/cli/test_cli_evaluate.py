@@ -103,7 +103,8 @@ def test_bad_file_is_left_out(call, work, tmp_path):
 
 def test_untrimmed_video(call, tmp_path):
     _, out, _ = call(
-        "evaluate --model model.keras --data data --sampling sliding --step 2 --pool_top_k 2"
+        "evaluate --model model.keras --data data --sampling sliding --step 2 "
+        "--pool_top_k 2"
     )
     assert "a clip every 2 frames" in out and "2 highest views" in out
 
@@ -135,6 +136,8 @@ def test_flow(call, tmp_path):
         ("evaluate --model model.keras --data data --scores no/s.npz", "no does not exist"),
         ("evaluate --model model.keras --data data --report bad.mp4", "exists already"),
         ("evaluate --model model.keras --data data --batch_size 0", "from 1"),
+        ("evaluate --model model.keras --data data --confusion c.txt", ".csv or .png"),
+        ("evaluate --model model.keras --data data --labels l.txt", "scores file"),
         ("evaluate --model model.keras --data synthetic", "synthetic classes"),
         ("evaluate --model model.keras --flow_data data", "no pairs"),
         ("evaluate --model model.keras --flow_data flow --scores s.npz", "--scores goes"),
@@ -185,6 +188,27 @@ def test_fusion_of_a_neighbours_matrices(call, tmp_path):
     assert "75.00 %" in out and "25.00 %" in out
     with pytest.raises(UserError, match="no labels"):
         call(f"fuse {a} {b}")
+
+
+def test_evaluate_a_neighbours_matrix(call, tmp_path):
+    np.save(tmp_path / "a.npy", np.array([[4.0, 1], [1, 3], [2, 1], [5, 4]]))
+    np.save(tmp_path / "l.npy", np.array([[1, 0], [0, 1], [1, 1], [0, 1]]))
+    (tmp_path / "l.txt").write_text("a 1\nb 2\nc 2\nd 1\n")
+    line = f"evaluate --data {tmp_path}/a.npy --json"
+    found = json.loads(call(f"{line} --labels {tmp_path}/l.txt")[1])
+    assert found["streams"]["fused"]["top1"] == 0.75
+    found = json.loads(call(f"{line} --labels {tmp_path}/l.npy")[1])
+    assert set(found["streams"]["fused"]) == {"map_thumos", "map_activitynet"}
+    with pytest.raises(UserError, match="no labels"):
+        call(line)
+
+
+def test_confusion_picture(call, tmp_path):
+    from h2s_keras.data import read_image
+
+    call(f"evaluate --model model.keras --data data --confusion {tmp_path}/c.png")
+    picture = read_image(f"{tmp_path}/c.png")
+    assert (picture == (0, 114, 178)).all(axis=-1).any()
 
 
 def test_predict_many(call, work, monkeypatch):

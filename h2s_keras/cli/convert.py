@@ -1,0 +1,147 @@
+"""`h2s convert`: Caffe weights as a .keras file of this library."""
+
+import json
+import os
+import tempfile
+
+from h2s_keras.errors import FileError, UserError
+
+HELP = "turn Caffe weights (.caffemodel) into a .keras model"
+EXAMPLE = "h2s convert motion_net.caffemodel --out motion_net.keras"
+
+# Far above the published 11; larger numbers of frames come from damaged files only.
+_MAX_FRAMES = 100
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help="MotionNet's .caffemodel, or that of MotionNet stacked with VGG16",
+    )
+    parser.add_argument("--out", required=True, metavar="X.keras", help="file to write")
+    parser.add_argument(
+        "--model",
+        choices=("motionnet", "tiny", "stacked"),
+        help="what FILE holds (default: told by its layers); motionnet also takes "
+        "MotionNet alone out of a stacked file",
+    )
+    parser.add_argument(
+        "--prototxt", help="the network's deploy .prototxt, for layers of other names"
+    )
+    parser.add_argument(
+        "--spatial",
+        metavar="FILE",
+        help="a spatial VGG16's .caffemodel, joined with a stacked FILE",
+    )
+    parser.add_argument(
+        "--spatial_mean",
+        nargs=3,
+        type=float,
+        metavar=("B", "G", "R"),
+        help="mean that the spatial stream was trained with: 104 117 123, or "
+        "103.939 116.779 123.68 (default)",
+    )
+    parser.add_argument(
+        "--classes", metavar="FILE", help="text file of class names, one a line, in order"
+    )
+    parser.add_argument("--json", action="store_true", help="the report as JSON")
+
+
+def run(arguments):
+    out = arguments.out
+    if not out.endswith(".keras"):
+        raise UserError(f"{out}: the name of a Keras model ends in .keras")
+    if os.path.exists(out):
+        raise UserError(f"{out}: exists already; give another --out")
+    if arguments.spatial_mean and not arguments.spatial:
+        raise UserError("--spatial_mean goes with --spatial FILE")
+
+    from h2s_keras.models.caffe import load_caffe_weights
+
+    model = _model(arguments)
+    reports = [load_caffe_weights(model, arguments.file, arguments.prototxt)]
+    if arguments.spatial:
+        mean = arguments.spatial_mean
+        reports.append(load_caffe_weights(model, arguments.spatial, spatial_mean=mean))
+    _save(model, out)
+    if arguments.json:
+        print(json.dumps({"out": out, "reports": [vars(report) for report in reports]}))
+    else:
+        for report in reports:
+            print(report)
+        print(f"written to {out}")
+    return 0
+
+
+def _model(arguments):
+    """An empty model of the sizes that the file's arrays have."""
+    from h2s_keras.models.builder import HiddenTwoStreamBuilder
+    from h2s_keras.models.caffe_file import read_caffemodel
+    from h2s_keras.models.motion_net import MotionNet
+
+    path = arguments.file
+    layers = [layer for layer in read_caffemodel(path) if layer.blobs]
+    dense = [layer for layer in layers if layer.type == "InnerProduct"]
+    first = next(
+        (layer.blobs[0].shape for layer in layers if layer.type == "Convolution"), ()
+    )
+    if not any(layer.type == "Deconvolution" for layer in layers):
+        cure = "; give it as --spatial beside a stacked FILE" if dense else ""
+        raise FileError(path, f"holds no MotionNet (no deconvolutions){cure}")
+    kind = arguments.model or (
+        "stacked" if dense else "tiny" if first[-1:] == (7,) else "motionnet"
+    )
+    if kind != "stacked" and (arguments.spatial or arguments.classes):
+        raise UserError("--spatial and --classes go with a stacked FILE")
+    if len(first) != 4 or first[1] % 3 or not 6 <= first[1] <= 3 * _MAX_FRAMES:
+        shown = "x".join(map(str, first)) or "missing"
+        raise FileError(
+            path,
+            f"its first convolution is {shown}; MotionNet's reads 3 channels a frame, 2 "
+            f"to {_MAX_FRAMES} frames",
+        )
+    frames = first[1] // 3
+    if kind != "stacked":
+        return MotionNet(num_frames=frames, variant=kind)
+
+    shapes = [layer.blobs[0].shape[-2:] for layer in dense]
+    if len(shapes) != 3 or shapes[0][0] != 4096 or shapes[2][1:] != (4096,):
+        shown = ", ".join("x".join(map(str, shape)) for shape in shapes) or "missing"
+        raise FileError(path, f"its dense layers are {shown}; VGG16 has three of 4096")
+    side = round((shapes[0][1] / 512) ** 0.5)
+    if not side or 512 * side * side != shapes[0][1]:
+        raise FileError(
+            path,
+            f"its fc6 reads {shapes[0][1]} values, which is no square image; use "
+            "load_caffe_weights in Python",
+        )
+    classes = shapes[2][0]
+    if arguments.classes:
+        classes = _class_names(arguments.classes, classes)
+    builder = HiddenTwoStreamBuilder(classes, frames, (32 * side, 32 * side))
+    builder.motion("motionnet").temporal("vgg16")
+    if arguments.spatial:
+        builder.spatial("vgg16")
+    return builder.build()
+
+
+def _class_names(path, count):
+    try:
+        with open(path, encoding="utf-8") as file:
+            names = [line.strip() for line in file if line.strip()]
+    except UnicodeDecodeError as error:
+        raise FileError(path, "is no text; give class names, one a line") from error
+    if len(names) != count:
+        raise FileError(path, f"has {len(names)} names and the network {count} classes")
+    return names
+
+
+def _save(model, out):
+    """Writes beside the target and renames, so that no half file is left."""
+    folder = os.path.dirname(out) or "."
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".convert-") as scratch:
+        part = os.path.join(scratch, "model.keras")
+        model.save(part)
+        os.replace(part, out)
