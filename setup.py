@@ -31,6 +31,8 @@ setup(
     extras_require={
         "cv": ["keras-cv>=0.9,<0.10"],
         "io": ["tensorflow-io>=0.37,<0.38", "tensorflow>=2.16,<2.17"],
+        "onnx": ["tf2onnx>=1.17", "onnx>=1.16", "onnxruntime>=1.20"],
+        "serving": ["tensorflow-serving-api>=2.16,<2.22", "grpcio>=1.60"],
         "test": ["pytest>=8", "scipy>=1.12"],
     },
     entry_points={"console_scripts": ["h2s = h2s_keras_command:main"]},

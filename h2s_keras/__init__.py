@@ -13,6 +13,7 @@ _SUBMODULES = (
     "data",
     "errors",
     "evaluation",
+    "export",
     "layers",
     "metrics",
     "models",

@@ -1,16 +1,23 @@
-"""`h2s predict`: names the action in videos."""
+"""`h2s predict`: names the action in videos, folders of videos, a camera or a stream."""
 
 import json
+import os
 import sys
+import time
 
-from h2s_keras.errors import UserError
+from h2s_keras.errors import FileError, UserError
 
-HELP = "name the action in video files"
+HELP = "name the action in video files, in a camera's picture or in a stream"
 EXAMPLE = "h2s predict jump.mp4 --model h2s_runs/mine/model.keras --top_k 3"
 
 
 def add_arguments(parser):
-    parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video files")
+    parser.add_argument(
+        "videos",
+        nargs="*",
+        metavar="VIDEO",
+        help="video files, folders of them, or - for a list of names on stdin",
+    )
     parser.add_argument(
         "--model", required=True, help="a .keras file, or the folder of a training run"
     )
@@ -20,21 +27,53 @@ def add_arguments(parser):
     parser.add_argument(
         "--clips", type=int, default=10, metavar="N", help="clips a video (default 10)"
     )
+    parser.add_argument(
+        "--timeline",
+        action="store_true",
+        help="what happens when: sliding windows over long videos",
+    )
+    parser.add_argument(
+        "--step",
+        type=int,
+        metavar="N",
+        help="frames between sliding windows (default: the span of a clip)",
+    )
+    parser.add_argument(
+        "--camera",
+        metavar="N|URL",
+        help="watch camera N (0 is the first) or a stream (rtsp://, http://)",
+    )
+    parser.add_argument(
+        "--max_frames", type=int, metavar="N", help="of the camera: stop after N frames"
+    )
+    parser.add_argument(
+        "--annotate",
+        metavar="OUT.mp4",
+        help="write the video with label, score and learned flow",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON line a video")
 
 
 def run(arguments):
-    if arguments.top_k < 1 or arguments.clips < 1:
-        raise UserError("--top_k and --clips take numbers from 1")
+    videos = _videos(arguments)
     from h2s_keras.evaluation.video_classifier import VideoClassifier
 
     classifier = VideoClassifier.from_saved(
         arguments.model, clips_per_video=arguments.clips
     )
-    failed = 0
-    for video in arguments.videos:
+    if arguments.camera is not None:
+        return _watch(arguments, classifier.model)
+    sliding = arguments.timeline or arguments.annotate
+    failed, seconds, started = 0, 0.0, time.monotonic()
+    for video in videos:
         try:
-            best = classifier.predict(video, arguments.top_k)
+            if isinstance(video, UserError):
+                raise video
+            if sliding:
+                record, length = _slide(arguments, classifier.model, video)
+            else:
+                best = classifier.predict(video, arguments.top_k)
+                record, length = {"video": video, "predictions": best}, _length(video)
         except UserError as error:
             # One bad file among many is told, and the rest goes on.
             if arguments.debug:
@@ -42,12 +81,168 @@ def run(arguments):
             failed += 1
             print(f"h2s: {error}", file=sys.stderr)
             if arguments.json:
-                print(json.dumps({"video": video, "error": str(error)}), flush=True)
+                name = getattr(error, "path", str(video))
+                print(json.dumps({"video": name, "error": str(error)}), flush=True)
             continue
-        if arguments.json:
-            print(json.dumps({"video": video, "predictions": best}), flush=True)
-        else:
-            print(video)
-            for row in best:
-                print(f"  {row['score']:6.1%}  {row['class']}", flush=True)
+        seconds += length
+        _print(record, arguments.json)
+    _tell_speed(seconds, time.monotonic() - started)
     return 2 if failed else 0
+
+
+def _videos(arguments):
+    """Names of all videos; a name that cannot be used is its error instead."""
+    if arguments.top_k < 1 or arguments.clips < 1:
+        raise UserError("--top_k and --clips take numbers from 1")
+    for name in ("step", "max_frames"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name} takes a number from 1; received {value}")
+    if arguments.camera is not None:
+        if arguments.videos:
+            raise UserError("give videos or --camera, not both")
+        return []
+    if arguments.max_frames is not None:
+        raise UserError("--max_frames goes with --camera")
+    if arguments.step is not None and not (arguments.timeline or arguments.annotate):
+        raise UserError("--step goes with --timeline, --annotate or --camera")
+    if not arguments.videos:
+        raise UserError("name one video or more, a folder, -, or --camera")
+    videos = []
+    for name in arguments.videos:
+        if name == "-":
+            videos += [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+        elif os.path.isdir(name):
+            videos += _below(name)
+        else:
+            videos.append(name)
+    if not videos:
+        raise UserError("the list on stdin names no video")
+    if arguments.annotate and len(videos) != 1:
+        raise UserError(f"--annotate takes one video; received {len(videos)}")
+    return videos
+
+
+def _below(folder):
+    from h2s_keras.data.sources import VIDEO_SUFFIXES
+
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            os.path.join(place, name)
+            for name in sorted(files)
+            if os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES and name[0] != "."
+        ]
+    return found or [FileError(folder, "holds no videos; give a folder that does")]
+
+
+def _slide(arguments, model, video):
+    """(record, seconds of video) by sliding windows, with the annotated video."""
+    import contextlib
+
+    import numpy as np
+
+    from h2s_keras.data.crops import CENTRE_SCALE
+    from h2s_keras.data.video import iterate_frames, probe_video
+    from h2s_keras.evaluation.annotated_video import AnnotatedVideo
+    from h2s_keras.evaluation.streaming import merged_timeline, sliding_windows
+
+    rate = probe_video(video).rate or 25.0
+    # Frames of their full size are needed only where they are written again.
+    side = None if arguments.annotate else round(min(model.image_size) / CENTRE_SCALE)
+    frames = iterate_frames(video, size=side, on_broken="keep")
+    told = []
+    with contextlib.ExitStack() as stack:
+        writer = None
+        if arguments.annotate:
+            writer = AnnotatedVideo(arguments.annotate, model.class_names, rate)
+            stack.enter_context(writer)
+        for window in sliding_windows(model, frames, arguments.step):
+            told.append((window.start, window.stop, window.probabilities))
+            if writer is not None:
+                writer.add(window)
+    mean = np.mean([probabilities for *_, probabilities in told], axis=0)
+    record = {"video": video, "predictions": _best(mean, model, arguments.top_k)}
+    record["timeline"] = merged_timeline(told, model.class_names, rate)
+    if arguments.annotate:
+        record["annotated"] = arguments.annotate
+    return record, told[-1][1] / rate
+
+
+def _watch(arguments, model):
+    """Prints a line a window of a camera or stream, until it ends or Ctrl-C."""
+    import contextlib
+
+    from h2s_keras.evaluation.annotated_video import AnnotatedVideo
+    from h2s_keras.evaluation.camera import stream_frames
+    from h2s_keras.evaluation.streaming import sliding_windows
+
+    rate, frames = stream_frames(arguments.camera, max_frames=arguments.max_frames)
+    started, last = time.monotonic(), 0
+    with contextlib.ExitStack() as stack:
+        stack.callback(lambda: _tell_speed(last / rate, time.monotonic() - started))
+        writer = None
+        if arguments.annotate:
+            writer = AnnotatedVideo(arguments.annotate, model.class_names, rate)
+            stack.callback(writer.close)
+        try:
+            for window in sliding_windows(model, frames, arguments.step):
+                best = _best(window.probabilities, model, arguments.top_k)
+                record = {
+                    "camera": arguments.camera,
+                    "start": round(window.start / rate, 3),
+                    "end": round(window.stop / rate, 3),
+                    "predictions": best,
+                }
+                if arguments.json:
+                    print(json.dumps(record), flush=True)
+                else:
+                    shown = "  ".join(f"{row['class']} {row['score']:.0%}" for row in best)
+                    print(f"{record['start']:9.2f} s  {shown}", flush=True)
+                if writer is not None:
+                    writer.add(window)
+                last = window.stop
+        except KeyboardInterrupt:
+            # The usual end of watching a camera.
+            pass
+    return 0
+
+
+def _best(probabilities, model, top_k):
+    order = (-probabilities).argsort(kind="stable")[:top_k]
+    return [
+        {"class": model.class_names[index], "score": float(probabilities[index])}
+        for index in order
+    ]
+
+
+def _print(record, as_json):
+    if as_json:
+        print(json.dumps(record), flush=True)
+        return
+    print(record["video"])
+    for row in record["predictions"]:
+        print(f"  {row['score']:6.1%}  {row['class']}", flush=True)
+    for row in record.get("timeline", ()):
+        print(
+            f"  {row['start']:8.2f} - {row['end']:8.2f} s  {row['score']:6.1%}  "
+            f"{row['class']}",
+            flush=True,
+        )
+
+
+def _length(video):
+    """Seconds of a video by its header, 0 where it does not say."""
+    from h2s_keras.data.video import probe_video
+
+    return probe_video(video).duration or 0.0
+
+
+def _tell_speed(video_seconds, wall_seconds):
+    if video_seconds > 0 and wall_seconds > 0:
+        print(
+            f"{video_seconds:.1f} s of video in {wall_seconds:.1f} s: real-time factor "
+            f"{video_seconds / wall_seconds:.2f} (above 1 is faster than real time)",
+            file=sys.stderr,
+        )

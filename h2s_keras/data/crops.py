@@ -117,7 +117,8 @@ def ten_crop_boxes(frame_size, image_size):
     top, left, height, width = centre_crop_box(frame_size, image_size)
     down, right = frame_size[0] - height, frame_size[1] - width
     places = ((top, left), (0, 0), (0, right), (down, 0), (down, right))
-    return [((*place, height, width), mirror) for place in places for mirror in (False, True)]
+    boxes = [(*place, height, width) for place in places]
+    return [(box, mirrored) for box in boxes for mirrored in (False, True)]
 
 
 def _box_size(frame_size, image_size, scales):

@@ -11,7 +11,7 @@ class VideoClassifier:
     """Names the action in video files with a trained two-stream model.
 
     Args:
-        model: HiddenTwoStream with `class_names`.
+        model: HiddenTwoStream with `class_names`, or a SavedNetwork.
         clips_per_video: evenly spaced clips whose log-probabilities are averaged.
         batch_size: clips computed at a time.
 
@@ -36,9 +36,20 @@ class VideoClassifier:
 
     @classmethod
     def from_saved(cls, path, **options):
-        """From a .keras file, or from the folder of a training run."""
+        """From a .keras file, the folder of a training run, or an exported SavedModel.
+
+        Args:
+            path: the file or folder; of exported versions the highest is taken.
+            **options: of the constructor.
+
+        Raises:
+            UserError: it is missing, damaged, something else, or could run code.
+        """
+        from h2s_keras.export.saved_network import SavedNetwork, find_version
         from h2s_keras.models.presets import load_model
 
+        if find_version(path) is not None:
+            return cls(SavedNetwork(path), **options)
         return cls(load_model(path), **options)
 
     def predict(self, video, top_k=5):

@@ -9,7 +9,12 @@ import numpy as np
 from h2s_keras.errors import UserError
 from h2s_keras.models.two_stream import HiddenTwoStream
 
-_FOLDABLE = ("Conv2D", "DepthwiseConv2D", "Conv2DTranspose", "Dense")
+_FOLDABLE = (
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Dense,
+)
 
 
 def inference_network(model):
@@ -162,8 +167,15 @@ def fold_batch_norms(model):
         copies.append((layer, new))
         return new
 
+    def call(layer, *arguments, **options):
+        if isinstance(layer, keras.layers.Identity):
+            return layer(arguments[0])  # the normalisation took training and mask, too
+        return layer(*arguments, **options)
+
     try:
-        target = keras.models.clone_model(model, clone_function=clone, recursive=True)
+        target = keras.models.clone_model(
+            model, clone_function=clone, call_function=call, recursive=True
+        )
         for old, new in copies:
             norm = by_convolution.get(id(old))
             new.set_weights(old.get_weights() if norm is None else _folded(old, norm))
@@ -176,23 +188,38 @@ def fold_batch_norms(model):
 
 
 def _foldable_pairs(model):
-    pairs = []
-    for layer in model.layers if isinstance(model, keras.Model) else []:
-        if isinstance(layer, keras.Model):
-            pairs += _foldable_pairs(layer)
-        if type(layer).__name__ != "BatchNormalization" or len(layer._inbound_nodes) != 1:
+    """[(convolution, batch normalisation)] of a functional model and those inside it."""
+    pairs, readers = [], {}
+    # A layer also has nodes of the models that its model was put into; only these count.
+    depths = getattr(model, "_nodes_by_depth", {})
+    nodes = [node for level in depths.values() for node in level]
+    by_layer = {}
+    for node in nodes:
+        by_layer.setdefault(id(node.operation), []).append(node)
+        for tensor in node.input_tensors:
+            readers.setdefault(id(tensor), []).append(node)
+    outputs = {id(tensor) for tensor in model.outputs} if nodes else set()
+    for node in nodes:
+        norm = node.operation
+        if isinstance(norm, keras.Model):
+            pairs += _foldable_pairs(norm)
+        if type(norm) is not keras.layers.BatchNormalization:
             continue
-        source = layer._inbound_nodes[0].input_tensors[0]._keras_history.operation
-        if (
-            type(source).__name__ in _FOLDABLE
-            and type(source).__module__.startswith("keras.")
-            and source.activation is keras.activations.linear
-            and len(source._inbound_nodes) == len(source._outbound_nodes) == 1
-            and layer.axis in (-1, len(layer.input.shape) - 1)
-            and getattr(source, "data_format", "channels_last") == "channels_last"
-        ):
-            pairs.append((source, layer))
+        (read,) = node.input_tensors
+        source = read._keras_history.operation
+        once = len(by_layer[id(norm)]) == len(by_layer[id(source)]) == 1
+        alone = len(readers[id(read)]) == 1 and id(read) not in outputs
+        if once and alone and _is_linear(source) and norm.axis in (-1, len(read.shape) - 1):
+            pairs.append((source, norm))
     return pairs
+
+
+def _is_linear(layer):
+    return (
+        type(layer) in _FOLDABLE
+        and layer.activation is keras.activations.linear
+        and getattr(layer, "data_format", "channels_last") == "channels_last"
+    )
 
 
 def _folded(layer, norm):
@@ -222,5 +249,6 @@ def _same_answers(model, target):
         return True
     images = [generator.uniform(-100, 100, (1, *shape)) for shape in shapes]
     images = [image.astype("float32") for image in images]
+    images = images[0] if len(images) == 1 else images
     one, two = (np.asarray(net(images, training=False)) for net in (model, target))
     return bool(np.allclose(one, two, rtol=1e-3, atol=1e-4 * (1 + np.abs(one).max())))

@@ -103,3 +103,23 @@ def test_a_file_of_something_else(tmp_path):
     (tmp_path / "bad.weights.h5").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="bad.weights.h5.*could not be had"):
         build_backbone("vgg16", (32, 32, 20), 4, weights=str(tmp_path / "bad.weights.h5"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["efficientnetb0", "convnexttiny"])
+def test_models_that_scale_inside_load_under_flow(name, tmp_path):
+    """Their stem differs by the number of channels in more than one kernel."""
+    from h2s_keras.models.backbones import application_names
+
+    keras.utils.set_random_seed(5)
+    source = application_names()[name](
+        include_top=False, weights=None, input_shape=(64, 64, 3)
+    )
+    path = str(tmp_path / "source.weights.h5")
+    source.save_weights(path)
+    first = convolutions(source)[0][0]
+    model = build_backbone(name, (64, 64, 20), 4, weights=path)
+    adapted = convolutions(model)[0][0]
+    np.testing.assert_allclose(adapted, inflate_channels(first, 20), atol=1e-6)
+    scores = np.asarray(model(np.ones((1, 64, 64, 20), "float32")))
+    assert scores.shape == (1, 4) and np.isfinite(scores).all()

@@ -1,0 +1,333 @@
+"""`h2s evaluate`: figures of a classifier on labelled videos, or of flow against truth."""
+
+import csv
+import json
+import os
+import sys
+import time
+
+from h2s_keras.errors import UserError
+
+HELP = "measure a trained model: recognition on videos, or flow on pairs of frames"
+EXAMPLE = "h2s evaluate --model h2s_runs/mine --data my_videos --protocol paper"
+
+_SCORES = (".npz", ".npy", ".mat")
+
+
+def add_arguments(parser):
+    parser.add_argument("--model", help="a .keras file, or the folder of a training run")
+    parser.add_argument(
+        "--data",
+        metavar="D",
+        help="a folder of class folders, a .csv list, 'synthetic', or scores (.npz, .npy, "
+        ".mat)",
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="L",
+        help="of scores that have none: .npz, .npy, .mat, or lines ending in a label",
+    )
+    parser.add_argument(
+        "--flow_data",
+        metavar="DIR",
+        help="measure flow: a folder in the layout of Middlebury, KITTI or FlyingChairs",
+    )
+    parser.add_argument(
+        "--protocol",
+        default="fast",
+        metavar="P",
+        help="fast (middle clip, centre crop; default), paper (25 clips x 10 crops), or "
+        "CLIPSxCROPS such as 5x2",
+    )
+    parser.add_argument(
+        "--sampling",
+        choices=("even", "segments", "sliding"),
+        help="where the clips lie; segments and sliding windows are for untrimmed video",
+    )
+    parser.add_argument(
+        "--step", type=int, metavar="N", help="frames between sliding windows"
+    )
+    parser.add_argument(
+        "--pool_top_k",
+        type=int,
+        metavar="K",
+        help="pool the K highest views of each class in place of all",
+    )
+    parser.add_argument(
+        "--group_pattern", metavar="RE", help="group of a video, found in its file name"
+    )
+    parser.add_argument("--group_column", metavar="NAME", help="column of the .csv list")
+    parser.add_argument(
+        "--test_group", metavar="G", help="only the videos of this group, as in training"
+    )
+    parser.add_argument(
+        "--count", type=int, default=240, metavar="N", help="synthetic clips (default 240)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of synthetic clips (1)")
+    parser.add_argument(
+        "--batch_size", type=int, default=8, metavar="N", help="views at a time (default 8)"
+    )
+    parser.add_argument(
+        "--on_bad_file", choices=("raise", "skip"), default="raise", help="default raise"
+    )
+    parser.add_argument("--scores", metavar="FILE.npz", help="write the scores here")
+    parser.add_argument(
+        "--compare", metavar="FILE.npz", help="paired test against these scores"
+    )
+    parser.add_argument(
+        "--confusion", metavar="FILE", help="write the matrix here, as .csv or .png"
+    )
+    parser.add_argument("--report", metavar="FILE.html", help="write a report here")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+
+
+def run(arguments):
+    _check(arguments)
+    if arguments.flow_data:
+        return _run_flow(arguments)
+    from h2s_keras.evaluation.recognition_results import (
+        compared,
+        figure_rows,
+        recognition_results,
+        table_lines,
+    )
+    from h2s_keras.evaluation.report_pages import write_recognition_report
+    from h2s_keras.evaluation.scores import VideoScores, align
+
+    other = VideoScores.load(arguments.compare) if arguments.compare else None
+    scores, model, clip_of, seconds = _scores(arguments)
+    results = recognition_results(scores)
+    if seconds is not None:
+        results["seconds"] = round(seconds, 1)
+    if other is not None:
+        if scores.labels.ndim != 1:
+            raise UserError("--compare needs one label a video")
+        results["comparison"] = compared(
+            scores, other, align(arguments.compare, other, scores)
+        )
+    if arguments.scores:
+        scores.save(arguments.scores)
+    if arguments.confusion:
+        _write_confusion(arguments.confusion, results)
+    if arguments.report:
+        write_recognition_report(arguments.report, results, scores, model, clip_of)
+    if arguments.json:
+        print(json.dumps(results, indent=2))
+        return 0
+    print(f"{results['videos']} videos; {results['protocol'] or 'protocol unknown'}")
+    print("\n".join(table_lines(*figure_rows(results))))
+    if results.get("confused"):
+        true, guess, videos, share = results["confused"][0]
+        print(f"most confused: {true} taken for {guess}, {videos} videos ({share:.0%})")
+    if other is not None:
+        test = results["comparison"]
+        print(
+            f"paired test: only these right {test['first_only']}, only "
+            f"{arguments.compare} right {test['second_only']}, p = {test['p_value']:.3g}"
+        )
+    _tell_files(arguments)
+    return 0
+
+
+def _check(arguments):
+    if bool(arguments.data) == bool(arguments.flow_data):
+        raise UserError("give either --data (recognition) or --flow_data (flow)")
+    if arguments.batch_size < 1 or arguments.count < 1:
+        raise UserError("--batch_size and --count take numbers from 1")
+    if arguments.scores and not arguments.scores.endswith(".npz"):
+        raise UserError(f"{arguments.scores}: scores are written to a name ending in .npz")
+    if arguments.confusion and not arguments.confusion.lower().endswith((".csv", ".png")):
+        raise UserError(f"{arguments.confusion}: give a name ending in .csv or .png")
+    saved = arguments.data and arguments.data.lower().endswith(_SCORES)
+    if arguments.labels and not saved:
+        raise UserError("--labels goes with a scores file as --data")
+    if not arguments.model and not saved:
+        raise UserError("--model is missing; only saved scores can do without")
+    if arguments.flow_data:
+        for name in ("scores", "compare", "confusion"):
+            if getattr(arguments, name):
+                raise UserError(f"--{name} goes with --data, not with --flow_data")
+    if saved and arguments.scores:
+        raise UserError("--scores writes fresh scores; --data is a scores file already")
+    for path in (arguments.scores, arguments.confusion, arguments.report):
+        if path and os.path.exists(path):
+            raise UserError(f"{path}: exists already; give another name")
+        folder = path and (os.path.dirname(path) or ".")
+        if path and not os.path.isdir(folder):
+            raise UserError(f"{path}: its folder {folder} does not exist; make it")
+
+
+def _scores(arguments):
+    """(VideoScores, model or None, function of a row to its clip, seconds or None)."""
+    from h2s_keras.evaluation.protocol import Protocol
+    from h2s_keras.evaluation.scores import VideoScores, load_labels
+
+    protocol = Protocol.parse(
+        arguments.protocol,
+        sampling=arguments.sampling,
+        step=arguments.step,
+        top_k=arguments.pool_top_k,
+    )
+    if arguments.data.lower().endswith(_SCORES):
+        scores = VideoScores.load(arguments.data)
+        if arguments.labels:
+            count, classes = next(iter(scores.streams.values())).shape
+            scores.labels = load_labels(arguments.labels, classes)
+            if len(scores.labels) != count:
+                raise UserError(
+                    f"{arguments.labels}: {len(scores.labels)} labels, but {count} videos"
+                )
+        if scores.labels is None:
+            raise UserError(f"{arguments.data}: has no labels; give them by --labels")
+        return scores, None, None, None
+
+    from h2s_keras.cli.progress import Progress
+    from h2s_keras.evaluation.report_pages import middle_clip
+    from h2s_keras.evaluation.score_videos import (
+        matched_examples,
+        model_checksum,
+        score_clips,
+        score_videos,
+    )
+    from h2s_keras.evaluation.video_classifier import VideoClassifier
+
+    synthetic = arguments.data == "synthetic"
+    examples, names = (None, None) if synthetic else _examples(arguments)
+    model = VideoClassifier.from_saved(arguments.model).model
+    checksum = model_checksum(arguments.model)
+    started = time.monotonic()
+    # The pictures of a report need the streams, which an exported network does not show.
+    shown = model if hasattr(model, "motion") else None
+    if synthetic:
+        from h2s_keras.data.synthetic import CLASS_NAMES, SyntheticClips
+
+        if tuple(model.class_names) != CLASS_NAMES:
+            raise UserError(
+                f"{arguments.model}: was not trained on the synthetic classes; give --data "
+                "the videos of its own classes"
+            )
+        clips = SyntheticClips(
+            model.num_frames, model.image_size, arguments.seed, split="test"
+        )
+        batches = clips.dataset(32, arguments.count, with_flow=True).as_numpy_iterator()
+        scores = score_clips(model, batches, Protocol(sampling="segments"), checksum)
+        scores.protocol = (
+            f"{arguments.count} synthetic test clips of seed {arguments.seed}; "
+            + scores.protocol
+        )
+        seconds = time.monotonic() - started
+
+        def clip_of(row):
+            return clips.example(row)["clip"].numpy()
+
+        return scores, shown, clip_of, seconds
+    examples = matched_examples(examples, names, model.class_names)
+    progress = Progress()
+    report = _reporter(len(examples), progress)
+    scores, bad = score_videos(
+        model,
+        examples,
+        protocol,
+        arguments.batch_size,
+        arguments.on_bad_file,
+        checksum,
+        done=report,
+    )
+    if arguments.test_group is not None:
+        scores.protocol = f"only group {arguments.test_group}; {scores.protocol}"
+    for error in bad:
+        print(f"h2s: left out: {error}", file=sys.stderr)
+    seconds = time.monotonic() - started
+    return scores, shown, lambda row: middle_clip(model, scores.names[row]), seconds
+
+
+def _examples(arguments):
+    from h2s_keras.data.sources import (
+        class_folder_source,
+        csv_source,
+        leave_one_group_out,
+    )
+
+    if arguments.data.lower().endswith(".csv"):
+        examples, names = csv_source(arguments.data, group_column=arguments.group_column)
+    else:
+        examples, names = class_folder_source(arguments.data, arguments.group_pattern)
+    if arguments.test_group is not None:
+        _, examples = leave_one_group_out(examples, arguments.test_group)
+    return examples, names
+
+
+def _reporter(total, progress, things="videos"):
+    """Function of the number of finished things that tells about ten times how far."""
+    every = max(1, total // 10)
+    started = time.monotonic()
+
+    def report(done):
+        if sys.stderr.isatty():
+            end = "\n" if done == total else ""
+            print(f"\r{done}/{total} {things}", end=end, file=sys.stderr, flush=True)
+        elif done % every == 0 or done == total:
+            progress.message(
+                f"{done}/{total} {things} ({time.monotonic() - started:.0f} s)"
+            )
+
+    return report
+
+
+def _write_confusion(path, results):
+    if "confusion" not in results:
+        raise UserError("--confusion needs one label a video")
+    names = results["class_names"]
+    if path.lower().endswith(".png"):
+        from h2s_keras.data.images import write_png
+        from h2s_keras.evaluation.confusion_picture import confusion_picture
+
+        write_png(path, confusion_picture(results["confusion"], names))
+        return
+    with open(path, "x", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["true class", *names])
+        for name, row in zip(names, results["confusion"], strict=True):
+            writer.writerow([name, *row])
+
+
+def _run_flow(arguments):
+    from h2s_keras.cli.progress import Progress
+    from h2s_keras.evaluation.flow_pairs import find_flow_pairs
+    from h2s_keras.evaluation.flow_results import flow_results, flow_rows, pair_flow
+    from h2s_keras.evaluation.recognition_results import table_lines
+    from h2s_keras.evaluation.report_pages import write_flow_report
+    from h2s_keras.evaluation.score_videos import model_checksum
+    from h2s_keras.models.presets import load_motion_net
+
+    pairs = find_flow_pairs(arguments.flow_data)
+    motion_net = load_motion_net(arguments.model)
+
+    def estimator(frames):
+        return pair_flow(motion_net, frames)
+
+    progress = _reporter(len(pairs), Progress(), "pairs")
+    results = flow_results(pairs, estimator, progress)
+    about = (
+        f"{len(pairs)} pairs at full resolution; a network of {motion_net.num_frames} "
+        "frames that sees the pair, its second frame repeated; unknown pixels left out"
+    )
+    if motion_net.num_frames == 2:
+        about = f"{len(pairs)} pairs at full resolution; unknown pixels left out"
+    results["protocol"] = about
+    results["model_sha256"] = model_checksum(arguments.model)
+    if arguments.report:
+        write_flow_report(arguments.report, results, pairs, estimator, about)
+    if arguments.json:
+        print(json.dumps(results, indent=2))
+        return 0
+    print(about)
+    print("\n".join(table_lines(*flow_rows(results))))
+    _tell_files(arguments)
+    return 0
+
+
+def _tell_files(arguments):
+    for name in ("scores", "confusion", "report"):
+        if getattr(arguments, name):
+            print(f"{name}: {getattr(arguments, name)}")

@@ -1,0 +1,122 @@
+import contextlib
+import fractions
+import os
+
+import numpy as np
+
+from h2s_keras.data.crops import resize_frames
+from h2s_keras.errors import UserError
+from h2s_keras.evaluation.bitmap_text import LETTER_WIDTH, draw_text
+from h2s_keras.visualization.flow_color import flow_to_color
+
+_CODECS = ("libx264", "mpeg4")
+
+
+class AnnotatedVideo:
+    """Writes an .mp4 with the label, its score and the learned flow over the frames.
+
+    It is written beside the file and renamed when closed, so that a run that is cut
+    leaves no half file under the name asked for.
+
+    Args:
+        path: name ending in .mp4; must not exist.
+        class_names: names of the classes.
+        rate: frames a second.
+        max_flow: pixels, on the model's finest grid, of full colour in the inset.
+
+    Raises:
+        UserError: the name is taken or unfit, or its folder is missing.
+
+    Example:
+        >>> with AnnotatedVideo("out.mp4", model.class_names, 25.0) as video:
+        ...     for window in sliding_windows(model, iterate_frames("in.mp4")):
+        ...         video.add(window)
+    """
+
+    def __init__(self, path, class_names, rate=25.0, max_flow=4.0):
+        self.path = os.fspath(path)
+        if not self.path.lower().endswith(".mp4"):
+            raise UserError(f"{path}: the annotated video's name must end in .mp4")
+        if os.path.exists(self.path):
+            raise UserError(f"{path}: exists already; give another name")
+        folder = os.path.dirname(self.path) or "."
+        if not os.path.isdir(folder):
+            raise UserError(f"{path}: its folder {folder} does not exist; make it")
+        self.partial = os.path.join(folder, f".{os.path.basename(path)}.{os.getpid()}.mp4")
+        self.class_names, self.max_flow = list(class_names), max_flow
+        self.rate = fractions.Fraction(rate).limit_denominator(1001)
+        self.container = self.stream = None
+
+    def add(self, window):
+        """Writes the frames of a `Window`."""
+        import av
+
+        for frame in window.frames:
+            picture = annotate(frame, window, self.class_names, self.max_flow)
+            if self.stream is None:
+                self._open(picture.shape)
+            # H.264 with 4:2:0 colours wants even sides.
+            height, width = self.stream.height, self.stream.width
+            picture = np.ascontiguousarray(picture[:height, :width])
+            video_frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            self.container.mux(self.stream.encode(video_frame))
+
+    def close(self):
+        """Ends the file and gives it its name."""
+        if self.container is not None:
+            self.container.mux(self.stream.encode())
+            self.container.close()
+            self.container = None
+            os.replace(self.partial, self.path)
+
+    def _open(self, shape):
+        import av
+
+        codec = next(name for name in _CODECS if name in av.codecs_available)
+        self.container = av.open("file:" + self.partial, "w")
+        self.stream = self.container.add_stream(codec, rate=self.rate)
+        self.stream.height, self.stream.width = shape[0] // 2 * 2, shape[1] // 2 * 2
+        self.stream.pix_fmt = "yuv420p"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is None:
+            self.close()
+        elif self.container is not None:
+            self.container.close()
+            # A video cut before its first packet has made no file.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.partial)
+
+
+def annotate(frame, window, class_names, max_flow=4.0):
+    """A frame with the best class, its score and the flow inset.
+
+    Args:
+        frame: uint8 (height, width, 3); frames below 160 pixels a side are enlarged.
+        window: the `Window` that it belongs to.
+        class_names: names of the classes.
+        max_flow: as `AnnotatedVideo`.
+
+    Returns:
+        uint8 (height, width, 3) RGB.
+    """
+    factor = -(-160 // min(frame.shape[:2]))
+    picture = frame.repeat(factor, axis=0).repeat(factor, axis=1)
+    height, width = picture.shape[:2]
+    best = int(np.argmax(window.probabilities))
+    text = f"{class_names[best]} {window.probabilities[best]:.0%}"
+    scale = max(1, min(height // 120, (width - 8) // (LETTER_WIDTH * max(len(text), 1))))
+    draw_text(picture, text, 4, 4, scale)
+    if window.flow is None:
+        return picture
+    colors = flow_to_color(window.flow, max_flow)
+    side = max(2, min(height, width) // 4)
+    shape = (side, max(2, round(side * colors.shape[1] / colors.shape[0])))
+    inset = resize_frames(colors[None], shape)[0]
+    top, left = height - shape[0] - 4, max(0, width - shape[1] - 4)
+    picture[top - 1 : top + shape[0] + 1, left - 1 : left + shape[1] + 1] = 0
+    picture[top : top + shape[0], left : left + shape[1]] = inset
+    return picture

@@ -1,0 +1,153 @@
+"""From scores to the figures of recognition, each with its interval and protocol."""
+
+import numpy as np
+
+from h2s_keras.evaluation.fusion import normalize_scores
+from h2s_keras.evaluation.measure import log_softmax
+from h2s_keras.evaluation.statistics import (
+    bootstrap_interval,
+    class_table,
+    confusion_matrix,
+    expected_calibration_error,
+    mcnemar_test,
+    mean_class_accuracy,
+    most_confused_pairs,
+    top_k_correct,
+)
+from h2s_keras.metrics.video_mean_average_precision import VideoMeanAveragePrecision
+
+
+def recognition_results(scores, samples=1000):
+    """All figures of saved or fresh scores.
+
+    Args:
+        scores: VideoScores with labels.
+        samples: draws of the bootstrap; 0 leaves intervals out.
+
+    Returns:
+        dict "protocol", "model_sha256", "videos", "streams" (stream to a dict of figures,
+        all but "map_*" missing where a video has several classes) and, of the fused
+        scores, "classes" (rows of `class_table`), "confusion", "confused" (rows).
+    """
+    labels = np.asarray(scores.labels)
+    matrix = next(iter(scores.streams.values()))
+    names = scores.class_names or [str(number) for number in range(matrix.shape[1])]
+    results = {
+        "protocol": scores.protocol,
+        "model_sha256": scores.checksum,
+        "videos": len(labels),
+        "class_names": list(names),
+        "streams": {
+            stream: stream_figures(values, labels, samples)
+            for stream, values in scores.streams.items()
+        },
+    }
+    if labels.ndim == 1:
+        best = scores.streams.get("fused", matrix).argmax(axis=1)
+        confusion = confusion_matrix(labels, best, len(names))
+        results["confusion"] = confusion.tolist()
+        results["classes"] = class_table(confusion, names)
+        results["confused"] = most_confused_pairs(confusion, names)
+    return results
+
+
+def stream_figures(scores, labels, samples=1000):
+    """Figures of one score matrix (videos, classes): shares from 0 to 1.
+
+    For average precision the videos are ranked by the probability of the class, since
+    logits of different videos have no common zero.
+    """
+    figures = {}
+    if labels.ndim == 1:
+        right = top_k_correct(scores, labels).astype("float64")
+        best = scores.argmax(axis=1)
+        figures["top1"] = float(right.mean())
+        if scores.shape[1] > 5:
+            figures["top5"] = float(top_k_correct(scores, labels, 5).mean())
+        figures["mean_class"] = mean_class_accuracy(labels, best)
+        if samples:
+            figures["top1_interval"] = bootstrap_interval(np.mean, right, samples=samples)
+            figures["mean_class_interval"] = bootstrap_interval(
+                mean_class_accuracy, labels, best, samples=samples
+            )
+        figures["ece"] = expected_calibration_error(probabilities(scores), labels)
+    ranked = scores if is_probability(scores) else log_softmax(scores.astype("float64"))
+    for rule in ("thumos", "activitynet"):
+        metric = VideoMeanAveragePrecision(scores.shape[1], len(scores), rule)
+        truth = labels if labels.ndim == 1 else labels.astype("float32")
+        metric.update_state(truth, ranked, np.arange(len(scores)))
+        figures[f"map_{rule}"] = float(metric.result())
+    return figures
+
+
+def is_probability(scores):
+    """Whether the rows of a score matrix are probabilities already."""
+    return bool(np.min(scores) >= 0 and np.allclose(np.sum(scores, axis=1), 1, atol=1e-3))
+
+
+def probabilities(scores):
+    """Rows that sum to 1: the scores themselves where they do, or their softmax."""
+    return scores if is_probability(scores) else normalize_scores(scores, "softmax")
+
+
+def compared(scores, other, rows):
+    """Paired test of the fused top-1 of two sets of scores on the same videos.
+
+    Args:
+        scores, other: VideoScores; `rows` puts those of `other` in the order of `scores`.
+
+    Returns:
+        dict as `mcnemar_test`, with both accuracies.
+    """
+
+    def right(one, order):
+        matrix = one.streams.get("fused", next(iter(one.streams.values())))
+        return top_k_correct(matrix[order], scores.labels)
+
+    first, second = right(scores, np.arange(len(scores.labels))), right(other, rows)
+    return {
+        "first_top1": float(first.mean()),
+        "second_top1": float(second.mean()),
+        **mcnemar_test(first, second),
+    }
+
+
+FIGURES = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "mean_class": "class mean",
+    "map_thumos": "mAP (THUMOS)",
+    "map_activitynet": "mAP (ActivityNet)",
+    "ece": "calibration error",
+}
+
+
+def figure_rows(results):
+    """(header, rows) of the table of figures: one row a stream, in percent."""
+    streams = results["streams"]
+    shown = [key for key in FIGURES if any(key in one for one in streams.values())]
+
+    def cell(figures, key):
+        if key not in figures:
+            return ""
+        text = f"{100 * figures[key]:.1f} %"
+        if f"{key}_interval" in figures:
+            low, high = figures[f"{key}_interval"]
+            text += f" ({100 * low:.1f}-{100 * high:.1f})"
+        return text
+
+    order = [name for name in ("spatial", "temporal", "fused") if name in streams]
+    order += [name for name in streams if name not in order]
+    rows = [(name, *(cell(streams[name], key) for key in shown)) for name in order]
+    return ("stream", *(FIGURES[key] for key in shown)), rows
+
+
+def table_lines(header, rows):
+    """A table as lines of text: first column to the left, the others to the right."""
+    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(header))]
+    lines = []
+    for row in cells:
+        padded = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *padded[1:]]).rstrip())
+    return lines

@@ -1,0 +1,161 @@
+"""The HTML reports of `h2s evaluate`: one file each, with all pictures inside."""
+
+import os
+
+import numpy as np
+
+from h2s_keras.data.crops import centre_crop_box, crop_frames
+from h2s_keras.data.sampling import segment_clip_indices
+from h2s_keras.data.video import count_frames, read_frames
+from h2s_keras.evaluation.flow_results import flow_rows
+from h2s_keras.evaluation.grad_cam import grad_cam, heat_overlay
+from h2s_keras.evaluation.recognition_results import figure_rows, probabilities
+from h2s_keras.visualization import (
+    HtmlReport,
+    bar_chart,
+    color_wheel_key,
+    confusion_table,
+    flow_to_color,
+    image_grid,
+    motion_panel,
+    panel_columns,
+)
+
+_SIDE = 192
+
+
+def write_recognition_report(path, results, scores, model=None, clip_of=None, worst=6):
+    """Writes the report of a classifier.
+
+    Args:
+        path: of the HTML file.
+        results: of `recognition_results`.
+        scores: VideoScores.
+        model: HiddenTwoStream, or None to leave the pictures of clips out.
+        clip_of: function of a row to its clip uint8 (time, height, width, 3).
+        worst: how many of the worst clips to show.
+
+    Returns:
+        Path of the file.
+    """
+    report = HtmlReport("Evaluation of a classifier")
+    report.paragraph(
+        f"{results['videos']} videos. Protocol: {results['protocol'] or 'unknown'}."
+    )
+    if results["model_sha256"]:
+        report.paragraph(f"SHA-256 of the model: {results['model_sha256']}")
+    report.heading("Figures")
+    caption = "In brackets: 95 % interval of the bootstrap over videos"
+    report.table(*figure_rows(results), caption)
+    if "confusion" in results:
+        names = results["class_names"]
+        recall = {row[0]: 100 * row[2] for row in results["classes"] if row[2] is not None}
+        report.svg(bar_chart(recall, "Accuracy of each class", "percent"))
+        header = ("class", "videos", "recall", "precision", "F1")
+        report.table(header, results["classes"], "Fused scores, class by class")
+        if len(names) <= 60:
+            report.html(confusion_table(results["confusion"], names))
+        if results["confused"]:
+            header = ("true class", "taken for", "videos", "share of the class")
+            report.table(header, results["confused"], "Most confused pairs")
+    if model is not None and scores.labels.ndim == 1:
+        report.heading("Worst clips")
+        report.paragraph(
+            "The videos whose own class got the lowest score. From left to right: first, "
+            "middle and last frame of the middle clip; learned flow of its middle pair; "
+            "what speaks for the predicted class (Grad-CAM) in the temporal stream, over "
+            "the flow, and in the spatial stream, over the frame."
+        )
+        for row in worst_rows(scores)[:worst]:
+            picture, guess = clip_picture(model, clip_of(row))
+            probability = probabilities(_fused(scores))[row]
+            own, best = int(scores.labels[row]), int(_fused(scores)[row].argmax())
+            names = results["class_names"]
+            report.picture(
+                picture,
+                f"{os.path.basename(scores.names[row])}: is {names[own]} "
+                f"({probability[own]:.1%}), taken for {names[best]} "
+                f"({probability[best]:.1%}); this clip alone: {names[guess]}",
+            )
+        report.picture(color_wheel_key(), "Colours of flow: hue is the direction")
+    return report.write(path)
+
+
+def write_flow_report(path, results, pairs, estimator, about, shown=3):
+    """Writes the report of a MotionNet: figures, and flow of good and bad cases.
+
+    Args:
+        path: of the HTML file.
+        results: of `flow_results`.
+        pairs: the `FlowPair`s.
+        estimator: as `flow_results`.
+        about: line on how the figures were taken.
+        shown: pairs of each kind.
+
+    Returns:
+        Path of the file.
+    """
+    report = HtmlReport("Evaluation of optical flow").paragraph(about)
+    report.heading("Figures")
+    report.table(*flow_rows(results), "Mean: over the pairs that have such pixels")
+    key = "epe" if "epe" in results["mean"] else "photometric"
+    order = sorted(pairs, key=lambda pair: results["pairs"][pair.name][key] or 0.0)
+    best = order[: min(shown, (len(order) + 1) // 2)]
+    worst = [pair for pair in reversed(order) if pair not in best][:shown]
+    for title, chosen in (("Best", best), ("Worst", worst)):
+        if not chosen:
+            continue
+        report.heading(f"{title} pairs")
+        for pair in chosen:
+            frames, truth = pair.read()
+            estimate = estimator(frames)
+            reduce = -(-max(frames.shape[1:3]) // 320)
+            cut = slice(None, None, reduce)
+            clip = frames[:, cut, cut]
+            # Every n-th pixel; vectors in pixels of the grid that is shown.
+            small = estimate[None, cut, cut] / reduce
+            known = None if truth is None else truth[None, cut, cut] / reduce
+            panel = motion_panel(clip, known, small, scale=1)
+            columns = ", ".join(panel_columns(truth is not None))
+            value = results["pairs"][pair.name][key]
+            shown_value = "unknown" if value is None else f"{value:.3f}"
+            report.picture(panel, f"{pair.name}: {key} {shown_value}. Columns: {columns}.")
+    report.picture(color_wheel_key(), "Direction is hue, speed is saturation")
+    return report.write(path)
+
+
+def worst_rows(scores):
+    """Rows of wrong videos first, those of the lowest score of their own class foremost."""
+    fused = probabilities(_fused(scores))
+    own = fused[np.arange(len(fused)), scores.labels]
+    right = fused.argmax(axis=1) == scores.labels
+    return [int(row) for row in np.lexsort((own, right))]
+
+
+def clip_picture(model, clip):
+    """(picture uint8, predicted class) of one clip: frames, flow, maps of both streams."""
+    outputs = model.predict_on_batch(clip[None])
+    guess = int(outputs["logits"][0].argmax())
+    maps = grad_cam(model, clip[None], [guess])
+    flow = model.motion.estimate_flow(clip[None])[0]
+    colors = flow_to_color(flow[len(flow) // 2])
+    middle = clip[len(clip) // 2]
+    row = [clip[0], middle, clip[-1], colors, heat_overlay(colors, maps["temporal"][0])]
+    if "spatial" in maps:
+        row.append(heat_overlay(middle, maps["spatial"][0]))
+    factor = max(1, _SIDE // max(clip.shape[1:3]))
+    row = [picture.repeat(factor, axis=0).repeat(factor, axis=1) for picture in row]
+    return image_grid([row]), guess
+
+
+def middle_clip(model, path):
+    """The middle clip of a video, centre crop, uint8 (time, height, width, 3)."""
+    frames, stride = model.num_frames, model.frame_stride
+    indices = segment_clip_indices(count_frames(path), frames, stride, 1)[0]
+    pictures = read_frames(path, indices, size=max(model.image_size) * 2)
+    box = centre_crop_box(pictures.shape[1:3], model.image_size)
+    return crop_frames(pictures, box, model.image_size, False)
+
+
+def _fused(scores):
+    return scores.streams.get("fused", next(iter(scores.streams.values())))

@@ -1,0 +1,235 @@
+"""Runs a classifier over labelled videos by a protocol, in micro-batches."""
+
+import hashlib
+import os
+
+import numpy as np
+
+from h2s_keras.errors import UserError, VideoError
+from h2s_keras.evaluation.measure import log_softmax
+from h2s_keras.evaluation.scores import VideoScores
+from h2s_keras.evaluation.views import video_views
+
+_OUTPUTS = {"temporal": "temporal_logits", "spatial": "spatial_logits"}
+_OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
+
+
+def score_videos(
+    model,
+    examples,
+    protocol,
+    batch_size=8,
+    on_bad_file="raise",
+    checksum="",
+    keep_views=True,
+    done=None,
+):
+    """Scores of every video: logits of each stream pooled over views, then fused.
+
+    Args:
+        model: HiddenTwoStream with `class_names`, or a SavedNetwork, which gives fused
+            scores alone.
+        examples: `VideoExample`s.
+        protocol: Protocol.
+        batch_size: views computed at a time, of one or several videos; halved by itself
+            where memory runs out.
+        on_bad_file: "raise", or "skip" to leave a bad video out.
+        checksum: of the model's file, stored with the scores.
+        keep_views: store the logits of every view as well.
+        done: function called with the number of finished videos, or None.
+
+    Returns:
+        (VideoScores, bad): the scores of the readable videos in their order, named by
+        path, and a list of the `VideoError`s of the others.
+
+    Raises:
+        VideoError: a bad file under "raise".
+        UserError: no video is readable.
+
+    Example:
+        >>> scores, _ = score_videos(model, examples, Protocol.parse("paper"))
+        >>> scores.streams["fused"].shape
+        (27, 3)
+    """
+    bad = []
+
+    def views():
+        for number, example in enumerate(examples):
+            try:
+                for view in video_views(
+                    example.path,
+                    protocol,
+                    model.num_frames,
+                    model.frame_stride,
+                    model.image_size,
+                ):
+                    yield number, view
+            except VideoError as error:
+                if on_bad_file == "raise":
+                    raise
+                bad.append(error)
+            if done is not None:
+                done(number + 1)
+
+    collected = collect_views(model, views(), batch_size)
+    bad_paths = {error.path for error in bad}
+    kept = [
+        number for number, example in enumerate(examples) if example.path not in bad_paths
+    ]
+    if not kept:
+        raise UserError(f"none of {len(examples)} videos can be read; the first: {bad[0]}")
+    return pool_views(
+        model,
+        collected,
+        kept,
+        [examples[number].path for number in kept],
+        np.array([examples[number].label for number in kept]),
+        protocol,
+        checksum,
+        keep_views,
+    ), bad
+
+
+def score_clips(model, batches, protocol, checksum="", keep_views=True):
+    """As `score_videos`, for clips at hand: each is a video of one view.
+
+    Args:
+        batches: dicts with "clip" (batch, time, H, W, 3) and "label" (batch,).
+    """
+    labels = []
+
+    def views():
+        for batch in batches:
+            for clip, label in zip(batch["clip"], batch["label"], strict=True):
+                labels.append(int(label))
+                yield len(labels) - 1, clip
+
+    collected = collect_views(model, views(), 32)
+    numbers = list(range(len(labels)))
+    names = [f"clip-{number:05d}" for number in numbers]
+    return pool_views(
+        model, collected, numbers, names, np.array(labels), protocol, checksum, keep_views
+    )
+
+
+def collect_views(model, views, batch_size):
+    """Logits of each stream of every view.
+
+    Args:
+        model: HiddenTwoStream.
+        views: pairs (number of the video, uint8 clip).
+        batch_size: views computed at a time.
+
+    Returns:
+        (logits, videos): dict of stream to float32 (views, classes), int (views,).
+    """
+    parts, videos, waiting = {}, [], []
+
+    def compute():
+        clips = np.stack([clip for _, clip in waiting])
+        outputs = _predict(model, clips)
+        found = {stream: key for stream, key in _OUTPUTS.items() if key in outputs}
+        for stream, key in (found or {"fused": "logits"}).items():
+            parts.setdefault(stream, []).append(np.asarray(outputs[key], "float32"))
+        videos.extend(number for number, _ in waiting)
+        waiting.clear()
+
+    for item in views:
+        waiting.append(item)
+        if len(waiting) == batch_size:
+            compute()
+    if waiting:
+        compute()
+    logits = {stream: np.concatenate(values) for stream, values in parts.items()}
+    return logits, np.array(videos, "int32")
+
+
+def _predict(model, clips):
+    try:
+        return model.predict_on_batch(clips)
+    except Exception as error:
+        if type(error).__name__ not in _OUT_OF_MEMORY or len(clips) == 1:
+            raise
+    half = len(clips) // 2
+    first, second = _predict(model, clips[:half]), _predict(model, clips[half:])
+    return {name: np.concatenate([first[name], second[name]]) for name in first}
+
+
+def pool_views(model, collected, numbers, names, labels, protocol, checksum, keep_views):
+    """VideoScores from the logits of views; `numbers` are the videos that are kept."""
+    logits, videos = collected
+    streams = {
+        stream: np.stack([protocol.pool(values[videos == number]) for number in numbers])
+        for stream, values in logits.items()
+    }
+    if "fused" not in streams:
+        streams["fused"] = fuse_streams(model, streams)
+    keep = np.isin(videos, numbers)
+    return VideoScores(
+        streams,
+        tuple(names),
+        labels,
+        tuple(model.class_names),
+        protocol.describe(model.num_frames, model.frame_stride, model.image_size),
+        checksum,
+        {stream: values[keep] for stream, values in logits.items()} if keep_views else {},
+        np.searchsorted(numbers, videos[keep]) if keep_views else None,
+        tuple(getattr(model, "fusion", ())) or None,
+    )
+
+
+def fuse_streams(model, streams):
+    """The model's own fusion on pooled logits: weighted mean of log-probabilities.
+
+    Args:
+        model: HiddenTwoStream.
+        streams: dict "temporal" and, with a spatial stream, "spatial" to (videos, classes).
+
+    Returns:
+        float32 (videos, classes).
+    """
+    temporal = log_softmax(streams["temporal"].astype("float64"))
+    if "spatial" not in streams:
+        return temporal.astype("float32")
+    spatial = log_softmax(streams["spatial"].astype("float64"))
+    one, other = model.fusion
+    return ((one * spatial + other * temporal) / (one + other)).astype("float32")
+
+
+def model_checksum(path):
+    """SHA-256 in hex of a .keras file, of a run folder's, or of an exported folder."""
+    path = os.fspath(path)
+    if os.path.isfile(os.path.join(path, "model.keras")):
+        path = os.path.join(path, "model.keras")
+    files = [path]
+    if os.path.isdir(path):
+        walked = os.walk(path)
+        files = sorted(
+            os.path.join(place, name) for place, _, names in walked for name in names
+        )
+    digest = hashlib.sha256()
+    for name in files:
+        with open(name, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def matched_examples(examples, class_names, model_names):
+    """Examples whose labels count the model's classes, matched by class name.
+
+    Raises:
+        UserError: the data have a class that the model does not know.
+    """
+    place = {name: number for number, name in enumerate(model_names)}
+    unknown = [name for name in class_names if name not in place]
+    if unknown:
+        raise UserError(
+            f"the model does not know the class {unknown[0]!r} of the data; it knows "
+            f"{', '.join(model_names[:10])}{', ...' if len(model_names) > 10 else ''}"
+        )
+    labels = [place[name] for name in class_names]
+    return [
+        type(example)(example.path, labels[example.label], example.group)
+        for example in examples
+    ]

@@ -1,0 +1,161 @@
+"""Figures of recognition from scores and labels, with their uncertainty; plain NumPy."""
+
+import math
+
+import numpy as np
+
+
+def top_k_correct(scores, labels, k=1):
+    """Whether the label is among the k best classes, bool (videos,).
+
+    Classes of equal score are ranked by their number.
+
+    Args:
+        scores: float (videos, classes).
+        labels: int (videos,).
+        k: 1 or more.
+    """
+    scores, labels = np.asarray(scores), np.asarray(labels)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return (best == labels[:, None]).any(axis=1)
+
+
+def confusion_matrix(labels, predictions, num_classes):
+    """Counts, int64 (classes, classes): rows the true class, columns the predicted one."""
+    matrix = np.zeros((num_classes, num_classes), "int64")
+    np.add.at(matrix, (np.asarray(labels), np.asarray(predictions)), 1)
+    return matrix
+
+
+def mean_class_accuracy(labels, predictions):
+    """Mean over the classes that occur of each class's accuracy."""
+    labels, right = np.asarray(labels), np.asarray(labels) == np.asarray(predictions)
+    return float(np.mean([right[labels == name].mean() for name in np.unique(labels)]))
+
+
+def class_table(matrix, class_names):
+    """Rows (class, videos, recall, precision, F1) of a confusion matrix; None where 0/0."""
+    matrix = np.asarray(matrix)
+    rows = []
+    for index, name in enumerate(class_names):
+        right = int(matrix[index, index])
+        true, guessed = int(matrix[index].sum()), int(matrix[:, index].sum())
+        f1 = 2 * right / (true + guessed) if true + guessed else None
+        rows.append(
+            (
+                name,
+                true,
+                right / true if true else None,
+                right / guessed if guessed else None,
+                f1,
+            )
+        )
+    return rows
+
+
+def most_confused_pairs(matrix, class_names, count=10):
+    """Rows (true class, taken for, videos, share of the true class), most videos first."""
+    matrix = np.asarray(matrix)
+    wrong = matrix - np.diag(np.diag(matrix))
+    order = np.argsort(-wrong.ravel(), kind="stable")[:count]
+    rows = []
+    for true, guess in zip(*np.unravel_index(order, wrong.shape), strict=True):
+        if wrong[true, guess]:
+            share = float(wrong[true, guess] / matrix[true].sum())
+            number = int(wrong[true, guess])
+            rows.append((class_names[true], class_names[guess], number, share))
+    return rows
+
+
+def expected_calibration_error(probabilities, labels, bins=15):
+    """Mean gap between confidence and accuracy, 0 (calibrated) to 1.
+
+    The best class's probability is put into bins of equal width, open below; each bin's
+    gap counts by its share of the videos.
+
+    Args:
+        probabilities: float (videos, classes), rows summing to 1.
+        labels: int (videos,).
+        bins: 1 or more.
+
+    Example:
+        >>> expected_calibration_error(np.array([[0.8, 0.2]]), np.array([0]))
+        0.2
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks", 2017, equation 3.
+    """
+    probabilities = np.asarray(probabilities, "float64")
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == np.asarray(labels)
+    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(index, right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def bootstrap_interval(statistic, *arrays, level=0.95, samples=1000, seed=0):
+    """Percentile interval of a figure over videos drawn again with replacement.
+
+    Args:
+        statistic: function of arrays like `arrays` to a number.
+        *arrays: each (videos, ...), drawn by common rows.
+        level: of confidence.
+        samples: draws.
+        seed: of the draws.
+
+    Returns:
+        (low, high), floats.
+
+    Raises:
+        ValueError: no videos, or arrays of different lengths.
+
+    Example:
+        >>> bootstrap_interval(np.mean, np.array([1, 0, 1, 1, 1.0, 0, 1, 1]))
+        (0.375, 1.0)
+
+    Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+    """
+    arrays = [np.asarray(array) for array in arrays]
+    count = len(arrays[0])
+    if not count or any(len(array) != count for array in arrays):
+        raise ValueError(
+            f"The bootstrap draws common rows; got lengths {[len(a) for a in arrays]}."
+        )
+    generator = np.random.default_rng(seed)
+    values = []
+    for _ in range(samples):
+        rows = generator.integers(count, size=count)
+        values.append(statistic(*(array[rows] for array in arrays)))
+    tail = 50 * (1 - level)
+    low, high = np.percentile(values, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def mcnemar_test(first_correct, second_correct):
+    """Exact paired test of two models on the same videos.
+
+    Only videos that one model gets right and the other wrong tell them apart; were the
+    models equally good, each such video would be a fair coin.
+
+    Args:
+        first_correct, second_correct: bool (videos,), in one order.
+
+    Returns:
+        dict "first_only", "second_only" (videos that only this model gets right) and
+        "p_value" (two-sided, 1 where they never differ).
+
+    Raises:
+        ValueError: different lengths.
+
+    Source: McNemar 1947, in its exact binomial form.
+    """
+    first, second = np.asarray(first_correct, bool), np.asarray(second_correct, bool)
+    if first.shape != second.shape or first.ndim != 1:
+        raise ValueError(
+            f"A paired test needs the same videos; got {first.shape} and {second.shape}."
+        )
+    one, two = int((first & ~second).sum()), int((second & ~first).sum())
+    total = one + two
+    tail = sum(math.comb(total, k) for k in range(min(one, two) + 1))
+    # Python's integers keep the tail exact for any number of videos.
+    value = min(1.0, 2 * tail / 2**total) if total else 1.0
+    return {"first_only": one, "second_only": two, "p_value": float(value)}

@@ -1,0 +1,142 @@
+"""Recognition in sliding windows over frames that come one by one, in flat memory."""
+
+import dataclasses
+
+import numpy as np
+
+from h2s_keras.data.crops import centre_crop_box, crop_frames
+from h2s_keras.data.sampling import clip_span
+from h2s_keras.errors import UserError
+from h2s_keras.evaluation.measure import log_softmax
+
+
+@dataclasses.dataclass
+class Window:
+    """What a model says of one window of frames.
+
+    Attributes:
+        start, stop: frames that this answer stands for, stop not included.
+        frames: list of these frames as they came, uint8 (height, width, 3).
+        probabilities: float32 (classes,).
+        flow: float32 (h, w, 2), flow of the window's middle pair on the model's finest
+            grid, in pixels of it; None of an exported network.
+        real: whether the window was full; one that was not had its last frame repeated.
+    """
+
+    start: int
+    stop: int
+    frames: list
+    probabilities: np.ndarray
+    flow: np.ndarray | None
+    real: bool = True
+
+
+def sliding_windows(model, frames, step=None):
+    """Runs a model over frames in windows.
+
+    A window is one clip of the model; its answer stands for its last `step` frames, the
+    first one's for all of its frames. What is left at the end is answered by a window
+    that ends with the last frame.
+
+    Args:
+        model: HiddenTwoStream or SavedNetwork.
+        frames: iterable of uint8 (height, width, 3), of one size.
+        step: frames from window to window, 1 to the span of a clip; default the span.
+
+    Yields:
+        Window, as soon as its last frame has come; together they cover every frame once.
+
+    Raises:
+        UserError: a step out of range, or fewer than two frames.
+
+    Example:
+        >>> for window in sliding_windows(model, iterate_frames("long.mp4")):
+        ...     print(window.start, model.class_names[window.probabilities.argmax()])
+    """
+    span = clip_span(model.num_frames, model.frame_stride)
+    step = span if step is None else step
+    if not 1 <= step <= span:
+        raise UserError(
+            f"the step between windows must be from 1 to the {span} frames that a clip "
+            f"spans, so that no frame is left out; received {step}"
+        )
+    held, told, count = [], 0, 0
+    box = None
+    for frame in frames:
+        if box is None:
+            box = centre_crop_box(frame.shape[:2], model.image_size)
+        # Only the crop that the model sees is kept of frames that were told already.
+        held.append((frame, crop_frames(frame[None], box, model.image_size, False)[0]))
+        count += 1
+        if count >= span and (count - span) % step == 0:
+            yield _window(model, held[-span:], told, count)
+            told = count
+            held = held[-span + 1 :] if span > 1 else []
+            held = [(None, crop) for _, crop in held]
+    if count < 2:
+        raise UserError("motion needs at least two frames; this video has one")
+    if told < count:
+        full = len(held) >= span
+        yield _window(model, held[-span:] if full else held, told, count, full)
+
+
+def _window(model, held, told, count, real=True):
+    span = clip_span(model.num_frames, model.frame_stride)
+    crops = [crop for _, crop in held]
+    crops += [crops[-1]] * (span - len(crops))
+    clip = np.stack(crops[:: model.frame_stride])
+    outputs = model.predict_on_batch(clip[None])
+    logits = np.asarray(outputs["logits"], "float64")[0]
+    # An exported network answers without its flow.
+    flow = outputs.get("flow2")
+    if flow is not None:
+        flow = np.asarray(flow[0], "float32")[len(flow[0]) // 2]
+    shown = [frame for frame, _ in held if frame is not None][told - count :]
+    return Window(
+        told,
+        count,
+        shown,
+        np.exp(log_softmax(logits)).astype("float32"),
+        flow,
+        real,
+    )
+
+
+def merged_timeline(windows, class_names, rate):
+    """Neighbouring windows of the same best class as one entry.
+
+    Args:
+        windows: iterable of Window, or of (start, stop, probabilities).
+        class_names: names of the classes.
+        rate: frames a second.
+
+    Returns:
+        list of dicts "start", "end" (seconds), "class" and "score" (mean probability).
+
+    Example:
+        >>> merged_timeline(windows, ["clap", "wave"], rate=25.0)
+        [{"start": 0.0, "end": 2.0, "class": "wave", "score": 0.91}, ...]
+    """
+    entries = []
+    for window in windows:
+        if isinstance(window, Window):
+            window = (window.start, window.stop, window.probabilities)
+        start, stop, probabilities = window
+        best = int(np.argmax(probabilities))
+        if entries and entries[-1]["best"] == best:
+            entries[-1]["stop"] = stop
+            entries[-1]["scores"].append(float(probabilities[best]))
+        else:
+            entries.append(
+                {"best": best, "start": start, "stop": stop}
+                | {"scores": [float(probabilities[best])]}
+            )
+    return [
+        {
+            "start": round(entry["start"] / rate, 3),
+            "end": round(entry["stop"] / rate, 3),
+            "class": class_names[entry["best"]],
+            "score": float(np.mean(entry["scores"])),
+        }
+        for entry in entries
+    ]

@@ -1,0 +1,137 @@
+"""MotionNet and the temporal stream as one LiteRT (TFLite) file for small devices."""
+
+import os
+
+import keras
+import numpy as np
+
+from h2s_keras.errors import FileError, UserError
+from h2s_keras.export.inference import inference_network
+from h2s_keras.ops.flow import flow_to_channels
+
+PRECISIONS = ("float32", "dynamic", "int8")
+
+
+def export_lite(model, path, precision="float32", calibration=None, batch_size=1):
+    """Exports motion and temporal stream as a LiteRT file of built-in operations.
+
+    The file takes `clips` uint8 (batch_size, T, H, W, 3) RGB and gives `logits` float32
+    (batch_size, classes) of the temporal stream and `flow` float32 (batch_size, H/2, W/2,
+    T-1, 2), pixels of full resolution. A spatial stream is left out.
+
+    Args:
+        model: built HiddenTwoStream, as for `export_saved_model`.
+        path: of the new file, ending in .tflite.
+        precision: "float32"; "dynamic": weights of 8 bits, computed in float32; "int8":
+            weights and activations of 8 bits, with ranges measured on `calibration`.
+        calibration: for "int8", an iterable of uint8 clips (T, H, W, 3), about 100 of
+            them from training data.
+        batch_size: fixed in the file.
+
+    Returns:
+        Size of the file in bytes.
+
+    Raises:
+        UserError: wrong precision, path or calibration clips, or a backbone with layers
+            that LiteRT does not have.
+
+    Example:
+        >>> export_lite(model, "jump.tflite", "int8", calibration=clips)
+        2017320
+    """
+    path = os.fspath(path)
+    if precision not in PRECISIONS:
+        raise UserError(
+            f"precision must be one of {', '.join(PRECISIONS)}; received {precision!r}"
+        )
+    if not path.endswith(".tflite"):
+        raise UserError(f"{path}: the name of a LiteRT file must end in .tflite; rename it")
+    if os.path.exists(path):
+        raise UserError(f"{path}: exists already; give another name")
+    if keras.backend.backend() != "tensorflow":
+        raise UserError(
+            "a LiteRT file is made on the backend TensorFlow; set KERAS_BACKEND"
+        )
+    from h2s_keras.data.images import write_bytes
+
+    network, _ = inference_network(model)
+    shape = (network.num_frames, *network.image_size, 3)
+    if precision == "int8":
+        calibration = _checked_clips(calibration, shape)
+    content = _convert(network, (batch_size, *shape), precision, calibration)
+    write_bytes(path, content, FileError)
+    return len(content)
+
+
+def _convert(network, shape, precision, calibration):
+    import tensorflow as tf
+
+    def run(clips):
+        features = network.motion.encode(clips)
+        flow = network.motion.decode(features)["flow2"]
+        source = features[-1] if network.branched else _adapted(network.adapter, flow)
+        logits = network.temporal(source, training=False)
+        scale = network.image_size[0] / flow.shape[2]
+        flow = tf.transpose(flow, (0, 2, 3, 1, 4)) * scale
+        return {"logits": tf.identity(logits), "flow": flow}
+
+    module = tf.Module()
+    module.weights = [weight.value for weight in network.weights]
+    module.run = tf.function(
+        run, input_signature=[tf.TensorSpec(shape, tf.uint8, name="clips")]
+    )
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [module.run.get_concrete_function()], module
+    )
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "int8":
+
+        def batches():
+            for clip in calibration:
+                yield {"clips": np.repeat(clip[None], shape[0], axis=0)}
+
+        converter.representative_dataset = batches
+    try:
+        return converter.convert()
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"this network cannot become a LiteRT file ({reason})") from error
+
+
+def _adapted(adapter, flow):
+    """`adapter(flow)` in an order of operations that survives int8.
+
+    As the layer writes it (shift to 0..255, matrix products to enlarge, shift back), the
+    converter quantizes the shifts so badly that the temporal stream falls to chance.
+    """
+    import tensorflow as tf
+
+    bound, levels = float(adapter.bound), adapter.levels
+    values = flow_to_channels(flow) * float(adapter.scale)
+    values = tf.clip_by_value(values, -bound, bound) * (127.5 / bound)
+    if levels is not None:
+        step = 255.0 / (levels - 1)
+        values = tf.round((values + 127.5) / step) * step - 127.5
+    size = [adapter.scale * side for side in values.shape[1:3]]
+    # Only enlarged, so that this equals the triangle filter of the layer.
+    return tf.image.resize(values, size, "bilinear") + (127.5 - adapter.centre)
+
+
+def _checked_clips(calibration, shape):
+    if calibration is None:
+        raise UserError(
+            "precision 'int8' measures ranges on real clips; pass calibration=[...] with "
+            f"about 100 uint8 clips {shape}"
+        )
+    clips = []
+    for clip in calibration:
+        clip = np.asarray(clip)
+        if clip.shape != shape or clip.dtype != np.uint8:
+            raise UserError(
+                f"calibration takes uint8 clips {shape}; received {clip.dtype} {clip.shape}"
+            )
+        clips.append(clip)
+    if not clips:
+        raise UserError("calibration holds no clip; pass about 100")
+    return clips

@@ -1,0 +1,52 @@
+import math
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="h2s_keras")
+class AngularError(keras.metrics.Mean):
+    """Mean angle between estimated and true flow as directions in space-time, in degrees.
+
+    Flow (u, v) is the direction (u, v, 1), so that small vectors have an angle too.
+    Pixels whose true flow is unknown (NaN, or above 1e9) do not count.
+
+    Args:
+        name, dtype: as for every metric.
+
+    Call arguments of `update_state`:
+        y_true, y_pred: float (..., height, width, 2), pixels of one grid.
+        sample_weight: None, or broadcastable to (..., height, width).
+
+    Example:
+        >>> metric = AngularError()
+        >>> metric.update_state(ops.zeros((1, 1, 1, 2)), ops.array([[[[1.0, 0.0]]]]))
+        >>> float(metric.result())
+        45.0
+
+    Source: Baker et al. 2011, equation 1.
+    """
+
+    def __init__(self, name="angular_error", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true = ops.cast(y_true, "float32")
+        y_pred = ops.cast(y_pred, "float32")
+        known = ops.all(ops.abs(y_true) < 1e9, axis=-1)
+        y_true = ops.where(known[..., None], y_true, 0.0)
+        y_pred = ops.where(known[..., None], y_pred, 0.0)
+        # atan2 of the cross and the dot product: the arc cosine of the dot product alone
+        # is off by a fiftieth of a degree near 0.
+        planar = y_true[..., 0] * y_pred[..., 1] - y_true[..., 1] * y_pred[..., 0]
+        apart = ops.sum(ops.square(y_true - y_pred), axis=-1)
+        cross = ops.sqrt(ops.square(planar) + apart)
+        dot = 1.0 + ops.sum(y_true * y_pred, axis=-1)
+        angle = ops.arctan2(cross, dot) * (180.0 / math.pi)
+        weight = ops.cast(known, "float32")
+        if sample_weight is not None:
+            weight = weight * ops.cast(sample_weight, "float32")
+        return super().update_state(angle, sample_weight=weight)
+
+    def get_config(self):
+        return {"name": self.name, "dtype": self.dtype}

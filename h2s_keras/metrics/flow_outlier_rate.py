@@ -1,0 +1,61 @@
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="h2s_keras")
+class FlowOutlierRate(keras.metrics.Mean):
+    """Share of pixels whose flow is badly wrong, 0 to 1: KITTI's Fl-all.
+
+    A pixel is an outlier where its end-point error is above `pixels` and above
+    `share` of the length of its true flow. Pixels whose true flow is unknown (NaN, or
+    above 1e9) do not count.
+
+    Args:
+        pixels: largest error of a good pixel, published 3.
+        share: the same as a share of the true length, published 0.05.
+        name, dtype: as for every metric.
+
+    Call arguments of `update_state`:
+        y_true, y_pred: float (..., height, width, 2), pixels of one grid.
+        sample_weight: None, or broadcastable to (..., height, width).
+
+    Example:
+        >>> metric = FlowOutlierRate()
+        >>> metric.update_state(ops.zeros((1, 1, 1, 2)), ops.array([[[[4.0, 0.0]]]]))
+        >>> float(metric.result())
+        1.0
+
+    Source: Menze and Geiger, "Object Scene Flow for Autonomous Vehicles", 2015; the
+    development kit of KITTI 2015 counts errors above both limits.
+    """
+
+    def __init__(self, pixels=3.0, share=0.05, name="flow_outlier_rate", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        if pixels < 0 or share < 0:
+            raise ValueError(
+                f"pixels and share must be 0 or more; received {pixels} and {share}."
+            )
+        self.pixels, self.share = pixels, share
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true = ops.cast(y_true, "float32")
+        y_pred = ops.cast(y_pred, "float32")
+        known = ops.all(ops.abs(y_true) < 1e9, axis=-1)
+        truth = ops.where(known[..., None], y_true, 0.0)
+        difference = ops.where(known[..., None], y_pred - truth, 0.0)
+        error = ops.sqrt(ops.sum(ops.square(difference), axis=-1))
+        length = ops.sqrt(ops.sum(ops.square(truth), axis=-1))
+        # A guess that is not a number is wrong, and compares false with everything.
+        good = ops.logical_or(error <= self.pixels, error <= self.share * length)
+        weight = ops.cast(known, "float32")
+        if sample_weight is not None:
+            weight = weight * ops.cast(sample_weight, "float32")
+        return super().update_state(1.0 - ops.cast(good, "float32"), sample_weight=weight)
+
+    def get_config(self):
+        return {
+            "pixels": self.pixels,
+            "share": self.share,
+            "name": self.name,
+            "dtype": self.dtype,
+        }

@@ -1,0 +1,61 @@
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="h2s_keras")
+class MeanClassAccuracy(keras.metrics.Metric):
+    """Mean over classes of the share of each class's samples that are recognised.
+
+    Unlike plain accuracy a frequent class counts no more than a rare one; classes
+    without a sample do not count. Counts of each class are summed, so the result is
+    right for partial batches and for several devices.
+
+    Args:
+        num_classes: size of the predictions.
+        name, dtype: as for every metric.
+
+    Call arguments of `update_state`:
+        y_true: int (batch,) or (batch, 1), labels counted from 0.
+        y_pred: float (batch, num_classes), scores of any scale.
+        sample_weight: None, or (batch,).
+
+    Example:
+        >>> metric = MeanClassAccuracy(2)
+        >>> metric.update_state([0, 0, 0, 1], [[1, 0], [1, 0], [1, 0], [1, 0]])
+        >>> float(metric.result())      # all of class 0, none of class 1
+        0.5
+
+    Source: equals `balanced_accuracy_score` of scikit-learn.
+    """
+
+    def __init__(self, num_classes, name="mean_class_accuracy", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        if num_classes < 1:
+            raise ValueError(f"num_classes must be 1 or more; received {num_classes!r}.")
+        self.num_classes = num_classes
+        self.right = self.add_variable((num_classes,), "zeros", name="right")
+        self.total = self.add_variable((num_classes,), "zeros", name="total")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true = ops.reshape(ops.cast(y_true, "int32"), (-1,))
+        y_pred = ops.convert_to_tensor(y_pred)
+        hits = ops.cast(ops.argmax(y_pred, axis=-1), "int32") == y_true
+        members = ops.one_hot(y_true, self.num_classes, dtype=self.dtype)
+        if sample_weight is not None:
+            weight = ops.cast(sample_weight, self.dtype)
+            members = members * ops.reshape(weight, (-1, 1))
+        self.total.assign_add(ops.sum(members, axis=0))
+        right = members * ops.cast(hits, self.dtype)[:, None]
+        self.right.assign_add(ops.sum(right, axis=0))
+
+    def result(self):
+        seen = ops.cast(self.total > 0, self.dtype)
+        shares = ops.divide_no_nan(self.right, self.total)
+        return ops.divide_no_nan(ops.sum(shares), ops.sum(seen))
+
+    def get_config(self):
+        return {
+            "num_classes": self.num_classes,
+            "name": self.name,
+            "dtype": self.dtype,
+        }

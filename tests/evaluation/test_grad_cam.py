@@ -1,0 +1,66 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from h2s_keras.evaluation.grad_cam import grad_cam, gradient, heat_overlay
+
+CLIPS = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32, 3)).astype("uint8")
+
+
+def test_maps_of_both_streams(network):
+    maps = grad_cam(network, CLIPS)
+    assert set(maps) == {"temporal", "spatial"}
+    for heat in maps.values():
+        assert heat.shape == (2, 32, 32) and heat.dtype == np.float32
+        assert heat.min() >= 0 and heat.max() == pytest.approx(1)
+    best = network.predict_on_batch(CLIPS)["logits"].argmax(axis=1)
+    same, other = grad_cam(network, CLIPS, best), grad_cam(network, CLIPS, 1 - best)
+    np.testing.assert_allclose(maps["spatial"], same["spatial"], atol=1e-5)
+    assert np.abs(maps["spatial"] - other["spatial"]).max() > 0.1
+
+
+def test_against_finite_differences(network):
+    """The weights of the map are the mean slope of the logit by each channel."""
+    frame = network.spatial_preprocessing(ops.convert_to_tensor(CLIPS[:1, 1]))
+    layer = network.spatial.get_layer("conv4")
+    body = keras.Model(network.spatial.inputs, layer.output)
+    value = ops.convert_to_numpy(body(frame))
+    head = keras.Model(layer.output, network.spatial.output)
+    places = value.shape[1] * value.shape[2]
+    step, slopes = 1.0, []
+    for channel in range(value.shape[-1]):
+        up, down = value.copy(), value.copy()
+        up[..., channel] += step
+        down[..., channel] -= step
+        difference = head(up)[0, 1] - head(down)[0, 1]
+        slopes.append(float(difference) / (2 * step) / places)
+    heat = np.maximum((value[0] * np.array(slopes)).sum(axis=-1), 0)
+    expected = ops.convert_to_numpy(
+        ops.image.resize(heat[..., None].astype("float32"), (32, 32))
+    )[..., 0]
+    found = grad_cam(network, CLIPS[:1], [1])["spatial"][0]
+    np.testing.assert_allclose(found, expected / expected.max(), atol=2e-3)
+
+
+def test_gradient():
+    values = np.array([1.0, -2.0, 3.0])
+    found = gradient(lambda tensor: ops.sum(tensor**3), values)
+    np.testing.assert_allclose(found, 3 * values**2, rtol=1e-6)
+
+
+def test_stacked_model_has_one_map():
+    from h2s_keras.models import HiddenTwoStreamBuilder
+
+    builder = HiddenTwoStreamBuilder(2, 3, (32, 32)).motion("tiny")
+    for options in ({}, {"branched": True}):
+        model = builder.temporal("tiny", **options).build()
+        assert set(grad_cam(model, CLIPS)) == {"temporal"}
+
+
+def test_overlay():
+    picture = np.full((2, 2, 3), 100, "uint8")
+    found = heat_overlay(picture, np.array([[0.0, 1.0], [0.0, 0.0]]))
+    assert found[0, 0].tolist() == [100, 100, 100]
+    assert found[0, 1, 0] > 190 and found[0, 1, 2] < 50
+    assert picture.max() == 100

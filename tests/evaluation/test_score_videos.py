@@ -1,0 +1,116 @@
+import keras
+import numpy as np
+import pytest
+
+from h2s_keras.data import VideoExample, class_folder_source
+from h2s_keras.errors import UserError, VideoError
+from h2s_keras.evaluation import score_videos as module
+from h2s_keras.evaluation.protocol import Protocol
+from h2s_keras.evaluation.score_videos import (
+    collect_views,
+    matched_examples,
+    model_checksum,
+    score_videos,
+)
+from h2s_keras.evaluation.views import video_views
+
+PROTOCOL = Protocol(2, 2)
+
+
+def test_scores_are_the_mean_of_the_logits(network, videos):
+    examples, names = class_folder_source(videos)
+    seen = []
+    scores, bad = score_videos(network, examples, PROTOCOL, 3, done=seen.append)
+    assert not bad and seen == [1, 2, 3, 4, 5, 6]
+    views = list(video_views(examples[4].path, PROTOCOL, 3, 1, (32, 32)))
+    outputs = network.predict_on_batch(np.stack(views))
+    for stream in ("temporal", "spatial"):
+        expected = outputs[f"{stream}_logits"]
+        np.testing.assert_allclose(
+            scores.streams[stream][4], expected.mean(axis=0), rtol=1e-4, atol=1e-5
+        )
+        rows = scores.view_videos == 4
+        np.testing.assert_allclose(scores.views[stream][rows], expected, atol=1e-4)
+    fused = network.fuse(
+        {f"{n}_logits": scores.streams[n] for n in ("temporal", "spatial")}
+    )
+    np.testing.assert_allclose(
+        scores.streams["fused"], keras.ops.convert_to_numpy(fused), atol=1e-5
+    )
+    assert scores.class_names == names and scores.fusion == (1.0, 1.5)
+    assert scores.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert scores.names[4] == examples[4].path
+    assert "2 evenly spaced clips x 2 crops" in scores.protocol
+
+
+def test_micro_batches_do_not_matter(network, videos):
+    examples = class_folder_source(videos)[0][:2]
+    one, _ = score_videos(network, examples, PROTOCOL, 1)
+    many, _ = score_videos(network, examples, PROTOCOL, 100)
+    for stream, values in one.streams.items():
+        np.testing.assert_allclose(values, many.streams[stream], atol=1e-4)
+
+
+def test_bad_files(network, videos, tmp_path):
+    (tmp_path / "bad.mp4").write_bytes(b"no video" * 50)
+    examples, _ = class_folder_source(videos)
+    mixed = [VideoExample(str(tmp_path / "bad.mp4"), 1), *examples[2:4]]
+    with pytest.raises(VideoError, match="bad.mp4"):
+        score_videos(network, mixed, PROTOCOL)
+    scores, bad = score_videos(network, mixed, PROTOCOL, on_bad_file="skip")
+    alone, _ = score_videos(network, examples[2:4], PROTOCOL)
+    assert [error.path for error in bad] == [str(tmp_path / "bad.mp4")]
+    assert scores.names == alone.names and scores.labels.tolist() == [0, 1]
+    np.testing.assert_allclose(scores.streams["fused"], alone.streams["fused"], atol=1e-5)
+    assert scores.view_videos.tolist() == alone.view_videos.tolist()
+    with pytest.raises(UserError, match="none of 1 videos"):
+        score_videos(network, mixed[:1], PROTOCOL, on_bad_file="skip")
+
+
+def test_memory_that_runs_out_halves_the_batch(network):
+    sizes = []
+
+    class ResourceExhaustedError(Exception):
+        pass
+
+    class Small:
+        def predict_on_batch(self, clips):
+            sizes.append(len(clips))
+            if len(clips) > 2:
+                raise ResourceExhaustedError("OOM")
+            return network.predict_on_batch(clips)
+
+    clips = np.random.default_rng(0).integers(0, 256, (5, 3, 32, 32, 3)).astype("uint8")
+    found, videos = collect_views(Small(), ((0, clip) for clip in clips), 5)
+    expected, _ = collect_views(network, ((0, clip) for clip in clips), 5)
+    assert sizes == [5, 2, 3, 1, 2] and videos.tolist() == [0] * 5
+    np.testing.assert_allclose(found["temporal"], expected["temporal"], atol=1e-4)
+
+
+def test_an_error_of_another_kind_stays(network):
+    class Broken:
+        def predict_on_batch(self, clips):
+            raise RuntimeError("other")
+
+    clips = np.zeros((2, 3, 32, 32, 3), "uint8")
+    with pytest.raises(RuntimeError, match="other"):
+        collect_views(Broken(), ((0, clip) for clip in clips), 2)
+
+
+def test_classes_are_matched_by_name():
+    examples = [VideoExample("a", 0, "1"), VideoExample("b", 1, "2")]
+    matched = matched_examples(examples, ("wave", "clap"), ["clap", "jump", "wave"])
+    assert [(one.path, one.label, one.group) for one in matched] == [
+        ("a", 2, "1"),
+        ("b", 0, "2"),
+    ]
+    with pytest.raises(UserError, match="'wave'"):
+        matched_examples(examples, ("wave", "clap"), ["clap", "jump"])
+
+
+def test_checksum(tmp_path):
+    (tmp_path / "model.keras").write_bytes(b"abc")
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert model_checksum(tmp_path / "model.keras") == expected
+    assert model_checksum(tmp_path) == expected
+    assert module._OUTPUTS["temporal"] == "temporal_logits"

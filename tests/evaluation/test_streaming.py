@@ -1,0 +1,149 @@
+import http.server
+import threading
+
+import numpy as np
+import pytest
+from evaluation.samples import CLASSES, write_video
+
+from h2s_keras.data import read_frames
+from h2s_keras.data.crops import centre_crop_box, crop_frames
+from h2s_keras.errors import UserError
+from h2s_keras.evaluation.annotated_video import AnnotatedVideo, annotate
+from h2s_keras.evaluation.bitmap_text import draw_text, text_mask
+from h2s_keras.evaluation.camera import stream_frames
+from h2s_keras.evaluation.streaming import Window, merged_timeline, sliding_windows
+
+FRAMES = np.random.default_rng(0).integers(0, 256, (11, 40, 56, 3)).astype("uint8")
+
+
+@pytest.mark.parametrize("step", [None, 1, 2, 3])
+@pytest.mark.parametrize("count", [2, 3, 4, 7, 11])
+def test_windows_cover_every_frame_once(network, step, count):
+    windows = list(sliding_windows(network, iter(FRAMES[:count]), step))
+    covered = [index for one in windows for index in range(one.start, one.stop)]
+    assert covered == list(range(count))
+    shown = np.concatenate([np.stack(one.frames) for one in windows])
+    np.testing.assert_array_equal(shown, FRAMES[:count])
+    assert all(one.probabilities.sum() == pytest.approx(1) for one in windows)
+    assert [one.real for one in windows] == [count >= 3] * len(windows)
+
+
+def test_a_window_is_a_clip_of_the_model(network):
+    windows = list(sliding_windows(network, FRAMES, 2))
+    box = centre_crop_box((40, 56), (32, 32))
+    window = windows[2]
+    clip = crop_frames(FRAMES[window.stop - 3 : window.stop], box, (32, 32), False)
+    outputs = network.predict_on_batch(clip[None])
+    powers = np.exp(outputs["logits"][0])
+    np.testing.assert_allclose(window.probabilities, powers / powers.sum(), atol=1e-5)
+    np.testing.assert_allclose(window.flow, outputs["flow2"][0, 1], atol=1e-4)
+
+
+def test_windows_refuse(network):
+    with pytest.raises(UserError, match="from 1 to the 3"):
+        next(sliding_windows(network, FRAMES, 4))
+    with pytest.raises(UserError, match="two frames"):
+        list(sliding_windows(network, FRAMES[:1]))
+
+
+def test_timeline_merges_neighbours():
+    told = [(0, 5, [0.9, 0.1]), (5, 10, [0.7, 0.3]), (10, 12, [0.2, 0.8])]
+    rows = merged_timeline([(a, b, np.array(c)) for a, b, c in told], CLASSES, 5.0)
+    assert rows == [
+        {"start": 0.0, "end": 2.0, "class": "left", "score": pytest.approx(0.8)},
+        {"start": 2.0, "end": 2.4, "class": "right", "score": 0.8},
+    ]
+
+
+def test_letters():
+    mask = text_mask("I.", scale=1)
+    assert mask.shape == (9, 12)
+    assert mask[:7, 2].all() and not mask[:, 6:8].any() and mask[6, 9]
+    assert text_mask("Ab", 2).shape == (18, 24)
+    np.testing.assert_array_equal(text_mask("é"), text_mask("e"))
+    np.testing.assert_array_equal(text_mask("動"), text_mask("?"))
+    letters = [text_mask(chr(code), 1).tobytes() for code in range(32, 127)]
+    assert len(set(letters)) == 95
+
+
+def test_text_is_cut_at_the_edge():
+    picture = np.full((12, 20, 3), 90, "uint8")
+    below = draw_text(picture, "long text", 2, 3, scale=1)
+    assert below == 12 and (picture == 255).any()
+    assert (picture[:2] == 90).all() and (picture[3, 3] == 30).all()
+
+
+def window(flow=True):
+    field = np.full((16, 16, 2), (4.0, 0.0), "float32") if flow else None
+    frames = list(FRAMES[:3])
+    return Window(0, 3, frames, np.array([0.25, 0.75], "float32"), field)
+
+
+def test_annotated_frame():
+    picture = annotate(FRAMES[0], window(), CLASSES)
+    assert picture.shape == (160, 224, 3)
+    # Flow to the right is red, in the lower right corner.
+    assert picture[-10, -10].tolist() == [255, 0, 0]
+    assert (picture[4:24] == 255).all(axis=-1).any()
+    plain = annotate(FRAMES[0], window(flow=False), CLASSES)
+    assert plain[-10, -10].tolist() == FRAMES[0][-3, -3].tolist()
+
+
+def test_annotated_video(tmp_path):
+    path = tmp_path / "out.mp4"
+    with AnnotatedVideo(path, CLASSES, 12.5) as video:
+        video.add(window())
+        video.add(window())
+        assert not path.exists()
+    frames = read_frames(str(path))
+    assert frames.shape == (6, 160, 224, 3)
+    assert frames[0][-10, -10, 0] > 200 and frames[0][-10, -10, 2] < 60
+    for name, text in (
+        (path, "exists"),
+        ("x.avi", ".mp4"),
+        (tmp_path / "no/x.mp4", "make"),
+    ):
+        with pytest.raises(UserError, match=text):
+            AnnotatedVideo(name, CLASSES)
+
+
+def test_a_cut_run_leaves_no_video(tmp_path):
+    with pytest.raises(RuntimeError):
+        with AnnotatedVideo(tmp_path / "out.mp4", CLASSES) as video:
+            video.add(window())
+            raise RuntimeError
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def address(tmp_path):
+    """A folder served over http, as a network camera would be."""
+    write_video(tmp_path / "stream.ts", 8)
+    write_video(tmp_path / "stream.avi", 8)
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(tmp_path))
+
+        def log_message(self, *arguments):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def test_stream_of_an_address(address):
+    rate, frames = stream_frames(f"{address}/stream.ts")
+    frames = list(frames)
+    assert rate == pytest.approx(25, rel=0.2) and len(frames) == 8
+    assert frames[0].shape == (40, 56, 3) and frames[0].dtype == np.uint8
+    _, frames = stream_frames(f"{address}/stream.avi", size=20, max_frames=3)
+    assert [frame.shape for frame in frames] == [(20, 28, 3)] * 3
+
+
+@pytest.mark.parametrize("source", ["http://127.0.0.1:1/none", "97", "video.mp4"])
+def test_sources_that_cannot_be_opened(source):
+    with pytest.raises(UserError, match=source.split("/")[0]):
+        stream_frames(source, timeout=2.0)

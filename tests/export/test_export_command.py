@@ -1,0 +1,63 @@
+"""`h2s export` as a real process."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+H2S = shutil.which("h2s", path=os.path.dirname(sys.executable)) or "h2s"
+
+
+def h2s(*arguments):
+    return subprocess.run(
+        [H2S, *map(str, arguments)], capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def model_file(two_stream, tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "model.keras"
+    two_stream.save(path)
+    return path
+
+
+def test_from_a_run_folder_to_a_served_version(model_file, tmp_path):
+    out = tmp_path / "models" / "h2s"
+    done = h2s("export", "--model", model_file.parent, "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["path"] == str(out / "1") and facts["classes"][0] == "jump"
+    assert (out / "1" / "saved_model.pb").exists() and (out / "README.md").exists()
+
+    again = h2s("export", "--model", model_file, "--out", out, "--version", 1)
+    assert again.returncode == 2 and again.stdout == ""
+    (line,) = [text for text in again.stderr.splitlines() if text.startswith("h2s:")]
+    assert "exists already" in line and "Traceback" not in again.stderr
+
+
+def test_class_names_from_a_file_and_the_table(build, tmp_path):
+    build(spatial=None, classes=4).save(tmp_path / "model.keras")
+    (tmp_path / "names.txt").write_text("a\nb\n\nc\nd é\n", encoding="utf-8")
+    done = h2s(
+        *("export", "--model", tmp_path / "model.keras", "--out", tmp_path / "m"),
+        *("--classes", tmp_path / "names.txt", "--top_k", 2, "--batch_sizes", 1, 4),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "m/1: serving_default, predict_jpeg, motion" in done.stdout
+    assert "allowed_batch_sizes: 4" in (tmp_path / "m" / "batching.config").read_text()
+
+
+def test_help_has_an_example_and_is_quick():
+    done = h2s("export", "--help")
+    assert done.returncode == 0
+    assert "Example: h2s export --model h2s_runs/mine --out models/h2s" in done.stdout
+
+
+def test_a_missing_model_is_told(tmp_path):
+    done = h2s("export", "--model", tmp_path / "none", "--out", tmp_path / "m")
+    assert done.returncode == 2
+    assert "none: no such model file" in done.stderr
+    assert not (tmp_path / "m").exists()

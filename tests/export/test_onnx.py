@@ -1,0 +1,44 @@
+"""ONNX files, checked with onnxruntime."""
+
+import numpy as np
+import pytest
+
+from h2s_keras.errors import UserError
+from h2s_keras.export import export_onnx
+
+
+@pytest.mark.parametrize("branched", [False, True], ids=["stacked", "branched"])
+def test_onnxruntime_gives_what_keras_gives(build, clips_of, answers, tmp_path, branched):
+    pytest.importorskip("tf2onnx", reason="needs tf2onnx, of the extra `onnx`")
+    runtime = pytest.importorskip(
+        "onnxruntime", reason="needs onnxruntime, of the extra `onnx`"
+    )
+    model = build(branched=branched)
+    path = tmp_path / "model.onnx"
+    assert export_onnx(model, path) == path.stat().st_size
+    session = runtime.InferenceSession(str(path))
+    assert [item.name for item in session.get_inputs()] == ["clips"]
+    names = [item.name for item in session.get_outputs()]
+    assert sorted(names) == ["flow", "logits", "probabilities"]
+    for batch in (1, 2, 5):
+        clips = clips_of(batch, seed=batch)
+        outputs = model.predict_on_batch(clips)
+        actual = dict(zip(names, session.run(names, {"clips": clips}), strict=True))
+        flow = np.transpose(outputs["flow2"], (0, 2, 3, 1, 4)) * 2
+        np.testing.assert_allclose(actual["logits"], outputs["logits"], atol=1e-4)
+        np.testing.assert_allclose(actual["flow"], flow, atol=1e-3)
+        np.testing.assert_allclose(actual["probabilities"].sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_a_missing_extra_is_named(two_stream, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    with pytest.raises(UserError, match=r"pip install 'h2s_keras\[onnx\]'"):
+        export_onnx(two_stream, tmp_path / "model.onnx")
+
+
+def test_wrong_paths(two_stream, tmp_path):
+    with pytest.raises(UserError, match="must end in .onnx"):
+        export_onnx(two_stream, tmp_path / "model.pb")
+    (tmp_path / "model.onnx").write_bytes(b"mine")
+    with pytest.raises(UserError, match="exists already"):
+        export_onnx(two_stream, tmp_path / "model.onnx")
