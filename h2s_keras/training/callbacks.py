@@ -59,7 +59,9 @@ class StateCheckpoint(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.position.step += 1
         if self.interruption.requested:
-            self._save()
+            # Within an epoch the guard has not looked yet; the last state stays good.
+            if weights_are_finite(self.model):
+                self._save()
             raise KeyboardInterrupt
 
     def on_epoch_end(self, epoch, logs=None):
@@ -73,7 +75,7 @@ class NonFiniteGuard(keras.callbacks.Callback):
     """Goes back to the last good weights when the loss is no longer finite.
 
     Good weights are kept in memory every epoch. After a bad epoch they are restored and
-    the learning rate is halved; after `patience` bad epochs training ends with the name
+    the learning rate is halved, also for runs that resume later; after `patience` bad epochs training ends with the name
     of the first bad term.
 
     Args:
@@ -87,11 +89,15 @@ class NonFiniteGuard(keras.callbacks.Callback):
         self._good = None
 
     def on_train_begin(self, logs=None):
+        counter = getattr(self.model, "halvings", None)
+        earlier = 0 if counter is None else int(keras.ops.convert_to_numpy(counter))
+        self._halve(earlier - self.count)
+        self.count = max(earlier, self.count)
         self._keep()
 
     def on_epoch_end(self, epoch, logs=None):
         bad = [name for name, value in (logs or {}).items() if not math.isfinite(value)]
-        if not bad and self._weights_are_finite():
+        if not bad and weights_are_finite(self.model):
             self._keep()
             return
         self.count += 1
@@ -103,10 +109,9 @@ class NonFiniteGuard(keras.callbacks.Callback):
             )
         for variable, value in zip(self._variables(), self._good, strict=True):
             variable.assign(value)
-        for schedule in self.schedules:
-            schedule.learning_rate /= 2
-        # The rate is a constant of the compiled step.
-        self.model.make_train_function(force=True)
+        if hasattr(self.model, "halvings"):
+            self.model.halvings.assign(self.count)
+        self._halve(1)
         logging.warning(
             "%s was not finite in epoch %d: went back to the last good weights and "
             "halved the step (%d of %d times)",
@@ -124,11 +129,21 @@ class NonFiniteGuard(keras.callbacks.Callback):
             keras.ops.convert_to_numpy(variable.value) for variable in self._variables()
         ]
 
-    def _weights_are_finite(self):
-        return all(
-            np.isfinite(keras.ops.convert_to_numpy(variable.value)).all()
-            for variable in self.model.trainable_variables
-        )
+    def _halve(self, times):
+        if times <= 0:
+            return
+        for schedule in self.schedules:
+            schedule.learning_rate /= 2**times
+        # The rate is a constant of the compiled step.
+        self.model.make_train_function(force=True)
+
+
+def weights_are_finite(model):
+    """Whether no trainable weight is NaN or infinite."""
+    return all(
+        np.isfinite(keras.ops.convert_to_numpy(variable.value)).all()
+        for variable in model.trainable_variables
+    )
 
 
 class CsvLog(keras.callbacks.Callback):

@@ -73,17 +73,22 @@ class StageModel(keras.Model):
             self.term_trackers["action"] = keras.metrics.Mean(name="action")
             self.accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
         # The optimiser's own counter is out of reach inside a JAX step.
-        self.step_counter = self.add_weight(
+        self.step_counter = self._counter("step_counter")
+        # How often the non-finite guard has halved the rate; saved with the state.
+        self.halvings = self._counter("halvings")
+        # A Keras loss divides by the number of replicas; a bare mean would not.
+        self._mean = _PerSampleMean()
+        self.built = True
+
+    def _counter(self, name):
+        return self.add_weight(
             shape=(),
             initializer="zeros",
             dtype="int32",
             trainable=False,
             aggregation="only_first_replica",
-            name="step_counter",
+            name=name,
         )
-        # A Keras loss divides by the number of replicas; a bare mean would not.
-        self._mean = _PerSampleMean()
-        self.built = True
 
     def call(self, clips, training=None):
         if hasattr(self.network, "run_streams"):

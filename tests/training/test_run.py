@@ -296,3 +296,11 @@ def test_a_diverging_stage_of_a_run_ends_with_a_user_error(tmp_path, small_confi
     config["stages"][0].update(learning_rate=1e30, optimizer="sgd", clip_norm=None)
     with pytest.raises(UserError, match="not finite 4 times.*lower the learning rate"):
         train(config, tmp_path / "run")
+
+
+def test_a_resumed_run_keeps_the_halved_rate():
+    model, schedule = runaway(1.5)
+    model.halvings = keras.Variable(2, dtype="int32", trainable=False)
+    guard = NonFiniteGuard([schedule], patience=3)
+    fit(model, [guard], 1)
+    assert schedule.learning_rate == 1.5 / 4 and guard.count == 2
