@@ -6,6 +6,7 @@ import os
 import sys
 import time
 
+from h2s_keras.cli.evaluate_flow import reporter, run_flow, tell_files
 from h2s_keras.errors import UserError
 
 HELP = "measure a trained model: recognition on videos, or flow on pairs of frames"
@@ -84,7 +85,7 @@ def add_arguments(parser):
 def run(arguments):
     _check(arguments)
     if arguments.flow_data:
-        return _run_flow(arguments)
+        return run_flow(arguments)
     from h2s_keras.evaluation.recognition_results import (
         compared,
         figure_rows,
@@ -125,7 +126,7 @@ def run(arguments):
             f"paired test: only these right {test['first_only']}, only "
             f"{arguments.compare} right {test['second_only']}, p = {test['p_value']:.3g}"
         )
-    _tell_files(arguments)
+    tell_files(arguments)
     return 0
 
 
@@ -160,7 +161,8 @@ def _check(arguments):
 def _scores(arguments):
     """(VideoScores, model or None, function of a row to its clip, seconds or None)."""
     from h2s_keras.evaluation.protocol import Protocol
-    from h2s_keras.evaluation.scores import VideoScores, load_labels
+    from h2s_keras.evaluation.score_files import load_labels
+    from h2s_keras.evaluation.scores import VideoScores
 
     protocol = Protocol.parse(
         arguments.protocol,
@@ -223,7 +225,7 @@ def _scores(arguments):
         return scores, shown, clip_of, seconds
     examples = matched_examples(examples, names, model.class_names)
     progress = Progress()
-    report = _reporter(len(examples), progress)
+    report = reporter(len(examples), progress)
     scores, bad = score_videos(
         model,
         examples,
@@ -257,23 +259,6 @@ def _examples(arguments):
     return examples, names
 
 
-def _reporter(total, progress, things="videos"):
-    """Function of the number of finished things that tells about ten times how far."""
-    every = max(1, total // 10)
-    started = time.monotonic()
-
-    def report(done):
-        if sys.stderr.isatty():
-            end = "\n" if done == total else ""
-            print(f"\r{done}/{total} {things}", end=end, file=sys.stderr, flush=True)
-        elif done % every == 0 or done == total:
-            progress.message(
-                f"{done}/{total} {things} ({time.monotonic() - started:.0f} s)"
-            )
-
-    return report
-
-
 def _write_confusion(path, results):
     if "confusion" not in results:
         raise UserError("--confusion needs one label a video")
@@ -289,45 +274,3 @@ def _write_confusion(path, results):
         writer.writerow(["true class", *names])
         for name, row in zip(names, results["confusion"], strict=True):
             writer.writerow([name, *row])
-
-
-def _run_flow(arguments):
-    from h2s_keras.cli.progress import Progress
-    from h2s_keras.evaluation.flow_pairs import find_flow_pairs
-    from h2s_keras.evaluation.flow_results import flow_results, flow_rows, pair_flow
-    from h2s_keras.evaluation.recognition_results import table_lines
-    from h2s_keras.evaluation.report_pages import write_flow_report
-    from h2s_keras.evaluation.score_videos import model_checksum
-    from h2s_keras.models.presets import load_motion_net
-
-    pairs = find_flow_pairs(arguments.flow_data)
-    motion_net = load_motion_net(arguments.model)
-
-    def estimator(frames):
-        return pair_flow(motion_net, frames)
-
-    progress = _reporter(len(pairs), Progress(), "pairs")
-    results = flow_results(pairs, estimator, progress)
-    about = (
-        f"{len(pairs)} pairs at full resolution; a network of {motion_net.num_frames} "
-        "frames that sees the pair, its second frame repeated; unknown pixels left out"
-    )
-    if motion_net.num_frames == 2:
-        about = f"{len(pairs)} pairs at full resolution; unknown pixels left out"
-    results["protocol"] = about
-    results["model_sha256"] = model_checksum(arguments.model)
-    if arguments.report:
-        write_flow_report(arguments.report, results, pairs, estimator, about)
-    if arguments.json:
-        print(json.dumps(results, indent=2))
-        return 0
-    print(about)
-    print("\n".join(table_lines(*flow_rows(results))))
-    _tell_files(arguments)
-    return 0
-
-
-def _tell_files(arguments):
-    for name in ("scores", "confusion", "report"):
-        if getattr(arguments, name):
-            print(f"{name}: {getattr(arguments, name)}")

@@ -55,6 +55,4 @@ def hmdb51_list(annotations, root=None, split=1):
                 raise FileError(path, f"line {number}: expected 'video.avi 0|1|2'")
             path_of_video = finder.find(f"{name}/{video}")
             parts[part].append(VideoExample(path_of_video, label))
-    return DatasetList(
-        f"HMDB51 split {split}", names, tuple(parts["1"]), tuple(parts["2"])
-    )
+    return DatasetList(f"HMDB51 split {split}", names, tuple(parts["1"]), tuple(parts["2"]))

@@ -75,8 +75,8 @@ class NonFiniteGuard(keras.callbacks.Callback):
     """Goes back to the last good weights when the loss is no longer finite.
 
     Good weights are kept in memory every epoch. After a bad epoch they are restored and
-    the learning rate is halved, also for runs that resume later; after `patience` bad epochs training ends with the name
-    of the first bad term.
+    the learning rate is halved, also for runs that resume later; after `patience` bad
+    epochs training ends with the name of the first bad term.
 
     Args:
         schedules: the `StageSchedule`s of the optimiser.

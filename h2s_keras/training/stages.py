@@ -100,9 +100,7 @@ def prepare_stage(network, stage):
             model.trainable = part in trained
     missing = [part for part in trained if getattr(network, part, None) is None]
     if missing:
-        raise UserError(
-            f"it trains {missing[0]!r}, which the model does not have"
-        )
+        raise UserError(f"it trains {missing[0]!r}, which the model does not have")
     flow_loss = stage.get("flow_loss")
     stage_model = StageModel(
         network,

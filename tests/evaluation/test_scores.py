@@ -1,8 +1,11 @@
+import sys
+
 import numpy as np
 import pytest
 
 from h2s_keras.errors import FileError
-from h2s_keras.evaluation.scores import VideoScores, align, load_labels, load_stream
+from h2s_keras.evaluation.score_files import load_labels
+from h2s_keras.evaluation.scores import VideoScores, align, load_stream
 
 RNG = np.random.default_rng(0)
 FUSED, SPATIAL = RNG.normal(size=(2, 5, 3)).astype("float32")
@@ -67,6 +70,12 @@ def test_matlab(tmp_path):
     (tmp_path / "c.mat").write_bytes(b"MATLAB" * 50)
     with pytest.raises(FileError, match="c.mat"):
         VideoScores.load(tmp_path / "c.mat")
+
+
+def test_matlab_without_scipy(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(FileError, match="pip install scipy"):
+        VideoScores.load(tmp_path / "a.mat")
 
 
 def test_pickles_are_refused(tmp_path):

@@ -1,0 +1,66 @@
+"""`h2s evaluate --flow_data`: flow of a MotionNet against the truth of benchmarks."""
+
+import json
+import sys
+import time
+
+
+def run_flow(arguments):
+    """Measures flow and prints or writes what the command line asks for."""
+    from h2s_keras.cli.progress import Progress
+    from h2s_keras.evaluation.flow_pairs import find_flow_pairs
+    from h2s_keras.evaluation.flow_results import flow_results, flow_rows, pair_flow
+    from h2s_keras.evaluation.recognition_results import table_lines
+    from h2s_keras.evaluation.report_pages import write_flow_report
+    from h2s_keras.evaluation.score_videos import model_checksum
+    from h2s_keras.models.presets import load_motion_net
+
+    pairs = find_flow_pairs(arguments.flow_data)
+    motion_net = load_motion_net(arguments.model)
+
+    def estimator(frames):
+        return pair_flow(motion_net, frames)
+
+    progress = reporter(len(pairs), Progress(), "pairs")
+    results = flow_results(pairs, estimator, progress)
+    about = (
+        f"{len(pairs)} pairs at full resolution; a network of {motion_net.num_frames} "
+        "frames that sees the pair, its second frame repeated; unknown pixels left out"
+    )
+    if motion_net.num_frames == 2:
+        about = f"{len(pairs)} pairs at full resolution; unknown pixels left out"
+    results["protocol"] = about
+    results["model_sha256"] = model_checksum(arguments.model)
+    if arguments.report:
+        write_flow_report(arguments.report, results, pairs, estimator, about)
+    if arguments.json:
+        print(json.dumps(results, indent=2))
+        return 0
+    print(about)
+    print("\n".join(table_lines(*flow_rows(results))))
+    tell_files(arguments)
+    return 0
+
+
+def reporter(total, progress, things="videos"):
+    """Function of the number of finished things that tells about ten times how far."""
+    every = max(1, total // 10)
+    started = time.monotonic()
+
+    def report(done):
+        if sys.stderr.isatty():
+            end = "\n" if done == total else ""
+            print(f"\r{done}/{total} {things}", end=end, file=sys.stderr, flush=True)
+        elif done % every == 0 or done == total:
+            progress.message(
+                f"{done}/{total} {things} ({time.monotonic() - started:.0f} s)"
+            )
+
+    return report
+
+
+def tell_files(arguments):
+    """Names the files that were written."""
+    for name in ("scores", "confusion", "report"):
+        if getattr(arguments, name):
+            print(f"{name}: {getattr(arguments, name)}")
