@@ -168,7 +168,10 @@ def documented():
 
 
 # Examples that need minutes, gigabytes or a file: only their syntax is checked.
-NOT_RUN = ("train(", "HiddenTwoStreamBuilder(101)", "vgg16", "caffe", "runs/")
+NOT_RUN = (
+    *("train(", "HiddenTwoStreamBuilder(101)", "vgg16", "caffe", "runs/"),
+    *('find_flow_pairs("flow")', "[spatial, temporal]", "iterate_frames("),
+)
 
 
 def examples(text):
@@ -191,7 +194,7 @@ def examples(text):
 def test_examples_run_and_shapes_are_as_shown(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"np": np, "keras": keras, "ops": keras.ops}
-    for module in ("ops", "layers", "models", "metrics", "data", "training"):
+    for module in ("ops", "layers", "models", "metrics", "data", "evaluation", "training"):
         source = importlib.import_module(f"h2s_keras.{module}")
         names.update({public: getattr(source, public) for public in source.__all__})
     names["ops"] = keras.ops

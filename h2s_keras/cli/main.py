@@ -70,7 +70,7 @@ def run(argv=None):
 
 def _main(arguments):
     logging.use_absl_handler()
-    logging.set_verbosity(logging.INFO)
+    logging.set_verbosity(logging.WARNING)
     warnings.showwarning = _show_warning
     try:
         if arguments.uses_keras:

@@ -1,10 +1,11 @@
 """`h2s train`: runs a recipe."""
 
 import ast
-import importlib.util
+import importlib
 import json
 import os
 import pkgutil
+import runpy
 import time
 
 from h2s_keras.cli.quiet import import_keras
@@ -125,9 +126,8 @@ def load_recipe(name):
     if name.endswith(".py"):
         if not os.path.isfile(name):
             raise UserError(f"{name}: no such recipe file")
-        spec = importlib.util.spec_from_file_location("h2s_recipe", name)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        # Unlike an import, this leaves no __pycache__ beside the user's file.
+        names = runpy.run_path(name, run_name="h2s_recipe")
     else:
         known = [recipe for recipe, _ in recipe_list()]
         if name not in known:
@@ -135,10 +135,10 @@ def load_recipe(name):
                 f"no recipe {name!r}; there are {', '.join(known)}, or give the path of a "
                 "recipe file (.py)"
             )
-        module = importlib.import_module(f"h2s_keras.recipes.{name}")
-    if not hasattr(module, "get_config"):
+        names = vars(importlib.import_module(f"h2s_keras.recipes.{name}"))
+    if "get_config" not in names:
         raise UserError(f"{name}: is no recipe, it has no get_config()")
-    return module.get_config
+    return names["get_config"]
 
 
 def apply_setting(config, assignment):

@@ -29,10 +29,11 @@ class VideoScores:
         fusion: (spatial, temporal) weights that made "fused".
 
     Example:
-        >>> scores = VideoScores({"fused": logits}, names, labels, ["clap", "wave"])
+        >>> logits, names = np.eye(2), ("a.mp4", "b.mp4")
+        >>> scores = VideoScores({"fused": logits}, names, [0, 1], ["clap", "wave"])
         >>> scores.save("scores.npz")
         >>> VideoScores.load("scores.npz").streams["fused"].shape
-        (27, 2)
+        (2, 2)
     """
 
     streams: dict
