@@ -16,7 +16,8 @@ def decode_clips(frames_bytes, num_frames, image_size):
     averaging where it shrinks.
 
     Args:
-        frames_bytes: string (batch, num_frames), one JPEG file each.
+        frames_bytes: string (batch, num_frames), one JPEG file each, of one size within a
+            clip.
         num_frames: frames of a clip.
         image_size: (height, width) of the model.
 
@@ -24,17 +25,31 @@ def decode_clips(frames_bytes, num_frames, image_size):
         uint8 (batch, num_frames, height, width, 3), RGB.
 
     Raises:
-        tf.errors.InvalidArgumentError: when run on bytes that are no whole JPEG, or on a
-            frame of more than 33 million pixels.
+        tf.errors.InvalidArgumentError: when run on bytes that are no whole JPEG, on frames
+            of a clip that differ in size, or on a frame of more than 33 million pixels.
     """
     height, width = image_size
     flat = tf.reshape(frames_bytes, [-1])
-    frames = tf.map_fn(
+    frames, sizes = tf.map_fn(
         lambda content: _decode(content, height, width),
         flat,
-        fn_output_signature=tf.TensorSpec((height, width, 3), tf.uint8),
+        fn_output_signature=(
+            tf.TensorSpec((height, width, 3), tf.uint8),
+            tf.TensorSpec((2,), tf.int32),
+        ),
     )
-    return tf.reshape(frames, [-1, num_frames, height, width, 3])
+    sizes = tf.reshape(sizes, [-1, num_frames, 2])
+    # Frames of one clip that differ in size come from two videos: an error of the client.
+    one_size = tf.debugging.Assert(
+        tf.reduce_all(sizes == sizes[:, :1]),
+        [
+            "frames_bytes: the frames of a clip differ in size; send frames of one video. "
+            "Heights and widths received:",
+            sizes,
+        ],
+    )
+    with tf.control_dependencies([one_size]):
+        return tf.reshape(frames, [-1, num_frames, height, width, 3])
 
 
 def _decode(content, height, width):
@@ -60,7 +75,7 @@ def _decode(content, height, width):
     frame = tf.slice(frame, [top, left, 0], [rows, columns, 3])[None]
     resized = tf.round(resize_bilinear(frame, (height, width)))[0]
     resized = tf.ensure_shape(resized, (height, width, 3))
-    return tf.cast(tf.clip_by_value(resized, 0.0, 255.0), tf.uint8)
+    return tf.cast(tf.clip_by_value(resized, 0.0, 255.0), tf.uint8), shape[:2]
 
 
 def _box(frame_height, frame_width, height, width):
