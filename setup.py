@@ -33,7 +33,13 @@ setup(
         "io": ["tensorflow-io>=0.37,<0.38", "tensorflow>=2.16,<2.17"],
         "onnx": ["tf2onnx>=1.17", "onnx>=1.16", "onnxruntime>=1.20"],
         "serving": ["tensorflow-serving-api>=2.16,<2.22", "grpcio>=1.60"],
-        "test": ["pytest>=8", "scipy>=1.12"],
+        "test": [
+            "pytest>=8",
+            "pillow>=10",
+            "scikit-learn>=1.4",
+            "scipy>=1.12",
+            "tensorflow-serving-api>=2.16,<2.22",
+        ],
     },
     entry_points={"console_scripts": ["h2s = h2s_keras_command:main"]},
     classifiers=[

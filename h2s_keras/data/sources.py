@@ -157,7 +157,7 @@ def leave_one_group_out(examples, group):
     lost = next((example for example in examples if example.group is None), None)
     if lost is not None:
         raise FileError(lost.path, "has no group; give a group pattern or a group column")
-    known = sorted({example.group for example in examples}, key=_natural)
+    known = sorted({example.group for example in examples}, key=natural_order)
     if str(group) not in known:
         raise UserError(f"no group {group!s}; the known groups are {', '.join(known)}")
     if len(known) == 1:
@@ -167,7 +167,9 @@ def leave_one_group_out(examples, group):
     return train, test
 
 
-def _natural(text):
+def natural_order(text):
+    """Sort key by which "2" comes before "10"; None before everything."""
+    text = "" if text is None else text
     return [
         (0, int(part), "") if part.isdigit() else (1, 0, part)
         for part in re.split(r"([0-9]+)", text)

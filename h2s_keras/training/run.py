@@ -5,6 +5,7 @@ import time
 
 import keras
 
+from h2s_keras.data.sources import natural_order
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.measure import (
@@ -109,7 +110,7 @@ def train_each_group(config, out, resume=False, progress=None):
     else:
         run.write_config(config)
     listed = make_data({**config["data"], "test_group": None})
-    groups = sorted({example.group for example in listed.train}, key=str)
+    groups = sorted({example.group for example in listed.train}, key=natural_order)
     if groups == [None]:
         raise UserError(
             "test_group=each needs data.group_pattern (a regular expression over file "
