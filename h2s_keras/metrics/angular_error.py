@@ -3,6 +3,8 @@ import math
 import keras
 from keras import ops
 
+from h2s_keras.metrics.known_flow import known_flow
+
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
 class AngularError(keras.metrics.Mean):
@@ -31,11 +33,7 @@ class AngularError(keras.metrics.Mean):
         super().__init__(name=name, dtype=dtype)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        y_true = ops.cast(y_true, "float32")
-        y_pred = ops.cast(y_pred, "float32")
-        known = ops.all(ops.abs(y_true) < 1e9, axis=-1)
-        y_true = ops.where(known[..., None], y_true, 0.0)
-        y_pred = ops.where(known[..., None], y_pred, 0.0)
+        y_true, y_pred, weight = known_flow(y_true, y_pred, sample_weight)
         # atan2 of the cross and the dot product: the arc cosine of the dot product alone
         # is off by a fiftieth of a degree near 0.
         planar = y_true[..., 0] * y_pred[..., 1] - y_true[..., 1] * y_pred[..., 0]
@@ -43,9 +41,6 @@ class AngularError(keras.metrics.Mean):
         cross = ops.sqrt(ops.square(planar) + apart)
         dot = 1.0 + ops.sum(y_true * y_pred, axis=-1)
         angle = ops.arctan2(cross, dot) * (180.0 / math.pi)
-        weight = ops.cast(known, "float32")
-        if sample_weight is not None:
-            weight = weight * ops.cast(sample_weight, "float32")
         return super().update_state(angle, sample_weight=weight)
 
     def get_config(self):

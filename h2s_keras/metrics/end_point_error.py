@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from h2s_keras.metrics.known_flow import known_flow
+
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
 class EndPointError(keras.metrics.Mean):
@@ -29,14 +31,8 @@ class EndPointError(keras.metrics.Mean):
         super().__init__(name=name, dtype=dtype)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        y_true = ops.cast(y_true, "float32")
-        y_pred = ops.cast(y_pred, "float32")
-        known = ops.all(ops.abs(y_true) < 1e9, axis=-1)  # False for NaN as well
-        difference = ops.where(known[..., None], y_pred - y_true, 0.0)
-        distance = ops.sqrt(ops.sum(ops.square(difference), axis=-1))
-        weight = ops.cast(known, "float32")
-        if sample_weight is not None:
-            weight = weight * ops.cast(sample_weight, "float32")
+        truth, estimate, weight = known_flow(y_true, y_pred, sample_weight)
+        distance = ops.sqrt(ops.sum(ops.square(estimate - truth), axis=-1))
         return super().update_state(distance, sample_weight=weight)
 
     def get_config(self):

@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from h2s_keras.metrics.known_flow import known_flow
+
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
 class FlowOutlierRate(keras.metrics.Mean):
@@ -38,18 +40,11 @@ class FlowOutlierRate(keras.metrics.Mean):
         self.pixels, self.share = pixels, share
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        y_true = ops.cast(y_true, "float32")
-        y_pred = ops.cast(y_pred, "float32")
-        known = ops.all(ops.abs(y_true) < 1e9, axis=-1)
-        truth = ops.where(known[..., None], y_true, 0.0)
-        difference = ops.where(known[..., None], y_pred - truth, 0.0)
-        error = ops.sqrt(ops.sum(ops.square(difference), axis=-1))
+        truth, estimate, weight = known_flow(y_true, y_pred, sample_weight)
+        error = ops.sqrt(ops.sum(ops.square(estimate - truth), axis=-1))
         length = ops.sqrt(ops.sum(ops.square(truth), axis=-1))
         # A guess that is not a number is wrong, and compares false with everything.
         good = ops.logical_or(error <= self.pixels, error <= self.share * length)
-        weight = ops.cast(known, "float32")
-        if sample_weight is not None:
-            weight = weight * ops.cast(sample_weight, "float32")
         return super().update_state(1.0 - ops.cast(good, "float32"), sample_weight=weight)
 
     def get_config(self):
