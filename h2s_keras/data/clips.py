@@ -42,6 +42,7 @@ def video_clip_dataset(
     host=0,
     hosts=1,
     store=None,
+    rate=None,
 ):
     """Makes a data set of clips from labelled videos.
 
@@ -81,7 +82,9 @@ def video_clip_dataset(
         host, hosts: for training on several hosts: this one gets its rows of every global
             batch, see `example_numbers`.
         store: `VideoStore` to share decoded frames with another data set; a new one with
-            `decode_size`, `cache_bytes` and `timeout` by default.
+            `decode_size`, `cache_bytes`, `timeout` and `rate` by default.
+        rate: frames per second to read the videos at, by their time stamps (see
+            `read_frames`); None for their frames as they are.
 
     Returns:
         `tf.data.Dataset` of `(clips, labels)`, uint8 (batch, num_frames, height, width, 3)
@@ -120,14 +123,14 @@ def video_clip_dataset(
     clip_indices(0, num_frames * stride + 1, num_frames, stride, short)
     report = ClipReport() if report is None else report
     if store is None:
-        store = VideoStore(frame_size(image_size, decode_size), cache_bytes, timeout)
+        store = VideoStore(frame_size(image_size, decode_size), cache_bytes, timeout, rate)
     clip_shape = (num_frames, *image_size, 3)
     paths = [example.path for example in examples]
     labels = np.asarray([example.label for example in examples], np.int32)
 
     def test_clips(index):
         def choose(count):
-            first, length = segment_frames(examples[index], count)
+            first, length = segment_frames(examples[index], count, store.rate)
             starts = even_clip_starts(length, num_frames, stride, clips_per_video)
             return first + clip_indices(starts, length, num_frames, stride, short)
 

@@ -17,6 +17,7 @@ from h2s_keras.data.clip_report import ClipReport
 from h2s_keras.data.clips import frame_size, video_clip_dataset
 from h2s_keras.data.hmdb51 import hmdb51_list
 from h2s_keras.data.hosts import example_numbers, host_batch_size
+from h2s_keras.data.list_source import check_lists
 from h2s_keras.data.sources import class_folder_source, csv_source, leave_one_group_out
 from h2s_keras.data.synthetic import CLASS_NAMES, SyntheticClips
 from h2s_keras.data.thumos14 import thumos14_list
@@ -96,9 +97,10 @@ class VideoData:
             or "csv", "num_frames", "image_size" and optionally "group_pattern" or
             "group_column", "test_group" (left out of training and tested on),
             "clips_per_video" (of the test, 5); "stride", "short", "flip", "segments",
-            "max_skip", "on_bad_file", "cache_bytes", "decode_size", "timeout" as
-            `video_clip_dataset`; for a dataset "annotations" and "split".
-        kind: "videos", or one of OFFICIAL.
+            "max_skip", "on_bad_file", "cache_bytes", "decode_size", "timeout", "rate"
+            as `video_clip_dataset`; for a dataset "annotations" and "split"; for
+            lists "train_list", "test_list" and "classes" as `list_source`.
+        kind: "videos", "list", or one of OFFICIAL.
     """
 
     def __init__(self, settings, kind="videos"):
@@ -108,6 +110,10 @@ class VideoData:
         if kind in OFFICIAL:
             annotations, split = settings.get("annotations"), settings.get("split", 1)
             listed = official_list(kind, annotations, root, split).require_videos()
+            self.class_names = listed.class_names
+            self.train, self.test = listed.train, listed.test
+        elif kind == "list":
+            listed = check_lists(settings).require_videos()
             self.class_names = listed.class_names
             self.train, self.test = listed.train, listed.test
         elif table:
@@ -132,6 +138,7 @@ class VideoData:
             frame_size(image_size, settings.get("decode_size")),
             settings.get("cache_bytes", 1e9),
             settings.get("timeout", 60),
+            settings.get("rate"),
         )
         self.options = {
             "num_frames": settings["num_frames"],
@@ -198,7 +205,7 @@ def make_data(settings):
     kind = settings.pop("kind")
     if kind == "synthetic":
         return SyntheticData(settings)
-    if kind in ("videos", *OFFICIAL):
+    if kind in ("videos", "list", *OFFICIAL):
         return VideoData(settings, kind)
-    known = ", ".join(("synthetic", "videos", *OFFICIAL))
+    known = ", ".join(("synthetic", "videos", "list", *OFFICIAL))
     raise UserError(f"data.kind must be one of {known}; received {kind!r}")

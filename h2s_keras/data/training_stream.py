@@ -66,12 +66,9 @@ class TrainingStream:
         """
         candidates = self._candidates(int(number))
         for attempt, index in enumerate(candidates):
-            generator = self._generator(number)
+            draw = _Draw(self, self.examples[index], number)
             try:
-                frames = self.store.read(
-                    self.examples[index].path,
-                    functools.partial(self.frame_numbers, self.examples[index], generator),
-                )
+                frames = self.store.read(self.examples[index].path, draw)
             except VideoError as error:
                 self.report.add(error)
                 if self.on_bad_file == "raise":
@@ -79,6 +76,7 @@ class TrainingStream:
                 continue
             if attempt:
                 self.report.add_replaced()
+            generator = draw.generator
             # One draw for all segments: they are views of one video.
             frames = frames.reshape(-1, *frames.shape[-3:])
             box = random_crop_box(frames.shape[1:3], self.image_size, generator)
@@ -111,7 +109,7 @@ class TrainingStream:
 
     def frame_numbers(self, example, generator, frame_count):
         """Draws the frames of an example: int64 (num_frames,) or (segments, num_frames)."""
-        first, length = segment_frames(example, frame_count)
+        first, length = segment_frames(example, frame_count, self.store.rate)
         stride = self.stride
         if self.max_skip > 1:
             most = self.max_skip
@@ -142,3 +140,15 @@ class TrainingStream:
 
     def _new_order(self, epoch):
         return np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.examples))
+
+
+class _Draw:
+    """Chooses the frames of one example; called again it chooses the same."""
+
+    def __init__(self, stream, example, number):
+        self.stream, self.example, self.number = stream, example, number
+        self.generator = None
+
+    def __call__(self, frame_count):
+        self.generator = self.stream._generator(self.number)
+        return self.stream.frame_numbers(self.example, self.generator, frame_count)
