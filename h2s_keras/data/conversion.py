@@ -25,6 +25,12 @@ class FrameConverter:
         self.reformatter = VideoReformatter()
         self.method = exact_method()
 
+    def picture_bytes(self, frame):
+        """Bytes of the picture that a frame will become."""
+        upright = upright_size(frame, frame_rotation(frame))
+        height, width = _target_size(upright, self.size)
+        return 3 * height * width
+
     def __call__(self, frame):
         turns = frame_rotation(frame)
         if self.target is None:
