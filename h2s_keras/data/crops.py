@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from h2s_keras.data.images import exact_method
+from h2s_keras.data.images import exact_method, scaling_threads
 
 CROP_SCALES = (1.0, 0.875, 0.75)
 MAX_DISTORT = 1
@@ -44,15 +44,13 @@ def resize_frames(frames, size):
         return frames
     # Passed off as Y, U and V, the channels are scaled one by one; RGB frames would
     # take a lossy way through YUV.
-    planes = np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
-    method = exact_method()
+    options = {"interpolation": exact_method(), **scaling_threads()}
     reformatter = VideoReformatter()
     out = np.empty((len(frames), height, width, 3), np.uint8)
-    for source, target in zip(planes, out, strict=True):
-        frame = av.VideoFrame.from_ndarray(source, format="yuv444p")
-        frame = reformatter.reformat(
-            frame, width=width, height=height, interpolation=method
-        )
+    for source, target in zip(frames, out, strict=True):
+        planes = np.ascontiguousarray(source.transpose(2, 0, 1))
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv444p")
+        frame = reformatter.reformat(frame, width=width, height=height, **options)
         target[...] = frame.to_ndarray().transpose(1, 2, 0)
     return out
 
