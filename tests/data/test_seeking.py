@@ -220,3 +220,23 @@ def test_rates_that_make_no_sense(make_video, monkeypatch):
         read_frames(path, rate=5)
     with pytest.raises(ValueError, match="not both"):
         read_frames(path, rate=5, index=index_of(path))
+
+
+@pytest.mark.parametrize("kind", ["yuv420p", "yuv420p10le", "bgr0", "gray"])
+@pytest.mark.parametrize("size", [(16, 24), (13, 21)])
+def test_checksums_see_every_pixel(kind, size):
+    import av
+
+    picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+
+    def checksum(array):
+        frame = av.VideoFrame.from_ndarray(array, "rgb24").reformat(format=kind)
+        return frame_index.frame_checksum(frame)
+
+    first = checksum(picture)
+    assert checksum(picture.copy()) == first
+    for place in ((0, 0), (size[0] - 1, size[1] - 1), (5, 17)):
+        changed = picture.copy()
+        changed[place] = 255 - changed[place]
+        assert checksum(changed) != first
+    assert checksum(picture[::-1].copy()) != first
