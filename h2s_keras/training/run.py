@@ -1,5 +1,6 @@
 """A whole training run: data, network, stages, measurement, saved model."""
 
+import contextlib
 import os
 import time
 
@@ -17,11 +18,12 @@ from h2s_keras.evaluation.measure import (
 from h2s_keras.models.builder import HiddenTwoStreamBuilder
 from h2s_keras.training.run_folder import RunFolder
 from h2s_keras.training.stages import run_stages
+from h2s_keras.training.strategy import make_strategy, synchronize_batch_normalization
 
 MEASURE_BATCH = 32
 
 
-def train(config, out, resume=False, progress=None):
+def train(config, out, resume=False, progress=None, hosts=None):
     """Trains by a recipe's configuration and leaves everything in the folder `out`.
 
     Args:
@@ -30,6 +32,7 @@ def train(config, out, resume=False, progress=None):
         resume: go on where the run was cut; `config` must be None, the run's own is read.
         progress: object with `stage(name, steps, done)` giving a Keras callback, and
             `message(text)`; None is silent.
+        hosts: `Hosts` that train together, each calling this; None for one process.
 
     Returns:
         dict "results" (also in results.json), "network" and "data".
@@ -42,9 +45,10 @@ def train(config, out, resume=False, progress=None):
         >>> done = train(quickstart.get_config(smoke=True), "runs/smoke")
         >>> done["results"]["stages"]["motion"]["end_point_error"]
     """
-    run = RunFolder(out, resume)
+    run = RunFolder(out if hosts is None else hosts.folder(out), resume)
     if resume:
         config = run.read_config()
+    strategy = make_strategy(config.get("strategy"))
     say = (lambda text: None) if progress is None else progress.message
     keras.utils.set_random_seed(config["seed"])
     keras.config.set_dtype_policy(config.get("dtype_policy", "float32"))
@@ -55,17 +59,20 @@ def train(config, out, resume=False, progress=None):
             raise
         raise UserError(f"the data of this recipe cannot be made: {error}") from error
     try:
-        network = build_network(config, data.class_names)
+        with contextlib.nullcontext() if strategy is None else strategy.scope():
+            network = build_network(config, data.class_names)
     except UserError:
         raise
     except ValueError as error:
         raise UserError(f"the model of this recipe does not fit: {error}") from error
+    if strategy is not None or hosts is not None:
+        synchronize_batch_normalization(network)
     if not resume:
         run.write_config(config)
     results = run.read_json("results.json") if resume else None
     results = results or {"name": config["name"], "seconds": {}, "stages": {}}
     report = getattr(data, "report", None)
-    stages = run_stages(network, config, data, run, progress, resume)
+    stages = run_stages(network, config, data, run, progress, resume, strategy, hosts)
     while True:
         try:
             stage, seconds = next(stages)
@@ -77,11 +84,13 @@ def train(config, out, resume=False, progress=None):
                 raise report.error from None
             raise
         results["seconds"][stage["name"]] = round(seconds, 1)
-        results["stages"][stage["name"]] = measure(network, data, stage)
+        measured = _local(network, hosts)
+        results["stages"][stage["name"]] = measure(measured, data, stage)
         run.write_json("results.json", results)
         figures = _one_line(results["stages"][stage["name"]])
         if figures:
             say(f"{stage['name']}: {figures}")
+    network = _local(network, hosts)
     network.trainable = True
     started = time.monotonic()
     results["final"] = measure(network, data)
@@ -92,6 +101,20 @@ def train(config, out, resume=False, progress=None):
     if report is not None and report.bad_files:
         say(report.summary())
     return {"results": results, "network": network, "data": data, "run": run}
+
+
+def _local(network, hosts):
+    """`network` itself, or where hosts share its weights a copy of this host's own."""
+    if hosts is None:
+        return network
+    weights = [keras.ops.convert_to_numpy(weight.value) for weight in network.weights]
+    keras.distribution.set_distribution(None)
+    try:
+        copy = type(network).from_config(network.get_config())
+        copy.set_weights(weights)
+    finally:
+        keras.distribution.set_distribution(hosts.distribution)
+    return copy
 
 
 def train_each_group(config, out, resume=False, progress=None):
