@@ -1,5 +1,7 @@
 """Which devices of this host train: one, or all of them as mirrored replicas."""
 
+import functools
+
 import keras
 
 from h2s_keras.errors import UserError
@@ -40,6 +42,12 @@ def make_strategy(name):
             f"strategy=mirrored is TensorFlow's; the backend is {keras.backend.backend()}. "
             "On JAX give --hosts (one process for each device), or leave it out"
         )
+    return _mirrored()
+
+
+@functools.cache
+def _mirrored():
+    # Two strategies over the same devices in one process mix up their collectives.
     import tensorflow as tf
 
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")

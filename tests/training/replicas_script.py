@@ -103,8 +103,8 @@ def largest(first, second):
     return max(float(np.abs(a - b).max()) for a, b in zip(first, second, strict=True))
 
 
+single, mirrored = tf.distribute.OneDeviceStrategy("CPU:0"), make_strategy("mirrored")
 for case in CASES:
-    single, mirrored = tf.distribute.OneDeviceStrategy("CPU:0"), make_strategy("mirrored")
     assert mirrored.num_replicas_in_sync == 2
     start, one, one_figures = run(case, single, POLICY)
     start_two, two, two_figures = run(case, mirrored, POLICY)
