@@ -25,7 +25,7 @@ def set_trainable(network, stage):
     set_trainable(network, {"streams": ["temporal"], "freeze": ["temporal/block1_*"]})
     ```
     """
-    trained = stage.get("train", stage["streams"])
+    trained = stage.get("train") or stage["streams"]
     for part in PARTS:
         model = getattr(network, part)
         if model is not None:
@@ -36,7 +36,7 @@ def set_trainable(network, stage):
     layers = {
         f"{part}/{layer.name}": layer for part in trained for layer in _leaves(network, part)
     }
-    for pattern in stage.get("freeze", ()):
+    for pattern in stage.get("freeze") or ():
         matched = fnmatch.filter(layers, pattern)
         if not matched:
             shown = ", ".join(list(layers)[:6])

@@ -4,6 +4,7 @@ import keras
 
 from h2s_keras.errors import UserError
 from h2s_keras.training.schedule import StageSchedule
+from h2s_keras.training.stage_options import complete_stage
 from h2s_keras.training.stage_updates import StageUpdates
 
 PARTS = ("motion", "temporal", "spatial")
@@ -24,12 +25,9 @@ def build_optimizer(stage, network, dynamic_scale=False):
     """An optimiser for one stage, from the stage's plain values.
 
     Args:
-        stage: dict with "steps", "learning_rate" and optionally "optimizer" ("adam" or
-            "sgd"), "schedule" (see `StageSchedule`), "warmup", "boundaries", "factor",
-            "weight_decay", "weight_decay_kind", "decay_biases", "clip_norm", "accumulate",
-            "ema" and "rate_factors": {group: factor}. A group is a part of the network
-            ("motion", "temporal", "spatial") or its kernels or biases only
-            ("temporal.bias"), which count before the whole part.
+        stage: plain values as in `stage_options.STAGE`. "rate_factors" is {group: factor};
+            a group is a part of the network ("motion", "temporal", "spatial") or its
+            kernels or biases only ("temporal.bias"), which count before the whole part.
         network: a built HiddenTwoStream.
         dynamic_scale: whether to scale the loss, for float16.
 
@@ -42,35 +40,36 @@ def build_optimizer(stage, network, dynamic_scale=False):
     Example:
 
     ```python
-    stage = {"steps": 100, "learning_rate": 1e-6, "optimizer": "sgd",
+    stage = {"name": "end_to_end", "streams": ["temporal"], "steps": 100,
+             "learning_rate": 1e-6, "optimizer": "sgd",
              "rate_factors": {"temporal": 1000.0, "temporal.bias": 2000.0}}
     optimizer = build_optimizer(stage, network)
     ```
     """
-    name = stage.get("optimizer", "adam")
+    stage = complete_stage(stage)
+    name = stage["optimizer"]
     kinds = {"adam": StageAdam, "sgd": StageSGD}
     if name not in kinds:
         raise UserError(f"optimizer must be 'adam' or 'sgd'; received {name!r}.")
     schedule = StageSchedule(
         stage["learning_rate"],
         stage["steps"],
-        warmup_steps=stage.get("warmup", 0),
-        kind=stage.get("schedule", "cosine"),
-        boundaries=stage.get("boundaries", ()),
-        factor=stage.get("factor", 0.1),
+        warmup_steps=stage["warmup"],
+        kind=stage["schedule"],
+        boundaries=stage["boundaries"],
+        factor=stage["factor"],
     )
     moments = {"beta_1": 0.9, "beta_2": 0.999} if name == "adam" else {"momentum": 0.9}
     variables = network.trainable_variables
-    decay = stage.get("weight_decay") or 0.0
-    spared = not stage.get("decay_biases", False)
+    decay, spared = stage["weight_decay"] or 0.0, not stage["decay_biases"]
     return kinds[name](
         learning_rate=schedule,
-        rate_factors=group_factors(network, stage.get("rate_factors") or {}),
+        rate_factors=group_factors(network, stage["rate_factors"] or {}),
         decays=[0.0 if spared and v.name != "kernel" else decay for v in variables],
-        decay_kind=stage.get("weight_decay_kind", "decoupled"),
-        clip_norm=stage.get("clip_norm", 1.0),
-        accumulate=stage.get("accumulate", 1),
-        average=stage.get("ema"),
+        decay_kind=stage["weight_decay_kind"],
+        clip_norm=stage["clip_norm"],
+        accumulate=stage["accumulate"],
+        average=stage["ema"],
         dynamic_scale=dynamic_scale,
         **moments,
     )

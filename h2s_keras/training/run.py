@@ -17,6 +17,7 @@ from h2s_keras.evaluation.measure import (
 )
 from h2s_keras.models.builder import HiddenTwoStreamBuilder
 from h2s_keras.training.run_folder import RunFolder
+from h2s_keras.training.stage_options import complete_config
 from h2s_keras.training.stages import run_stages
 from h2s_keras.training.strategy import make_strategy, synchronize_batch_normalization
 
@@ -45,13 +46,14 @@ def train(config, out, resume=False, progress=None, hosts=None):
         >>> done = train(quickstart.get_config(smoke=True), "runs/smoke")
         >>> done["results"]["stages"]["motion"]["end_point_error"]
     """
-    run = RunFolder(out if hosts is None else hosts.folder(out), resume)
+    run = RunFolder(out, resume)
     if resume:
         config = run.read_config()
-    strategy = make_strategy(config.get("strategy"))
+    config = complete_config(config)
+    strategy = make_strategy(config["strategy"])
     say = (lambda text: None) if progress is None else progress.message
     keras.utils.set_random_seed(config["seed"])
-    keras.config.set_dtype_policy(config.get("dtype_policy", "float32"))
+    keras.config.set_dtype_policy(config["dtype_policy"])
     try:
         data = make_data(config["data"])
     except (TypeError, ValueError) as error:
@@ -117,7 +119,7 @@ def _local(network, hosts):
     return copy
 
 
-def train_each_group(config, out, resume=False, progress=None):
+def train_each_group(config, out, resume=False, progress=None, hosts=None):
     """Leaves every group out in turn: one `train` a group, in a folder of its own.
 
     Args, raises: as `train`; `config["data"]` names how groups are found, and a run that
@@ -150,7 +152,8 @@ def train_each_group(config, out, resume=False, progress=None):
         else:
             if progress is not None:
                 progress.message(f"group {group} of {', '.join(map(str, groups))}")
-            done = train(None if begun else one, folder, begun, progress)["results"]
+            again = None if begun else one
+            done = train(again, folder, begun, progress, hosts)["results"]
         results["groups"][group] = {**done["final"], "seconds": done["seconds"]}
         results["test"] = done["test"]
     results["test"] = (
@@ -197,7 +200,7 @@ def build_network(config, class_names):
 def measure(network, data, stage=None):
     """Figures on held-out clips: of what `stage` trains, or of everything."""
     streams = ("motion", "temporal", "spatial") if stage is None else stage["streams"]
-    trained = streams if stage is None else stage.get("train", streams)
+    trained = streams if stage is None else stage["train"] or streams
     figures = {}
     synthetic = hasattr(data, "test_clips")
     if synthetic and "motion" in trained:

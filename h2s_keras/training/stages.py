@@ -20,6 +20,7 @@ from h2s_keras.training.freezing import set_trainable
 from h2s_keras.training.guard import NonFiniteGuard
 from h2s_keras.training.optimizers import build_optimizer
 from h2s_keras.training.stage_model import StageModel
+from h2s_keras.training.stage_options import complete_config, complete_stage
 from h2s_keras.training.state import find_states, read_state, restore_state, save_state
 from h2s_keras.training.tensorboard import TensorBoardLog
 
@@ -58,6 +59,7 @@ def run_stages(
             running into values that are not finite.
         KeyboardInterrupt: after Ctrl-C, once the state is saved.
     """
+    config = complete_config(config)
     scope = contextlib.nullcontext if strategy is None else strategy.scope
     first_stage, first_step, arrays = 0, 0, None
     if resume:
@@ -79,38 +81,38 @@ def run_stages(
             # What the guard goes back to; and the weights of the stage before are on disk
             # with this stage from here on.
             save_state(run.path, index, 0, stage_model)
-        batch_size = stage.get("batch_size", config["batch_size"])
+        batch_size = stage["batch_size"] or config["batch_size"]
         running = _RunningStage(stage_model, stage, index, position, run, data, hosts)
         running.batch_size = batch_size
         running.seed = config["seed"] + 1000 * index
-        running.fit(progress, config.get("tensorboard", True), started)
+        running.fit(progress, config["tensorboard"], started)
         stage_model.optimizer.use_averages()
         yield stage, time.monotonic() - started
 
 
 def prepare_stage(network, stage):
     """Sets what learns, and returns the compiled StageModel of a stage."""
+    stage = complete_stage(stage)
     set_trainable(network, stage)
-    flow_loss = stage.get("flow_loss")
-    accumulate = stage.get("accumulate", 1)
+    flow_loss = stage["flow_loss"]
     stage_model = StageModel(
         network,
         stage["streams"],
         None if flow_loss is None else UnsupervisedFlowLoss(**flow_loss),
-        flow_loss_weight=stage.get("flow_loss_weight", 1.0),
-        action_loss_weight=stage.get("action_loss_weight", 1.0),
-        label_smoothing=stage.get("label_smoothing", 0.0),
+        flow_loss_weight=stage["flow_loss_weight"],
+        action_loss_weight=stage["action_loss_weight"],
+        label_smoothing=stage["label_smoothing"],
         # The model counts batches, recipes count optimiser steps.
-        smoothness_ramp=stage.get("smoothness_ramp", 0) * accumulate,
-        smoothness_start=stage.get("smoothness_start", 0.1),
-        consensus=stage.get("consensus", "average"),
+        smoothness_ramp=stage["smoothness_ramp"] * stage["accumulate"],
+        smoothness_start=stage["smoothness_start"],
+        consensus=stage["consensus"],
         name=stage["name"],
     )
     half = stage_model.compute_dtype == "float16"
     optimizer = build_optimizer(stage, network, dynamic_scale=half)
     stage_model.compile(
         optimizer=optimizer,
-        jit_compile=stage.get("jit_compile", "auto"),
+        jit_compile=stage["jit_compile"],
         # The optimiser scales the loss itself.
         auto_scale_loss=False,
     )
@@ -128,9 +130,8 @@ class _RunningStage:
 
     def fit(self, progress, tensorboard, started):
         """Fits until the steps of the stage are done, in epochs of stage["epoch"] steps."""
-        accumulate = self.stage.get("accumulate", 1)
-        total = self.stage["steps"] * accumulate
-        epoch = min(self.stage.get("epoch", 50), self.stage["steps"]) * accumulate
+        steps, accumulate = self.stage["steps"], self.stage["accumulate"]
+        total, epoch = steps * accumulate, min(self.stage["epoch"], steps) * accumulate
         name, position = self.stage["name"], self.position
         log = CsvLog(
             self.run.file("log.csv"), name, position, lambda: time.monotonic() - started

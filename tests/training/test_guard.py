@@ -89,16 +89,13 @@ def test_it_gives_up_and_names_the_cause(network, tmp_path):
     assert (stage, step) == (0, 0)
 
 
-def test_without_the_guard_nothing_would_be_noticed_in_the_weights(network):
-    """The control: the updates stop, so only the guard can tell."""
+def test_a_bad_batch_stops_the_updates_even_where_the_loss_hides_it(network):
+    """Convolutions and ReLU may swallow a NaN on the way forward, never its gradient."""
     stage_model = prepare_stage(network, STAGE)
-    data = PoisonedData(poisoned=1, times=10**6)
-    losses, weights = [], []
-    for clips, labels in data.training(4).take(3):
-        clips, labels = clips.numpy(), labels.numpy()
-        losses.append(stage_model.train_on_batch(clips, labels, return_dict=True)["loss"])
+    weights = []
+    for clips, labels in PoisonedData(poisoned=1, times=10**6).training(4).take(3):
+        stage_model.train_on_batch(clips.numpy(), labels.numpy())
         weights.append(network.get_weights())
-    assert [bool(np.isfinite(loss)) for loss in losses] == [True, False, True]
     for one, *later in zip(*weights, strict=True):
         for two in later:
             np.testing.assert_array_equal(one, two)

@@ -15,6 +15,7 @@ from h2s_keras.errors import UserError
 from h2s_keras.models import load_model
 from h2s_keras.training import train
 from h2s_keras.training.run_folder import RunFolder
+from h2s_keras.training.stage_options import complete_config
 from h2s_keras.training.state import find_states
 
 # === A cut run ===
@@ -165,7 +166,9 @@ def test_files_of_a_run(whole):
     assert {"config.json", "results.json", "log.csv", "model.keras"} <= names
     assert not any(name.endswith(".tmp") or name.startswith(".") for name in names)
     record = json.loads((folder / "config.json").read_text())
-    assert record["config"] == config
+    # Every value that holds is written, also those that the recipe leaves open.
+    assert record["config"] == json.loads(json.dumps(complete_config(config)))
+    assert record["config"]["stages"][0]["epoch"] == 10
     assert record["versions"]["keras"] == keras.__version__
     assert record["versions"]["backend"] == keras.backend.backend()
     assert record["command"] and "cores" in record["machine"]
@@ -224,6 +227,8 @@ def test_a_folder_in_use_is_refused(tmp_path, small_config):
         ({"model": {"motion": "gone.keras"}}, "gone.keras: no such model file"),
         ({"model": {"temporal": "resnet51"}}, "Unknown backbone 'resnet51'"),
         ({"stages": [{"rate_factors": {"spatial": 1}}]}, "stage 'motion': .*'spatial'"),
+        ({"stages": [{"acumulate": 4}]}, "no option 'acumulate'; did you mean 'accumulate'"),
+        ({"stages": [{"freeze": ["motion/conv9*"]}]}, "freeze names 'motion/conv9.'"),
         ({"stages": [{"streams": ["sound"]}]}, "stage 'motion': it trains 'sound'"),
         ({"stages": [{"train": ["spatial"]}]}, "stage 'motion': it trains 'spatial'"),
     ],
