@@ -69,8 +69,7 @@ def run(arguments):
         if not arguments.recipe:
             raise UserError("name a recipe; 'h2s train list' lists them")
         config = load_recipe(arguments.recipe)(smoke=arguments.smoke)
-        if "stages" in config:
-            config = complete_config(config)
+        config = complete_config(config)
         for assignment in arguments.set:
             apply_setting(config, assignment)
     out = arguments.out or default_folder(config["name"])
@@ -82,6 +81,9 @@ def run(arguments):
         return 0  # Host 0 tells the results.
     if arguments.json:
         print(json.dumps(done["results"], indent=2))
+    elif "variants" in done["results"]:
+        with open(done["run"].file("table.md")) as file:
+            print(file.read())
     else:
         print_results(done["results"])
         print(f"run folder: {done['run'].path}")
@@ -95,6 +97,7 @@ def run_training(config, out, resume, together=None):
     """
     import_keras()
     from h2s_keras.cli.progress import Progress
+    from h2s_keras.training.ablation import train_variants
     from h2s_keras.training.run import train, train_each_group
     from h2s_keras.training.run_folder import RunFolder
 
@@ -105,11 +108,13 @@ def run_training(config, out, resume, together=None):
         hosts = Hosts(*together)
         out = hosts.folder(out)
     values = RunFolder(out, resume=True).read_config() if resume else config
-    each = values["data"].get("test_group") == "each"
+    go = train
+    if "variants" in values:
+        go = train_variants
+    elif values["data"].get("test_group") == "each":
+        go = train_each_group
     try:
-        return (train_each_group if each else train)(
-            config, out, resume, Progress(), hosts
-        )
+        return go(config, out, resume, Progress(), hosts)
     except KeyboardInterrupt:
         if os.path.exists(os.path.join(out, "config.json")):
             print_resume(out)

@@ -1,4 +1,6 @@
+import contextlib
 import os
+import sys
 
 import keras
 import numpy as np
@@ -55,6 +57,8 @@ class Hosts:
                 f"host {host} of {count}: no connection through {coordinator} "
                 f"({str(error).splitlines()[0]}); start host 0 too, and check the address"
             ) from error
+        with _stdout_to_stderr():
+            self.gather([host])  # Connects them all; Gloo tells of it on stdout.
         self.distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
         keras.distribution.set_distribution(self.distribution)
 
@@ -85,6 +89,28 @@ class Hosts:
         """The greatest pair of integers of all hosts, as `least`."""
         return tuple(int(value) for value in max(map(tuple, self.gather(pair))))
 
+    def explain(self, error):
+        """Raises a UserError where JAX tells that another host no longer takes part."""
+        if type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError"):
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"host {self.host} of {self.count}: the hosts lost each other ({reason}); "
+                "see why the other one stopped, then start all of them with --resume"
+            ) from error
+
     def folder(self, out):
         """Folder of this host's run: `out`, or for the others a folder inside it."""
         return out if self.host == 0 else os.path.join(out, f"host-{self.host}")
+
+
+@contextlib.contextmanager
+def _stdout_to_stderr():
+    """For what C++ code prints: stdout is for results."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)

@@ -15,7 +15,11 @@ from h2s_keras.evaluation.measure import (
     grouped_accuracy,
     measure_flow,
 )
+from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
+from h2s_keras.models.backbones import build_backbone
 from h2s_keras.models.builder import HiddenTwoStreamBuilder
+from h2s_keras.models.stored_flow import StoredFlowStream
+from h2s_keras.training.initial_weights import copy_initial_weights
 from h2s_keras.training.run_folder import RunFolder
 from h2s_keras.training.stage_options import complete_config
 from h2s_keras.training.stages import run_stages
@@ -63,6 +67,10 @@ def train(config, out, resume=False, progress=None, hosts=None):
     try:
         with contextlib.nullcontext() if strategy is None else strategy.scope():
             network = build_network(config, data.class_names)
+            initial = config["model"].get("initial")
+            if initial and not resume:
+                parts = copy_initial_weights(network, initial)
+                say(f"started from {initial}: {', '.join(parts)}")
     except UserError:
         raise
     except ValueError as error:
@@ -80,43 +88,48 @@ def train(config, out, resume=False, progress=None, hosts=None):
             stage, seconds = next(stages)
         except StopIteration:
             break
-        except Exception:
+        except Exception as error:
             # tf.data wraps what a decoder raised in a traceback of its own.
             if report is not None and report.error is not None:
                 raise report.error from None
+            if hosts is not None:
+                hosts.explain(error)
             raise
         results["seconds"][stage["name"]] = round(seconds, 1)
-        measured = _local(network, hosts)
-        results["stages"][stage["name"]] = measure(measured, data, stage)
+        with _local(network, hosts) as own:
+            results["stages"][stage["name"]] = measure(own, data, stage)
         run.write_json("results.json", results)
         figures = _one_line(results["stages"][stage["name"]])
         if figures:
             say(f"{stage['name']}: {figures}")
-    network = _local(network, hosts)
     network.trainable = True
     started = time.monotonic()
-    results["final"] = measure(network, data)
-    results["seconds"]["measuring"] = round(time.monotonic() - started, 1)
-    results["test"] = _protocol(config, data)
-    run.write_json("results.json", results)
-    run.save_model(network)
+    with _local(network, hosts) as own:
+        results["final"] = measure(own, data)
+        results["seconds"]["measuring"] = round(time.monotonic() - started, 1)
+        results["test"] = _protocol(config, data)
+        run.write_json("results.json", results)
+        run.save_model(own)
+        network = own
     if report is not None and report.bad_files:
         say(report.summary())
     return {"results": results, "network": network, "data": data, "run": run}
 
 
+@contextlib.contextmanager
 def _local(network, hosts):
     """`network` itself, or where hosts share its weights a copy of this host's own."""
     if hosts is None:
-        return network
+        yield network
+        return
     weights = [keras.ops.convert_to_numpy(weight.value) for weight in network.weights]
     keras.distribution.set_distribution(None)
     try:
         copy = type(network).from_config(network.get_config())
         copy.set_weights(weights)
+        yield copy
     finally:
         keras.distribution.set_distribution(hosts.distribution)
-    return copy
 
 
 def train_each_group(config, out, resume=False, progress=None, hosts=None):
@@ -145,6 +158,9 @@ def train_each_group(config, out, resume=False, progress=None, hosts=None):
     for group in groups:
         folder = run.file(f"group-{group}")
         one = {**config, "data": {**config["data"], "test_group": group}}
+        if config["model"].get("initial"):
+            initial = config["model"]["initial"].replace("{group}", str(group))
+            one["model"] = {**config["model"], "initial": initial}
         finished = os.path.exists(os.path.join(folder, "model.keras"))
         begun = os.path.exists(os.path.join(folder, "config.json"))
         if finished:
@@ -175,6 +191,8 @@ def train_each_group(config, out, resume=False, progress=None, hosts=None):
 def build_network(config, class_names):
     """The untrained network of a recipe's "model" values."""
     model, data = dict(config["model"]), config["data"]
+    if model["motion"] == "stored":
+        return _stored_flow_network(model, data, class_names)
     builder = HiddenTwoStreamBuilder(
         class_names, data["num_frames"], tuple(data["image_size"])
     )
@@ -195,6 +213,20 @@ def build_network(config, class_names):
     spatial_weight, temporal_weight = model.get("fusion", (1.0, 1.5))
     builder.fusion(spatial=spatial_weight, temporal=temporal_weight)
     return builder.build(frame_stride=data.get("stride", 1))
+
+
+def _stored_flow_network(model, data, class_names):
+    height, width = data["image_size"]
+    temporal = build_backbone(
+        model["temporal"],
+        (height, width, 2 * (data["num_frames"] - 1)),
+        len(class_names),
+        model.get("temporal_dropout"),
+        model.get("temporal_weights"),
+        "temporal",
+    )
+    adapter = QuantizedFlowAdapter(scale=1, **model.get("adapter", {}))
+    return StoredFlowStream(temporal, adapter, class_names)
 
 
 def measure(network, data, stage=None):
