@@ -25,7 +25,7 @@ RECIPE = '''
 
 def get_config(smoke=False):
     size = {"num_frames": 2, "image_size": (16, 16), "seed": 1, "test_count": 8}
-    stage = {"steps": STEPS, "epoch": 2, "learning_rate": 1e-2, "optimizer": "sgd",
+    stage = {"steps": STEPS, "epoch": 2, "learning_rate": 5e-3, "optimizer": "sgd",
              "schedule": "constant", "flow_loss": {}, "clip_norm": 1.0}
     return {
         "name": "hosts", "seed": 1, "data": {"kind": "synthetic", **size},
@@ -34,7 +34,7 @@ def get_config(smoke=False):
         "stages": [
             {"name": "motion", "streams": ["motion"], **stage},
             {"name": "temporal", "streams": ["temporal"],
-             "train": ["motion", "temporal"], **stage},
+             "train": ["temporal"], **stage},
         ],
     }
 '''
@@ -91,10 +91,10 @@ def test_two_processes_against_one(recipe, tmp_path):
     for folder in (tmp_path / "two", tmp_path / "two" / "host-1"):
         assert final_state(folder)[0] == place == (1, 5)
         for mine, theirs in zip(one, final_state(folder)[1], strict=True):
-            np.testing.assert_allclose(mine, theirs, atol=1e-5, rtol=1e-5)
+            np.testing.assert_allclose(mine, theirs, atol=1e-5, rtol=0)
     begun = read_state(find_states(tmp_path / "one")[1][2])
-    # The control: one epoch moves the weights far more than the hosts differ.
-    assert max(np.abs(a - b).max() for a, b in zip(one, begun, strict=True)) > 1e-3
+    # The control: one step moves the weights far more than the hosts differ.
+    assert max(np.abs(a - b).max() for a, b in zip(one, begun, strict=True)) > 1e-4
     results = [
         json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two")
     ]
