@@ -25,7 +25,10 @@ class RunFolder:
         self.path = os.path.abspath(path)
         if os.path.exists(self.path) and not os.path.isdir(self.path):
             raise UserError(f"{path}: is a file; give a folder for --out")
-        held = os.path.isdir(self.path) and os.listdir(self.path)
+        # Other hosts of the same run may have begun to write to folders of their own.
+        held = os.path.isdir(self.path) and [
+            name for name in os.listdir(self.path) if not name.startswith("host-")
+        ]
         if resume and not os.path.exists(self.file("config.json")):
             raise UserError(
                 f"{path}: no run to resume here (no config.json); leave --resume out"

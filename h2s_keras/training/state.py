@@ -35,6 +35,20 @@ def save_state(folder, stage_index, step, stage_model):
     }
     arrays["checksum"] = np.array(_checksum(arrays))
     path = state_path(folder, stage_index, step)
+    try:
+        _write(folder, path, arrays)
+    except OSError as error:
+        raise UserError(
+            f"{path}: the training state could not be written ({error.strerror or error}); "
+            "the states before it are whole: free some space or mend the folder, then go "
+            "on with --resume"
+        ) from error
+    for old in find_states(folder)[_KEPT:]:
+        os.unlink(old[2])
+    return path
+
+
+def _write(folder, path, arrays):
     with tempfile.NamedTemporaryFile(
         dir=folder, prefix=".state-", suffix=".tmp", delete=False
     ) as file:
@@ -46,9 +60,6 @@ def save_state(folder, stage_index, step, stage_model):
         except BaseException:
             os.unlink(file.name)
             raise
-    for old in find_states(folder)[_KEPT:]:
-        os.unlink(old[2])
-    return path
 
 
 def state_path(folder, stage_index, step):

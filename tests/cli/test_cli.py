@@ -15,6 +15,7 @@ from h2s_keras.data import read_flow
 from h2s_keras.data.images import read_image
 from h2s_keras.errors import UserError
 from h2s_keras.recipes import quickstart
+from h2s_keras.training.state import read_state
 from h2s_keras.version import __version__
 
 # === Help, at once ===
@@ -358,3 +359,38 @@ def test_flow_of_a_video_has_a_field_a_pair(h2s, smoke, files, tmp_path):
     assert len(list((tmp_path / "out").glob("*_color.png"))) == 11
     again = h2s("flow", files / "good.mp4", "--model", smoke[1], "--out", tmp_path / "out")
     assert again.code == 2 and "holds files already" in again.err
+
+
+def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_from_what_is_saved(tmp_path):
+    """A limit on the size of files stands for the full disk: writing fails half way."""
+    out = tmp_path / "run"
+    settings = ["--set", "stages.motion.epoch=2", "--set", "stages.motion.steps=4"]
+    limited = (
+        "import resource, sys\n"
+        "from h2s_keras.training import state\n"
+        "write = state.save_state\n"
+        "def full_after_two(folder, stage, step, model):\n"
+        "    if step == 4:\n"
+        "        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "    return write(folder, stage, step, model)\n"
+        "import h2s_keras.training.stages as stages\n"
+        "stages.save_state = full_after_two\n"
+        "import h2s_keras_command\n"
+        "sys.argv[0] = 'h2s'\n"
+        "h2s_keras_command.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited, "train", "quickstart", "--smoke", *settings]
+        + ["--set", "data.image_size=(32, 32)", "--out", str(out)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 2, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("h2s: ") and "could not be written" in last
+    assert "--resume" in last and "Traceback" not in done.stderr
+    kept = sorted(path.name for path in out.glob("*state*"))
+    assert kept == ["state-00-00000000.npz", "state-00-00000002.npz"]
+    for path in out.glob("state*"):
+        read_state(str(path))

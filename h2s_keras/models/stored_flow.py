@@ -1,0 +1,79 @@
+import keras
+from keras import ops
+
+from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
+
+
+@keras.saving.register_keras_serializable(package="h2s_keras")
+class StoredFlowStream(keras.Model):
+    """A temporal CNN on flow that was computed before, such as TV-L1: the two-stage way.
+
+    The baseline that MotionNet is measured against: the same temporal CNN and the same
+    clipping and quantisation, with flow from a file in the place of learned flow.
+
+    Args:
+        temporal: keras.Model from adapted flow (batch, H, W, 2*pairs) to logits.
+        adapter: QuantizedFlowAdapter with scale 1.
+        class_names: names of the classes in the order of the logits, or None.
+
+    Call arguments:
+        flow: float (batch, pairs, H, W, 2), pixels of full resolution.
+
+    Returns:
+        dict of float32 "logits" and "temporal_logits", (batch, classes); they are equal.
+
+    Raises:
+        ValueError: if the adapter expects flow of another resolution.
+
+    Example:
+        >>> temporal = build_backbone("tiny", (64, 64, 20), num_classes=5)
+        >>> StoredFlowStream(temporal)(np.zeros((1, 10, 64, 64, 2), "float32"))["logits"].shape
+        (1, 5)
+
+    Source: arXiv 1704.00389, table 2, rows of the two-stage methods.
+    """
+
+    motion = spatial = None
+
+    def __init__(self, temporal, adapter=None, class_names=None, **kwargs):
+        super().__init__(**kwargs)
+        self.temporal = temporal
+        self.adapter = adapter or QuantizedFlowAdapter(scale=1)
+        if self.adapter.scale != 1:
+            raise ValueError(
+                "Stored flow has full resolution and needs an adapter of scale 1; received "
+                f"scale={self.adapter.scale}."
+            )
+        self.class_names = None if class_names is None else list(class_names)
+        self.num_classes = temporal.output_shape[-1]
+        self.built = True
+
+    def call(self, flow, training=None):
+        outputs = self.run_streams(flow, ("temporal",), training=training)
+        outputs["logits"] = ops.log_softmax(outputs["temporal_logits"])
+        return outputs
+
+    def run_streams(self, flow, streams, training=None):
+        """As `HiddenTwoStream.run_streams`; the only stream is "temporal"."""
+        if tuple(streams) != ("temporal",):
+            raise ValueError(
+                f"A network on stored flow has the temporal stream only; received {streams}."
+            )
+        logits = self.temporal(self.adapter(flow), training=training)
+        return {"temporal_logits": ops.cast(logits, "float32")}
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "temporal": serialize(self.temporal),
+            "adapter": serialize(self.adapter),
+            "class_names": self.class_names,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for name in ("temporal", "adapter"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        return cls(**config)

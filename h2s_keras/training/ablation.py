@@ -1,0 +1,151 @@
+"""Runs the variants of an ablation recipe over several seeds and tabulates them."""
+
+import copy
+import os
+import statistics
+
+from h2s_keras.errors import UserError
+from h2s_keras.training.run import train, train_each_group
+from h2s_keras.training.run_folder import RunFolder
+
+
+def train_variants(config, out, resume=False, progress=None, hosts=None):
+    """One `train` for each variant and seed, in a folder of its own, and a table of all.
+
+    Args:
+        config: an ablation recipe's values: those of an ordinary recipe, and "seeds",
+            "variants" and "figures". A variant is {"name", "question", and any of "data",
+            "model", "stages"}: the first two change single values, stages are replaced. A
+            model value "initial": "VARIANT" starts from that variant's network of the same
+            seed. "figures" is {name of a final figure: heading of its column}.
+        out, resume, progress: as `train`; a run that was cut goes on with the first
+            variant that is not finished.
+        hosts: must be None.
+
+    Returns:
+        dict "results" (also in results.json; the table is in table.md) and "run".
+
+    Raises:
+        UserError: for variants that do not make sense, and as `train`.
+    """
+    if hosts is not None:
+        raise UserError("an ablation runs on one host; leave --hosts out")
+    run = RunFolder(out, resume)
+    if resume:
+        config = run.read_config()
+    check_variants(config)
+    if not resume:
+        run.write_config(config)
+    results = {"name": config["name"], "seeds": config["seeds"], "variants": {}}
+    for seed in config["seeds"]:
+        for variant in config["variants"]:
+            folder = _folder(run, variant["name"], seed)
+            if os.path.exists(os.path.join(folder, "model.keras")) or os.path.exists(
+                os.path.join(folder, "finished.json")
+            ):
+                done = RunFolder(folder, resume=True).read_json("results.json")
+            else:
+                if progress is not None:
+                    progress.message(f"{variant['name']}, seed {seed}")
+                done = _train_variant(config, variant, seed, run, folder, progress)
+            results["test"] = done["test"]
+            kept = results["variants"].setdefault(
+                variant["name"], {"question": variant["question"], "seeds": {}}
+            )
+            kept["seeds"][str(seed)] = done["final"]
+            run.write_json("results.json", results)
+    results["final"] = {
+        name: {
+            figure: _mean_and_spread(variant["seeds"].values(), figure)
+            for figure in config["figures"]
+        }
+        for name, variant in results["variants"].items()
+    }
+    run.write_json("results.json", results)
+    text = table(config, results)
+    for path in (run.file("table.md"), config.get("table")):
+        if path:
+            with open(path, "w") as file:
+                file.write(text)
+    return {"results": results, "run": run}
+
+
+def check_variants(config):
+    """Raises a UserError where a variant starts from one that does not come before it."""
+    known = []
+    for variant in config["variants"]:
+        initial = variant.get("model", {}).get("initial")
+        if initial is not None and initial not in known:
+            raise UserError(
+                f"variant {variant['name']!r} starts from {initial!r}, which is no variant "
+                f"before it; there are {', '.join(known) or 'none'}"
+            )
+        if variant["name"] in known:
+            raise UserError(f"two variants are called {variant['name']!r}")
+        known.append(variant["name"])
+
+
+def variant_config(config, variant, seed):
+    """The ordinary configuration of one variant and seed."""
+    plain = {k: v for k, v in config.items() if k not in ("variants", "seeds", "figures")}
+    plain = copy.deepcopy(plain)
+    plain["name"], plain["seed"] = f"{config['name']}-{variant['name']}", seed
+    for key in ("data", "model"):
+        plain[key].update(copy.deepcopy(variant.get(key, {})))
+    if "stages" in variant:
+        plain["stages"] = copy.deepcopy(variant["stages"])
+    return plain
+
+
+def _train_variant(config, variant, seed, run, folder, progress):
+    plain = variant_config(config, variant, seed)
+    each = plain["data"].get("test_group") == "each"
+    if plain["model"].get("initial"):
+        source = _folder(run, plain["model"]["initial"], seed)
+        plain["model"]["initial"] = os.path.join(source, "group-{group}" if each else "")
+    begun = os.path.exists(os.path.join(folder, "config.json"))
+    go = train_each_group if each else train
+    done = go(None if begun else plain, folder, begun, progress)
+    if each:
+        RunFolder(folder, resume=True).write_json("finished.json", True)
+    return done["results"]
+
+
+def _folder(run, name, seed):
+    return run.file(f"{name.replace(' ', '-')}-seed{seed}")
+
+
+def _mean_and_spread(runs, figure):
+    values = [figures[figure] for figures in runs if figure in figures]
+    if not values:
+        return None
+    spread = statistics.stdev(values) if len(values) > 1 else None
+    return {"mean": statistics.fmean(values), "spread": spread, "runs": len(values)}
+
+
+def table(config, results):
+    """Markdown: a row a variant, mean and standard deviation over the seeds."""
+    headings = ["question", "variant", *config["figures"].values()]
+    lines = [
+        f"Measured on {results['test']}. Seeds {', '.join(map(str, config['seeds']))}: mean "
+        "and standard deviation over them.",
+        "",
+        "| " + " | ".join(headings) + " |",
+        "|" + "---|" * len(headings),
+    ]
+    for name, figures in results["final"].items():
+        cells = [results["variants"][name]["question"], name]
+        cells += [_cell(figure, figures[figure]) for figure in config["figures"]]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(name, value):
+    if value is None:
+        return ""
+    share = name.endswith("accuracy")
+    digits, factor, unit = (1, 100, " %") if share else (3, 1, "")
+    text = f"{factor * value['mean']:.{digits}f}{unit}"
+    if value["spread"] is not None:
+        text += f" ± {factor * value['spread']:.{digits}f}"
+    return text
