@@ -43,8 +43,8 @@ class VideoStore:
         `choose` may be called twice; what it returns must follow from the count.
 
         Raises:
-            VideoError: the video is bad, or `choose` raised a `UserError` for its count;
-                the first error of a video is told again at every later reading.
+            VideoError: the video is bad, which is told again at every later reading, or
+                `choose` raised a `UserError` for its count.
         """
         with self.lock:
             path_lock = self.path_locks.setdefault(path, threading.Lock())
@@ -54,13 +54,13 @@ class VideoStore:
             try:
                 return self._read(path, choose)
             except VideoError as error:
-                # A broken image of a folder spoils only the clips that show it.
-                if path not in self.counts or not os.path.isdir(path):
+                # What spoils one clip of a good video is not held against the others, or
+                # the stream would depend on which of them was read first.
+                if path not in self.counts:
                     self.errors[path] = error
                 raise
             except UserError as error:
-                self.errors[path] = VideoError(path, error)
-                raise self.errors[path] from None
+                raise VideoError(path, error) from None
 
     def _read(self, path, choose):
         found = None

@@ -266,6 +266,29 @@ def test_too_short_videos_are_bad_files_with_a_name(make_video):
                 batches(dataset, 1)
 
 
+def test_a_segment_that_is_too_short_spoils_no_other(make_video):
+    path = make_video("long.avi", count=50, codec="mpeg4")
+    good = VideoExample(path, 0, start=0.0, end=1.6)
+    short = VideoExample(path, 1, start=0.4, end=0.5)
+    streams = []
+    for start_step in (0, 3):
+        report = ClipReport()
+        dataset = video_clip_dataset(
+            [good, short],
+            8,
+            image_size=(8, 8),
+            batch_size=4,
+            short="refuse",
+            on_bad_file="skip",
+            start_step=start_step,
+            report=report,
+        )
+        streams.append(batches(dataset, 5 - start_step))
+        assert "8 frames" in report.summary()
+    assert same(streams[0][3:], streams[1])
+    assert all((labels == 0).all() for _, labels in streams[0])
+
+
 def test_nothing_but_bad_files_ends_with_an_error(with_bad):
     report = ClipReport()
     dataset = video_clip_dataset(
