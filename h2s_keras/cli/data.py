@@ -1,6 +1,8 @@
 """`h2s data`: lists a dataset, and checks that its videos are there and decode."""
 
+import csv
 import json
+import os
 import sys
 
 from h2s_keras.errors import UserError
@@ -37,6 +39,15 @@ def add_arguments(parser):
     parser.add_argument("--root", metavar="DIR", help="folder of the videos")
     parser.add_argument("--split", type=int, default=1, help="1, 2 or 3 (default 1)")
     parser.add_argument(
+        "--write",
+        metavar="FILE.csv",
+        help="list: also write a part as a CSV file (path,class,label,group), for "
+        "h2s evaluate",
+    )
+    parser.add_argument(
+        "--part", choices=("train", "test"), default="test", help="for --write (test)"
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="verify that files are there, decode none"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -45,6 +56,8 @@ def add_arguments(parser):
 def run(arguments):
     listed = read_list(arguments)
     if arguments.action == "list":
+        if arguments.write:
+            write_csv(arguments.write, listed, arguments.part)
         counts = listed.counts()
         if arguments.json:
             print(json.dumps({"name": listed.name, **counts}))
@@ -82,6 +95,30 @@ def read_list(arguments):
     return official_list(
         arguments.kind, arguments.annotations, arguments.root, arguments.split
     )
+
+
+def write_csv(path, listed, part):
+    """Writes the training or test part of a `DatasetList`, for `csv_source`."""
+    examples = getattr(listed, part)
+    if not examples:
+        raise UserError(f"{listed.name} has no {part} part to write")
+    if any(example.start is not None for example in examples):
+        raise UserError(
+            f"{listed.name} consists of segments, and a CSV file of whole videos; h2s "
+            "train measures segments itself"
+        )
+    if os.path.exists(path):
+        raise UserError(f"{path}: exists already; give another name")
+    try:
+        with open(path, "x", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["path", "class", "label", "group"])
+            for example in examples:
+                name = listed.class_names[example.label]
+                place = os.path.abspath(example.path)
+                writer.writerow([place, name, example.label, example.group or "none"])
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def verify(listed, quick=False, as_json=False):

@@ -4,6 +4,7 @@ Importing this package imports neither TensorFlow nor PyAV; the functions do whe
 """
 
 from h2s_keras.data.activitynet import activitynet_list
+from h2s_keras.data.augmentation import ClipAugmentation, flip_flow
 from h2s_keras.data.clip_report import ClipReport
 from h2s_keras.data.clips import video_clip_dataset
 from h2s_keras.data.crops import centre_crop_box, random_crop_box, resize_frames
@@ -40,6 +41,7 @@ from h2s_keras.data.video import (
 
 __all__ = [
     "VIDEO_SUFFIXES",
+    "ClipAugmentation",
     "ClipReport",
     "DatasetList",
     "FrameFolder",
@@ -56,6 +58,7 @@ __all__ = [
     "encode_png",
     "even_clip_starts",
     "find_frames",
+    "flip_flow",
     "hmdb51_list",
     "iterate_frames",
     "leave_one_group_out",

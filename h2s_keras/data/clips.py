@@ -7,6 +7,7 @@ uninterrupted run would have seen, however many threads decode.
 
 import numpy as np
 
+from h2s_keras.data.augmentation import ClipAugmentation
 from h2s_keras.data.clip_report import ClipReport
 from h2s_keras.data.crops import CENTRE_SCALE, centre_crop_box, crop_frames
 from h2s_keras.data.hosts import example_numbers, host_batch_size
@@ -43,13 +44,18 @@ def video_clip_dataset(
     hosts=1,
     store=None,
     rate=None,
+    no_flip_classes=(),
+    flip_map=None,
+    color_jitter=None,
+    rand_augment=None,
 ):
     """Makes a data set of clips from labelled videos.
 
     For training it is endless and shuffled anew each epoch: a random clip of each video, a
-    random crop (`random_crop_box`) and a random flip, one draw for the whole clip, resized
-    to `image_size`. For testing (`training=False`) it is finite and in the order of
-    `examples`: `clips_per_video` evenly spaced clips each, centre crop, nothing random.
+    random crop and flip and what else `ClipAugmentation` is told to do, one draw for the
+    whole clip, resized to `image_size`. For testing (`training=False`) it is finite and in
+    the order of `examples`: `clips_per_video` evenly spaced clips each, centre crop,
+    nothing random.
 
     Args:
         examples: `VideoExample`s, as from `class_folder_source`.
@@ -64,7 +70,8 @@ def video_clip_dataset(
         num_parallel_calls: videos decoded at a time.
         decode_size: size of the decoded frames that are cropped and cached: `(height,
             width)`, or the short side; by default a short side of 8/7 of the image's (256
-            for 224). Frames are never enlarged at this stage unless both sides are given.
+            for 224). Frames are never enlarged at this stage unless both sides are given;
+            (256, 340) is the published size.
         flip: whether to mirror half of the training clips; False where left and right
             matter.
         on_bad_file: `"raise"`; `"skip"`: another video takes its place in training, and in
@@ -85,6 +92,8 @@ def video_clip_dataset(
             `decode_size`, `cache_bytes`, `timeout` and `rate` by default.
         rate: frames per second to read the videos at, by their time stamps (see
             `read_frames`); None for their frames as they are.
+        no_flip_classes, flip_map, color_jitter, rand_augment: for training, see
+            `ClipAugmentation`.
 
     Returns:
         `tf.data.Dataset` of `(clips, labels)`, uint8 (batch, num_frames, height, width, 3)
@@ -159,15 +168,18 @@ def video_clip_dataset(
         return run
 
     if training:
+        augment = ClipAugmentation(
+            image_size, flip, no_flip_classes, flip_map, color_jitter, rand_augment
+        )
         stream = TrainingStream(
             examples,
             store,
             report,
+            augment,
             num_frames=num_frames,
             stride=stride,
             image_size=image_size,
             seed=seed,
-            flip=flip,
             on_bad_file=on_bad_file,
             short=short,
             segments=segments,

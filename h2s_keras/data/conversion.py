@@ -2,7 +2,12 @@
 
 import numpy as np
 
-from h2s_keras.data.images import apply_rotation, exact_method, frame_rotation
+from h2s_keras.data.images import (
+    apply_rotation,
+    exact_method,
+    frame_rotation,
+    scaling_threads,
+)
 
 
 class FrameConverter:
@@ -23,7 +28,13 @@ class FrameConverter:
         self.size = size
         self.target = None
         self.reformatter = VideoReformatter()
-        self.method = exact_method()
+        self.options = {"interpolation": exact_method(), **scaling_threads()}
+
+    def picture_bytes(self, frame):
+        """Bytes of the picture that a frame will become."""
+        upright = upright_size(frame, frame_rotation(frame))
+        height, width = _target_size(upright, self.size)
+        return 3 * height * width
 
     def __call__(self, frame):
         turns = frame_rotation(frame)
@@ -31,7 +42,7 @@ class FrameConverter:
             self.target = _target_size(upright_size(frame, turns), self.size)
         height, width = self.target[::-1] if turns % 2 else self.target
         picture = self.reformatter.reformat(
-            frame, width=width, height=height, format="rgb24", interpolation=self.method
+            frame, width=width, height=height, format="rgb24", **self.options
         ).to_ndarray()
         return np.ascontiguousarray(apply_rotation(picture, turns))
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from h2s_keras.data.images import exact_method
+from h2s_keras.data.images import exact_method, scaling_threads
 
 CROP_SCALES = (1.0, 0.875, 0.75)
 MAX_DISTORT = 1
@@ -44,15 +44,13 @@ def resize_frames(frames, size):
         return frames
     # Passed off as Y, U and V, the channels are scaled one by one; RGB frames would
     # take a lossy way through YUV.
-    planes = np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
-    method = exact_method()
+    options = {"interpolation": exact_method(), **scaling_threads()}
     reformatter = VideoReformatter()
     out = np.empty((len(frames), height, width, 3), np.uint8)
-    for source, target in zip(planes, out, strict=True):
-        frame = av.VideoFrame.from_ndarray(source, format="yuv444p")
-        frame = reformatter.reformat(
-            frame, width=width, height=height, interpolation=method
-        )
+    for source, target in zip(frames, out, strict=True):
+        planes = np.ascontiguousarray(source.transpose(2, 0, 1))
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv444p")
+        frame = reformatter.reformat(frame, width=width, height=height, **options)
         target[...] = frame.to_ndarray().transpose(1, 2, 0)
     return out
 
@@ -119,6 +117,33 @@ def ten_crop_boxes(frame_size, image_size):
     places = ((top, left), (0, 0), (0, right), (down, 0), (down, right))
     boxes = [(*place, height, width) for place in places]
     return [(box, mirrored) for box in boxes for mirrored in (False, True)]
+
+
+def three_crop_boxes(frame_size, image_size):
+    """Three test crops that together see the whole frame: both ends and the middle.
+
+    The boxes are the largest of the shape of `image_size`, side by side along the longer
+    side of the frame and not mirrored.
+
+    Args:
+        frame_size: `(height, width)` of the frames.
+        image_size: `(height, width)` that the crops will be resized to.
+
+    Returns:
+        list of 3 boxes `(top, left, height, width)`, from the top or left.
+
+    Example:
+
+    ```python
+    three_crop_boxes((256, 340), (256, 256))    # at the left of 0, 42 and 84
+    ```
+
+    Source: Feichtenhofer et al. 2019 (SlowFast), section 4.
+    """
+    height, width = _box_size(frame_size, image_size, (1.0, 1.0))
+    down, right = frame_size[0] - height, frame_size[1] - width
+    places = ((0, 0), (down // 2, right // 2), (down, right))
+    return [(*place, height, width) for place in places]
 
 
 def _box_size(frame_size, image_size, scales):

@@ -205,7 +205,12 @@ def decoded_batches(container, stream):
         reason = "the file ends early"
     # After a break the decoder still holds frames, but with B-frames not the next ones.
     if reason is None:
-        yield stream.decode(None)
+        frames = stream.decode(None)
+        for frame in frames:
+            # Without a packet PyAV does not know what the stamps count.
+            if frame.time_base is None:
+                frame.time_base = stream.time_base
+        yield frames
     return reason
 
 

@@ -71,10 +71,10 @@ class FrameIndexer:
     def __init__(self):
         self.stamps, self.keys, self.checksums = [], [], []
         self.tick = None
-        self.stamped = True
+        self.stamped = self.checked = True
 
-    def add(self, frame):
-        """Notes the next `av.VideoFrame`."""
+    def add(self, frame, checked=True):
+        """Notes the next `av.VideoFrame`; an unchecked one leaves the file unseekable."""
         if frame.key_frame:
             self.keys.append(len(self.stamps))
         if frame.pts is None or frame.time_base in (None, 0):
@@ -84,7 +84,8 @@ class FrameIndexer:
         elif self.tick != frame.time_base:
             self.stamped = False
         self.stamps.append(0 if frame.pts is None else frame.pts)
-        self.checksums.append(frame_checksum(frame))
+        self.checked = self.checked and checked
+        self.checksums.append(frame_checksum(frame) if checked else 0)
 
     def index(self):
         """The `FrameIndex` of the frames added so far."""
@@ -95,7 +96,7 @@ class FrameIndexer:
             self.tick if self.stamped else None,
             np.asarray(self.keys, np.int64),
             np.asarray(self.checksums, np.uint32),
-            rising and len(self.keys) > 1,
+            rising and self.checked and len(self.keys) > 1,
         )
 
 

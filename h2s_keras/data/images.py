@@ -108,6 +108,14 @@ def exact_method():
     return method
 
 
+def scaling_threads():
+    """Keeps the scaler to one thread, where PyAV can: clips are what runs in parallel."""
+    from av.video.reformatter import VideoReformatter
+
+    known = "threads" in (VideoReformatter.reformat.__doc__ or "")
+    return {"threads": 1} if known else {}
+
+
 def frame_rotation(frame):
     """Quarter turns against the clock that show a decoded frame upright (0, 1, 2, 3)."""
     return round(getattr(frame, "rotation", 0) / 90) % 4

@@ -13,6 +13,7 @@ A data object has
 """
 
 from h2s_keras.data.activitynet import activitynet_list
+from h2s_keras.data.augmentation import ClipAugmentation, class_numbers
 from h2s_keras.data.clip_report import ClipReport
 from h2s_keras.data.clips import frame_size, video_clip_dataset
 from h2s_keras.data.hmdb51 import hmdb51_list
@@ -97,9 +98,11 @@ class VideoData:
             or "csv", "num_frames", "image_size" and optionally "group_pattern" or
             "group_column", "test_group" (left out of training and tested on),
             "clips_per_video" (of the test, 5); "stride", "short", "flip", "segments",
-            "max_skip", "on_bad_file", "cache_bytes", "decode_size", "timeout", "rate"
-            as `video_clip_dataset`; for a dataset "annotations" and "split"; for
-            lists "train_list", "test_list" and "classes" as `list_source`.
+            "max_skip", "color_jitter", "rand_augment", "on_bad_file", "cache_bytes",
+            "decode_size", "timeout", "rate" as `video_clip_dataset`; "no_flip_classes" and
+            "flip_map" likewise, with names or numbers of classes; for a dataset
+            "annotations" and "split"; for lists "train_list", "test_list" and "classes"
+            as `list_source`.
         kind: "videos", "list", or one of OFFICIAL.
     """
 
@@ -147,8 +150,25 @@ class VideoData:
             "short": settings.get("short", "loop"),
             "on_bad_file": settings.get("on_bad_file", "raise"),
         }
-        self.training_options = {
+        flip_map = dict(settings.get("flip_map") or {})
+        self.augmentation = {
             "flip": settings.get("flip", True),
+            "no_flip_classes": class_numbers(
+                settings.get("no_flip_classes") or (), self.class_names, "no_flip_classes"
+            ),
+            "flip_map": dict(
+                zip(
+                    class_numbers(flip_map, self.class_names, "flip_map"),
+                    class_numbers(flip_map.values(), self.class_names, "flip_map"),
+                    strict=True,
+                )
+            ),
+            "color_jitter": settings.get("color_jitter"),
+            "rand_augment": settings.get("rand_augment"),
+        }
+        # Mistakes are told before the first stage begins.
+        ClipAugmentation(image_size, **self.augmentation)
+        self.training_options = {
             "segments": settings.get("segments"),
             "max_skip": settings.get("max_skip", 1),
         }
@@ -166,6 +186,7 @@ class VideoData:
             report=self.report,
             **self.options,
             **self.training_options,
+            **self.augmentation,
         )
 
     def training_names(self, batch_size, step, seed=0):
@@ -173,6 +194,7 @@ class VideoData:
             self.train,
             self.store,
             self.report,
+            augment=None,
             seed=seed,
             **self.options,
             **self.training_options,

@@ -2,7 +2,6 @@ import functools
 
 import numpy as np
 
-from h2s_keras.data.crops import crop_frames, random_crop_box
 from h2s_keras.data.sampling import (
     clip_span,
     random_clip_indices,
@@ -22,8 +21,9 @@ class TrainingStream:
         examples: `VideoExample`s.
         store: `VideoStore` that gives the frames.
         report: `ClipReport` to fill.
-        num_frames, stride, image_size, seed, flip, on_bad_file, short, segments,
-            max_skip: as `video_clip_dataset`.
+        augment: `ClipAugmentation`, or another function of (frames, label, generator).
+        num_frames, stride, image_size, seed, on_bad_file, short, segments, max_skip: as
+            `video_clip_dataset`.
     """
 
     def __init__(
@@ -31,11 +31,11 @@ class TrainingStream:
         examples,
         store,
         report,
+        augment,
         num_frames,
         stride,
         image_size,
         seed,
-        flip,
         on_bad_file,
         short,
         segments,
@@ -43,10 +43,10 @@ class TrainingStream:
     ):
         self.examples = examples
         self.labels = np.asarray([example.label for example in examples], np.int32)
-        self.store, self.report = store, report
+        self.store, self.report, self.augment = store, report, augment
         self.num_frames, self.stride, self.short = num_frames, stride, short
-        self.image_size, self.flip = image_size, flip
-        self.seed, self.on_bad_file = seed, on_bad_file
+        self.image_size, self.seed = image_size, seed
+        self.on_bad_file = on_bad_file
         self.segments = None if segments == 1 else segments
         self.max_skip = max_skip
         self._epoch_order = functools.lru_cache(maxsize=4)(self._new_order)
@@ -76,13 +76,10 @@ class TrainingStream:
                 continue
             if attempt:
                 self.report.add_replaced()
-            generator = draw.generator
             # One draw for all segments: they are views of one video.
             frames = frames.reshape(-1, *frames.shape[-3:])
-            box = random_crop_box(frames.shape[1:3], self.image_size, generator)
-            mirrored = self.flip and generator.random() < 0.5
-            frames = crop_frames(frames, box, self.image_size, mirrored)
-            return frames.reshape(self.clip_shape), self.labels[index]
+            clip, label = self.augment(frames, self.labels[index], draw.generator)
+            return clip.reshape(self.clip_shape), np.int32(label)
         first = self.examples[candidates[0]].path
         raise UserError(
             f"none of {len(candidates)} videos can be used, the first is {first}: "

@@ -208,7 +208,7 @@ def read_frames(
         raise ValueError(f"`max_frames` must be 1 or more. Received: {max_frames}")
     if rate is not None and index is not None:
         raise ValueError("Give `rate` or `index`, not both.")
-    out = None if wanted is None else [None] * len(wanted)
+    out = None
     frames, count, given, used = [], 0, 0, 0
     convert = FrameConverter(size)
     broken = None
@@ -224,18 +224,15 @@ def read_frames(
                 used += frames[-1].nbytes
             elif wanted[order[given]] == number:
                 picture = convert(frame)
-                used += picture.nbytes
+                if out is None:
+                    used = picture.nbytes * len(wanted)
+                    _check_memory(path, used, number + 1)
+                    out = np.empty((len(wanted), *picture.shape), np.uint8)
                 while given < len(order) and wanted[order[given]] == number:
                     out[order[given]] = picture
                     given += 1
             count = number + 1
-            if used > MAX_BYTES:
-                raise VideoError(
-                    path,
-                    f"its frames take more than {MAX_BYTES >> 30} GiB; read fewer or "
-                    "smaller ones (indices, max_frames, size) or use iterate_frames",
-                    count,
-                )
+            _check_memory(path, used, count)
             if given == len(order) if wanted is not None else count == max_frames:
                 break
     except BrokenVideoError as error:
@@ -253,7 +250,7 @@ def read_frames(
             "asked for; ask for fewer frames or use a longer video",
             count,
         )
-    return np.stack(out)
+    return out
 
 
 def iterate_frames(path, size=None, on_broken="raise", timeout=60, rate=None):
@@ -288,6 +285,16 @@ def iterate_frames(path, size=None, on_broken="raise", timeout=60, rate=None):
             yield convert(frame)
     except BrokenVideoError as error:
         _keep_or_raise(error, on_broken)
+
+
+def _check_memory(path, used, count):
+    if used > MAX_BYTES:
+        raise VideoError(
+            path,
+            f"its frames take more than {MAX_BYTES >> 30} GiB; read fewer or smaller ones "
+            "(indices, max_frames, size) or use iterate_frames",
+            count,
+        )
 
 
 def _check_policy(on_broken):

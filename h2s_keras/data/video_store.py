@@ -75,7 +75,7 @@ class VideoStore:
         if frames is not None:
             stacked = np.stack([frames[number] for number in numbers.ravel()])
             return stacked.reshape(*numbers.shape, *stacked.shape[1:])
-        needed, place = np.unique(numbers, return_inverse=True)
+        needed, place = np.unique(numbers.ravel(), return_inverse=True)
         if found is not None and all(number in found for number in needed):
             read = np.stack([found[number] for number in needed])
         else:
@@ -86,6 +86,8 @@ class VideoStore:
                 timeout=self.timeout,
                 index=self.indices.get(path),
             )
+        if len(needed) == numbers.size and (place[1:] > place[:-1]).all():
+            return read.reshape(*numbers.shape, *read.shape[1:])
         return read[place.reshape(numbers.shape)]
 
     def _visit_file(self, path, choose):
@@ -93,11 +95,17 @@ class VideoStore:
         convert, indexer, found = FrameConverter(self.size), FrameIndexer(), {}
         with open_container(path, self.timeout) as container:
             stream = video_stream(container, path)
-            likely = self._likely_frames(container, stream, choose)
+            claimed = self._claimed_frames(container, stream)
             with _Cache(self) as cache:
+                likely = frozenset()
                 for frame in decoded_frames(container, stream, path, self.timeout):
                     number = len(indexer.stamps)
-                    indexer.add(frame)
+                    if number == 0:
+                        cache.expect(claimed * convert.picture_bytes(frame))
+                        if not cache.open:
+                            likely = self._likely_frames(claimed, choose)
+                    # A video that is kept need not be found again by seeking.
+                    indexer.add(frame, checked=not cache.open)
                     if cache.open or number in likely:
                         picture = convert(frame)
                         cache.add(picture)
@@ -116,13 +124,18 @@ class VideoStore:
         cache.keep(path)
         return found
 
-    def _likely_frames(self, container, stream, choose):
+    def _claimed_frames(self, container, stream):
+        """Number of frames by the header, or 0; good for guesses only."""
+        if stream.frames:
+            return stream.frames
+        if container.duration and stream.average_rate:
+            return round(container.duration / 1e6 * float(stream.average_rate))
+        return 0
+
+    def _likely_frames(self, count, choose):
         """Frame numbers that `choose` will want if the header's count is right."""
-        if self.rate is not None or self.used < self.cache_bytes:
+        if self.rate is not None:
             return frozenset()
-        count = stream.frames
-        if not count and container.duration and stream.average_rate:
-            count = round(container.duration / 1e6 * float(stream.average_rate))
         try:
             return frozenset(np.ravel(choose(count)).tolist()) if count else frozenset()
         except UserError:
@@ -161,6 +174,11 @@ class _Cache:
 
     def __exit__(self, kind, *rest):
         if kind is not None:
+            self.close()
+
+    def expect(self, size):
+        """Gives up at once where so many bytes will not fit."""
+        if self.store.used + size > self.store.cache_bytes:
             self.close()
 
     def add(self, frame):

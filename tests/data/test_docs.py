@@ -1,0 +1,168 @@
+"""The commands of docs/data, on files made here by the names that the pages use."""
+
+import argparse
+import json
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from h2s_keras.cli import evaluate, predict
+from h2s_keras.cli.train import apply_setting, load_recipe
+from h2s_keras.data import csv_source, write_png
+from h2s_keras.data.training_data import make_data
+
+DOCS = pathlib.Path(__file__).parents[2] / "docs" / "data"
+
+
+def write(path, *lines):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def make_ucf101(folder, make_video):
+    write(folder / "ucfTrainTestlist/classInd.txt", "1 Archery", "2 Diving")
+    lists = {"train": [], "test": []}
+    for label, name in enumerate(("Archery", "Diving"), start=1):
+        for part, group in (("train", "g08"), ("test", "g01")):
+            path = f"{name}/v_{name}_{group}_c01.avi"
+            lists[part].append(path + (f" {label}" if part == "train" else ""))
+            make_video(f"UCF-101/{path}", codec="mpeg4", count=12)
+    for part, lines in lists.items():
+        write(folder / f"ucfTrainTestlist/{part}list01.txt", *lines)
+
+
+def make_hmdb51(folder, make_video):
+    for name in ("clap", "wave"):
+        lines = [f"{name}_{n}.avi {n}" for n in range(3)]
+        write(folder / f"testTrainMulti_7030_splits/{name}_test_split1.txt", *lines)
+        for n in range(3):
+            make_video(f"hmdb51/{name}/{name}_{n}.avi", codec="mpeg4", count=12)
+
+
+def make_thumos14(folder, make_video):
+    for part, short in (("validation", "val"), ("test", "test")):
+        for name in ("Diving", "Shotput"):
+            video = f"video_{part}_{name}"
+            path = f"thumos14/temporal_annotations_{part}/{name}_{short}.txt"
+            write(folder / path, f"{video}  0.1 0.4", f"{video}  0.4 0.7")
+            make_video(f"thumos14_videos/{video}.mp4", count=20)
+        write(folder / f"thumos14/temporal_annotations_{part}/Ambiguous_{short}.txt", "")
+
+
+def make_activitynet(folder, make_video):
+    database = {}
+    for name in ("Archery", "Surfing"):
+        for subset in ("training", "validation", "testing"):
+            annotations = [{"label": name, "segment": [0.1, 0.6]}]
+            database[f"{name}{subset}"] = {
+                "subset": subset,
+                "annotations": annotations if subset != "testing" else [],
+            }
+            make_video(f"activitynet/v_{name}{subset}.mp4", count=20)
+    content = json.dumps({"database": database})
+    write(folder / "activity_net.v1-2.min.json", content)
+
+
+def make_own_videos(folder, make_video):
+    rows = ["path,class"]
+    for name in ("wave_left", "wave_right"):
+        for person in (1, 3):
+            path = f"my_videos/{name}/person{person}.mp4"
+            make_video(path, count=12)
+            rows.append(f"{path},{name}")
+        for number in range(1, 9):
+            picture = make_own_videos.picture(number)
+            target = folder / "frames" / name / f"img_{number:05d}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_png(target, picture)
+    write(folder / "table.csv", *rows)
+    write(folder / "train.txt", "wave_left 8 1", "wave_right 8 2")
+    write(folder / "test.txt", "wave_left 8 1", "wave_right 8 2")
+
+
+def picture(number):
+    import numpy as np
+
+    return np.full((32, 40, 3), 20 * number, np.uint8)
+
+
+make_own_videos.picture = picture
+
+PAGES = {
+    "ucf101": make_ucf101,
+    "hmdb51": make_hmdb51,
+    "thumos14": make_thumos14,
+    "activitynet": make_activitynet,
+    "own_videos": make_own_videos,
+}
+
+
+def commands(page):
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```bash\n(.*?)```", text, re.S):
+        for line in block.strip().splitlines():
+            yield shlex.split(line)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page(page, make_video, tmp_path, monkeypatch):
+    PAGES[page](tmp_path, make_video)
+    monkeypatch.chdir(tmp_path)
+    seen = set()
+    for program, command, *arguments in commands(page):
+        assert program == "h2s"
+        seen.add(command)
+        if command == "data":
+            done = subprocess.run(
+                [sys.executable, "-m", "h2s_keras_command", command, *arguments],
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode == 0, (arguments, done.stderr)
+        elif command == "train":
+            check_training(arguments)
+        else:
+            parser = argparse.ArgumentParser()
+            {"evaluate": evaluate, "predict": predict}[command].add_arguments(parser)
+            parsed = parser.parse_args(arguments)
+            if command == "evaluate" and parsed.data.endswith(".csv"):
+                assert len(csv_source(parsed.data)[0]) == 2
+    assert {"data", "train"} <= seen
+
+
+def check_training(arguments):
+    """The recipe takes every value, and its data give a batch and a test."""
+    recipe, *rest = arguments
+    config = load_recipe(recipe)()
+    while rest:
+        option, value, *rest = rest
+        assert option in ("--set", "--out")
+        if option == "--set":
+            apply_setting(config, value)
+    config["data"].update(image_size=(16, 16), num_frames=3, clips_per_video=1)
+    data = make_data(config["data"])
+    clips, _ = next(data.training(2).as_numpy_iterator())
+    assert clips.shape == (2, 3, 16, 16, 3) and clips.std() > 0
+    if data.test:
+        assert next(data.evaluation(2))["clip"].shape[1:] == (3, 16, 16, 3)
+
+
+def test_every_page_is_linked_and_every_link_exists():
+    index = (DOCS / "README.md").read_text(encoding="utf-8")
+    targets = re.findall(r"\]\((?!https)([^)#]+)\)", index)
+    assert {f"{page}.md" for page in PAGES} <= set(targets)
+    assert all((DOCS / target).exists() for target in targets)
+
+
+def test_the_table_of_values_names_values_of_the_recipes():
+    index = (DOCS / "README.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in index.splitlines() if line.startswith("| `")]
+    names = {
+        re.split(r"[=`]", name)[0] for row in rows for name in re.findall(r"`(.+?)`", row)
+    }
+    known = set(load_recipe("ucf101")()["data"]) & set(load_recipe("videos")()["data"])
+    assert len(names) >= 12 and names <= known, names - known
