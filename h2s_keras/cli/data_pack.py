@@ -207,7 +207,8 @@ def report(index, arguments):
     print(
         f"{index.root}: {counts['train']} training and {counts['test']} test examples of "
         f"{counts['classes']} classes, {counts['frames']} frames, "
-        f"{counts['shards']} shards, {counts['bytes'] / 1e6:.1f} MB, {counts['bad_files']} bad files left out"
+        f"{counts['shards']} shards, {counts['bytes'] / 1e6:.1f} MB, "
+        f"{counts['bad_files']} bad files left out"
     )
 
 

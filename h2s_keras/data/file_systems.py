@@ -52,7 +52,7 @@ def require_file_system(path):
     if not _knows(tf, scheme):
         raise UserError(
             f"{path}: TensorFlow {tf.__version__} here knows no {scheme}:// files; s3://, "
-            "az:// and hdfs:// come with tensorflow-io, which is built for TensorFlow 2.16: "
+            "az:// and hdfs:// come with tensorflow-io, built for TensorFlow 2.16 only: "
             "pip install 'h2s_keras[io]' in an environment of its own, or copy the folder "
             "to a disk"
         )

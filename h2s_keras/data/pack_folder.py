@@ -53,8 +53,8 @@ def begin(plan, out):
         if _plain(was) != _plain(wanted):
             raise FileError(
                 out,
-                f"was begun with other {field.name}{_difference(was, wanted)}; give the same "
-                "arguments to go on, or a new folder",
+                f"was begun with other {field.name}{_difference(was, wanted)}; give "
+                "the same arguments to go on, or a new folder",
             )
     for name in names:
         if name.endswith(PART):

@@ -70,7 +70,7 @@ class PackPlan:
     Attributes:
         name, class_names, splits: as `RecordIndex`.
         examples: list of dicts "number", "path", "name", "label", "group", "start", "end"
-            and "parts"; of synthetic clips "clip" (number in the stream) in place of "path".
+            and "parts"; of synthetic clips "clip" (number in the stream), not "path".
         settings: dict of `PackSettings`, and for synthetic clips "synthetic", a dict of
             the arguments of `SyntheticClips`.
         shards: number of shards.
@@ -139,7 +139,7 @@ def list_plan(lists, root, settings, shards):
 
 
 def synthetic_plan(clips, count, test_count, class_names, settings, shards):
-    """The plan of packing synthetic clips: `clips` are the arguments of `SyntheticClips`."""
+    """The plan of packing synthetic clips; `clips` are arguments of `SyntheticClips`."""
     examples = []
     for part, number_of_clips in (("train", count), ("test", test_count)):
         for clip in range(number_of_clips):
