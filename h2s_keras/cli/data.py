@@ -10,7 +10,7 @@ HELP = "list a dataset, check its videos or records, or pack it into records"
 EXAMPLE = "h2s data list ucf101 --annotations ucfTrainTestlist --split 1"
 
 USES_KERAS = False  # Lists answer at once.
-KINDS = ("ucf101", "hmdb51", "thumos14", "activitynet", "folders", "csv")
+KINDS = ("ucf101", "hmdb51", "thumos14", "activitynet", "folders", "csv", "list")
 NOT_VIDEOS = ("records", "synthetic")
 
 
@@ -26,10 +26,19 @@ def add_arguments(parser):
         metavar="KIND",
         help="one of "
         + ", ".join((*KINDS, *NOT_VIDEOS))
-        + " (folders: a folder of class folders; records: what pack wrote)",
+        + " (folders: a folder of class folders; list: text with lines 'path label' or "
+        "'path frames label'; records: what pack wrote)",
     )
     parser.add_argument(
-        "--annotations", metavar="PATH", help="the official lists, or the CSV file"
+        "--annotations",
+        metavar="PATH",
+        help="the official lists, the CSV file, or the text list for training",
+    )
+    parser.add_argument(
+        "--test_list", metavar="FILE", help="of kind list: the text list for testing"
+    )
+    parser.add_argument(
+        "--classes", metavar="FILE", help="of kind list: class names in order of labels"
     )
     parser.add_argument("--root", metavar="DIR", help="folder of the videos or records")
     parser.add_argument(
@@ -61,14 +70,14 @@ def run(arguments):
         for name, count in counts.items():
             print(f"  {name.replace('_', ' '):14} {count}")
         return 0
-    if arguments.root is None and arguments.kind != "csv":
+    if arguments.root is None and arguments.kind not in ("csv", "list"):
         raise UserError("verify needs --root, the folder of the videos")
     return verify(listed, arguments.quick, arguments.json)
 
 
 def read_list(arguments):
     """The `DatasetList` that the arguments name."""
-    from h2s_keras.data import DatasetList, class_folder_source, csv_source
+    from h2s_keras.data import DatasetList, class_folder_source, csv_source, list_source
     from h2s_keras.data.training_data import official_list
 
     if arguments.kind == "folders":
@@ -81,6 +90,12 @@ def read_list(arguments):
             raise UserError("csv needs --annotations, the CSV file")
         examples, names = csv_source(arguments.annotations, arguments.root)
         return DatasetList(arguments.annotations, names, examples, ())
+    if arguments.kind == "list":
+        if not arguments.annotations:
+            raise UserError("list needs --annotations, the text file for training")
+        return list_source(
+            arguments.annotations, arguments.test_list, arguments.root, arguments.classes
+        )
     return official_list(
         arguments.kind, arguments.annotations, arguments.root, arguments.split
     )

@@ -65,6 +65,9 @@ def add_arguments(parser):
         help="for which a video may give no frame (default 60)",
     )
     group.add_argument(
+        "--rate", type=float, metavar="FPS", help="frames per second (default as they are)"
+    )
+    group.add_argument(
         "--workers", type=int, default=2, metavar="N", help="shards at a time (default 2)"
     )
     group.add_argument("--beam", action="store_true", help="pack with Apache Beam")
@@ -138,6 +141,7 @@ def pack_settings(arguments):
         flow_format=arguments.flow_format,
         on_bad_file=arguments.on_bad_file,
         timeout=arguments.timeout,
+        rate=arguments.rate,
     )
     settings.check(synthetic=arguments.kind == "synthetic")
     return settings

@@ -108,11 +108,13 @@ def _videos(arguments):
         raise UserError("--step goes with --timeline, --annotate or --camera")
     if not arguments.videos:
         raise UserError("name one video or more, a folder, -, or --camera")
+    from h2s_keras.data.frame_folder import is_frame_folder
+
     videos = []
     for name in arguments.videos:
         if name == "-":
             videos += [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
-        elif os.path.isdir(name):
+        elif os.path.isdir(name) and not is_frame_folder(name):
             videos += _below(name)
         else:
             videos.append(name)

@@ -9,8 +9,10 @@ from h2s_keras.data.clips import video_clip_dataset
 from h2s_keras.data.crops import centre_crop_box, random_crop_box, resize_frames
 from h2s_keras.data.dataset_list import DatasetList
 from h2s_keras.data.flow_files import read_flow, write_flow
+from h2s_keras.data.frame_folder import FrameFolder, find_frames
 from h2s_keras.data.hmdb51 import hmdb51_list
 from h2s_keras.data.images import encode_png, read_image, write_png
+from h2s_keras.data.list_source import list_source
 from h2s_keras.data.sampling import (
     clip_indices,
     clip_span,
@@ -40,6 +42,7 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "ClipReport",
     "DatasetList",
+    "FrameFolder",
     "SyntheticClips",
     "VideoExample",
     "VideoInfo",
@@ -52,9 +55,11 @@ __all__ = [
     "csv_source",
     "encode_png",
     "even_clip_starts",
+    "find_frames",
     "hmdb51_list",
     "iterate_frames",
     "leave_one_group_out",
+    "list_source",
     "probe_video",
     "random_clip_indices",
     "random_crop_box",

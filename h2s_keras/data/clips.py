@@ -5,20 +5,14 @@ Training is a stream of examples numbered 0, 1, 2, ...: example `i` is a functio
 uninterrupted run would have seen, however many threads decode.
 """
 
-import functools
-import math
-
 import numpy as np
 
 from h2s_keras.data.clip_report import ClipReport
-from h2s_keras.data.crops import (
-    CENTRE_SCALE,
-    centre_crop_box,
-    crop_frames,
-    random_crop_box,
-)
-from h2s_keras.data.sampling import clip_indices, even_clip_starts, random_clip_indices
-from h2s_keras.data.video import probe_video
+from h2s_keras.data.crops import CENTRE_SCALE, centre_crop_box, crop_frames
+from h2s_keras.data.hosts import example_numbers, host_batch_size
+from h2s_keras.data.sampling import clip_indices, even_clip_starts
+from h2s_keras.data.segments import segment_frames
+from h2s_keras.data.training_stream import TrainingStream
 from h2s_keras.data.video_store import VideoStore
 from h2s_keras.errors import UserError, VideoError
 
@@ -43,6 +37,12 @@ def video_clip_dataset(
     cache_bytes=1e9,
     timeout=60,
     report=None,
+    segments=None,
+    max_skip=1,
+    host=0,
+    hosts=1,
+    store=None,
+    rate=None,
 ):
     """Makes a data set of clips from labelled videos.
 
@@ -56,7 +56,8 @@ def video_clip_dataset(
         num_frames: frames in a clip.
         stride: step between the frames of a clip.
         image_size: `(height, width)` of the clips.
-        batch_size: clips in a batch; the last batch of a test may be smaller.
+        batch_size: clips in a batch, over all hosts; the last batch of a test may be
+            smaller.
         training: whether to shuffle, augment and repeat.
         seed: 0 or above; everything random follows from it.
         start_step: first batch of the stream, to resume a training.
@@ -74,11 +75,22 @@ def video_clip_dataset(
         cache_bytes: most memory for decoded frames; videos beyond are decoded each time.
         timeout: seconds that one video may take to decode, or None.
         report: `ClipReport` to fill, or None.
+        segments: for training, 2 or more: so many clips of each video, one from each of
+            equal parts of it (TSN), augmented alike; None or 1 for one clip.
+        max_skip: for training: the stride of each clip is drawn from 1, 2, ... `max_skip`
+            times `stride` (random temporal skipping); 1 for none.
+        host, hosts: for training on several hosts: this one gets its rows of every global
+            batch, see `example_numbers`.
+        store: `VideoStore` to share decoded frames with another data set; a new one with
+            `decode_size`, `cache_bytes`, `timeout` and `rate` by default.
+        rate: frames per second to read the videos at, by their time stamps (see
+            `read_frames`); None for their frames as they are.
 
     Returns:
         `tf.data.Dataset` of `(clips, labels)`, uint8 (batch, num_frames, height, width, 3)
-        and int32 (batch,); when testing of `(clips, labels, video_index)` with the int32
-        place in `examples`.
+        and int32 (batch,), batch being `batch_size / hosts`; with segments the clips are
+        (batch, segments, num_frames, height, width, 3). When testing of
+        `(clips, labels, video_index)` with the int32 place in `examples`.
 
     Raises:
         UserError: an argument makes no sense. While the data set is consumed, a bad file
@@ -96,7 +108,12 @@ def video_clip_dataset(
 
     examples = tuple(examples)
     _check_arguments(examples, training, seed, start_step, on_bad_file, clips_per_video)
-    for name, value in (("batch_size", batch_size), ("num_frames", num_frames)):
+    for name, value in (
+        ("batch_size", batch_size),
+        ("num_frames", num_frames),
+        ("segments", 1 if segments is None else segments),
+        ("max_skip", max_skip),
+    ):
         if value < 1:
             raise UserError(f"`{name}` must be 1 or more. Received: {value}")
     image_size = tuple(int(side) for side in image_size)
@@ -105,52 +122,15 @@ def video_clip_dataset(
     # An unknown policy or stride should be told now, not from inside tf.data.
     clip_indices(0, num_frames * stride + 1, num_frames, stride, short)
     report = ClipReport() if report is None else report
-    size = round(min(image_size) / CENTRE_SCALE) if decode_size is None else decode_size
-    store = VideoStore(size, cache_bytes, timeout)
+    if store is None:
+        store = VideoStore(frame_size(image_size, decode_size), cache_bytes, timeout, rate)
     clip_shape = (num_frames, *image_size, 3)
     paths = [example.path for example in examples]
     labels = np.asarray([example.label for example in examples], np.int32)
 
-    @functools.lru_cache(maxsize=4)
-    def epoch_order(epoch):
-        return np.random.default_rng([seed, 0, epoch]).permutation(len(paths))
-
-    def training_clip(number):
-        epoch, place = divmod(int(number), len(paths))
-        order = np.roll(epoch_order(epoch), -place)
-        if on_bad_file == "raise":
-            order = order[:1]
-        elif on_bad_file == "substitute":
-            order = order[labels[order] == labels[order[0]]]
-        for attempt, index in enumerate(order):
-            generator = np.random.default_rng([seed, 1, int(number)])
-            try:
-
-                def choose(count, example=examples[index], generator=generator):
-                    first, length = segment_frames(example, count)
-                    return first + random_clip_indices(
-                        length, num_frames, stride, generator, short
-                    )
-
-                frames = store.read(paths[index], choose)
-            except VideoError as error:
-                report.add(error)
-                if on_bad_file == "raise":
-                    raise
-                continue
-            if attempt:
-                report.add_replaced()
-            box = random_crop_box(frames.shape[1:3], image_size, generator)
-            mirrored = flip and generator.random() < 0.5
-            return crop_frames(frames, box, image_size, mirrored), labels[index]
-        raise UserError(
-            f"none of {len(order)} videos can be used, the first is "
-            f"{paths[order[0]]}: {report.bad_files.get(paths[order[0]], 'bad')}"
-        )
-
     def test_clips(index):
         def choose(count):
-            first, length = segment_frames(examples[index], count)
+            first, length = segment_frames(examples[index], count, store.rate)
             starts = even_clip_starts(length, num_frames, stride, clips_per_video)
             return first + clip_indices(starts, length, num_frames, stride, short)
 
@@ -179,10 +159,24 @@ def video_clip_dataset(
         return run
 
     if training:
-        first = start_step * batch_size
-        dataset = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
-        run, types = noting_errors(training_clip), (tf.uint8, tf.int32)
-        shapes = (clip_shape, ())
+        stream = TrainingStream(
+            examples,
+            store,
+            report,
+            num_frames=num_frames,
+            stride=stride,
+            image_size=image_size,
+            seed=seed,
+            flip=flip,
+            on_bad_file=on_bad_file,
+            short=short,
+            segments=segments,
+            max_skip=max_skip,
+        )
+        rows = host_batch_size(batch_size, host, hosts)
+        dataset = example_numbers(batch_size, start_step, host, hosts)
+        run, types = noting_errors(stream.clip), (tf.uint8, tf.int32)
+        shapes = (stream.clip_shape, ())
     else:
         dataset = tf.data.Dataset.range(len(paths))
         run, types = noting_errors(test_clips), (tf.uint8, tf.int32, tf.int32)
@@ -196,7 +190,7 @@ def video_clip_dataset(
 
     dataset = dataset.map(load, num_parallel_calls=num_parallel_calls, deterministic=True)
     if training:
-        dataset = dataset.batch(batch_size, drop_remainder=True)
+        dataset = dataset.batch(rows, drop_remainder=True)
         cardinality = tf.data.INFINITE_CARDINALITY
     else:
         dataset = dataset.unbatch().batch(batch_size)
@@ -207,26 +201,11 @@ def video_clip_dataset(
     return dataset.prefetch(1)
 
 
-def segment_frames(example, frame_count):
-    """(first frame, number of frames) of an example's segment in its video.
-
-    Seconds become frames by the video's average rate; a segment beyond the end of the
-    file is moved to its last frames, and none is shorter than two frames.
-    """
-    if example.start is None:
-        return 0, frame_count
-    rate = _rate(example.path)
-    end = min(frame_count, math.ceil(example.end * rate))
-    first = max(0, min(int(example.start * rate), end - 2))
-    return first, end - first
-
-
-@functools.lru_cache(maxsize=65536)
-def _rate(path):
-    rate = probe_video(path).rate
-    if not rate:
-        raise VideoError(path, "has no frame rate, so seconds of it mean no frames")
-    return float(rate)
+def frame_size(image_size, decode_size=None):
+    """Size of decoded frames: as given, or the short side that centre crops need."""
+    if decode_size is not None:
+        return decode_size
+    return round(min(image_size) / CENTRE_SCALE)
 
 
 def _check_arguments(examples, training, seed, start_step, on_bad_file, clips_per_video):

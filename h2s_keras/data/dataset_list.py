@@ -1,6 +1,7 @@
 import dataclasses
 import os
 
+from h2s_keras.data.frame_folder import is_frame_folder, is_video_name, is_video_path
 from h2s_keras.errors import FileError, UserError
 
 
@@ -42,7 +43,7 @@ class DatasetList:
     def missing(self):
         """Paths of listed videos that are not on disk, in the order of the lists."""
         paths = dict.fromkeys(example.path for example in (*self.train, *self.test))
-        return [path for path in paths if not os.path.isfile(path)]
+        return [path for path in paths if not is_video_path(path)]
 
     def require_videos(self):
         """Raises a UserError that names the first missing video and counts the rest."""
@@ -61,7 +62,8 @@ class VideoFinder:
     """Finds listed videos on disk despite the spellings that are about.
 
     UCF101 lists `HandstandPushups/v_HandStandPushups_g01_c01.avi`, and copies spell the
-    file, the folder or neither like that; some copies keep all videos in one folder.
+    file, the folder or neither like that; some copies keep all videos in one folder, or a
+    folder of frames in the place of each video.
 
     Args:
         root: folder of the videos, or None: paths are then returned as listed.
@@ -77,12 +79,16 @@ class VideoFinder:
         if not os.path.isdir(self.root):
             raise UserError(f"{self.root}: no such folder; give the folder of the videos")
         for folder, _, names in os.walk(self.root):
+            if folder != self.root and is_frame_folder(folder):
+                self._note(folder)
+                continue
             for name in names:
-                path = os.path.join(folder, name)
-                relative = os.path.relpath(path, self.root)
-                # The exact place wins over the bare name.
-                self._known.setdefault(name.lower(), path)
-                self._known[relative.lower()] = path
+                self._note(os.path.join(folder, name))
+
+    def _note(self, path):
+        # The exact place wins over the bare name.
+        self._known.setdefault(os.path.basename(path).lower(), path)
+        self._known[os.path.relpath(path, self.root).lower()] = path
 
     def find(self, listed):
         """Path of a listed video: where it is, or where it was expected."""
@@ -90,6 +96,8 @@ class VideoFinder:
             return listed
         stem = listed.lower().replace("/", os.sep)
         names = [stem, *(stem + suffix for suffix in self.suffixes)]
+        if is_video_name(stem):
+            names.append(os.path.splitext(stem)[0])  # A folder of frames.
         for name in [*names, *(os.path.basename(name) for name in names)]:
             if name in self._known:
                 return self._known[name]

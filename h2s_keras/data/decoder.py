@@ -3,6 +3,7 @@
 import os
 import time
 
+from h2s_keras.data.frame_folder import folder_frames
 from h2s_keras.errors import BrokenVideoError, VideoError
 
 # Seconds by which a file may end before its header says, before it counts as cut short.
@@ -73,10 +74,54 @@ def _attached_picture():
     return Disposition.attached_pic
 
 
+class TimeLimit:
+    """Seconds that the decoding of one file may take; the caller's own do not count.
+
+    Args:
+        path: the file, for the error.
+        seconds: allowed in all, or between two frames; None for no limit.
+        per_frame: whether the limit is one from frame to frame.
+    """
+
+    def __init__(self, path, seconds, per_frame=False):
+        self.path, self.seconds, self.per_frame = path, seconds, per_frame
+        self.started = time.monotonic()
+
+    def check(self, count):
+        """Raises a `VideoError` once the time is up."""
+        if self.seconds and time.monotonic() - self.started > self.seconds:
+            raise VideoError(
+                self.path,
+                f"decoding took more than {self.seconds:g} s ({count} frames so far); "
+                "raise `timeout`, read fewer frames, or convert the video",
+                count,
+            )
+
+    def hand_over(self, item):
+        """Yields one item; the time until the caller is back does not count."""
+        handed_over = time.monotonic()
+        yield item
+        now = time.monotonic()
+        self.started = now if self.per_frame else self.started + now - handed_over
+
+
 def open_and_decode(path, timeout, per_frame=False):
+    """Yields the good frames of a video file or a folder of frames, as `av.VideoFrame`s."""
+    if os.path.isdir(path):
+        for _, frame in limited_folder_frames(path, None, timeout, per_frame):
+            yield frame
+        return
     with open_container(path, timeout) as container:
         stream = video_stream(container, path)
         yield from decoded_frames(container, stream, path, timeout, per_frame)
+
+
+def limited_folder_frames(path, wanted, timeout, per_frame=False):
+    """`folder_frames` under a time limit."""
+    limit = TimeLimit(path, timeout, per_frame)
+    for item in folder_frames(path, wanted):
+        limit.check(item[0])
+        yield from limit.hand_over(item)
 
 
 def decoded_frames(container, stream, path, timeout, per_frame=False):
@@ -84,21 +129,11 @@ def decoded_frames(container, stream, path, timeout, per_frame=False):
     import av
 
     count = 0
-    started = time.monotonic()
-
-    def check_time():
-        if timeout and time.monotonic() - started > timeout:
-            raise VideoError(
-                path,
-                f"decoding took more than {timeout:g} s ({count} frames so far); raise "
-                "`timeout`, read fewer frames, or convert the video",
-                count,
-            )
-
+    limit = TimeLimit(path, timeout, per_frame)
     reason = None
-    batches = _decoded_batches(container, stream)
+    batches = decoded_batches(container, stream)
     while reason is None:
-        check_time()
+        limit.check(count)
         try:
             frames = next(batches)
         except StopIteration as end:
@@ -114,13 +149,9 @@ def decoded_frames(container, stream, path, timeout, per_frame=False):
                     continue
                 reason = "a frame is damaged"
                 break
-            check_time()
+            limit.check(count)
             count += 1
-            handed_over = time.monotonic()
-            yield frame
-            now = time.monotonic()
-            # The time that the caller takes is not the file's fault.
-            started = now if per_frame else started + now - handed_over
+            yield from limit.hand_over(frame)
     claimed = f", although its header claims {stream.frames}" if stream.frames else ""
     if count == 0:
         why = f" ({reason})" if reason else ""
@@ -136,20 +167,25 @@ def decoded_frames(container, stream, path, timeout, per_frame=False):
         )
 
 
-def _decoded_batches(container, stream):
-    """Yields lists of frames packet by packet; returns why the stream broke, or None."""
+def decoded_batches(container, stream):
+    """Yields lists of frames packet by packet; returns why the stream broke, or None.
+
+    Packets that give none yield an empty list, so that the time limit is looked at.
+    """
     import av
 
     packets, accepted, last_end, reason = 0, 0, 0.0, None
     for packet in container.demux():
         # Empty packets mean "repeat" inside AVI files and would flush the decoder.
         if packet.size == 0:
+            yield ()
             continue
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is not None and packet.time_base:
             end = (stamp + (packet.duration or 0)) * packet.time_base
             last_end = max(last_end, float(end))
         if packet.stream is not stream:
+            yield ()
             continue
         packets += 1
         if packet.is_corrupt and accepted:
@@ -161,6 +197,7 @@ def _decoded_batches(container, stream):
             if accepted:
                 reason = getattr(error, "strerror", None) or str(error)
                 break
+            yield ()
             continue
         accepted += 1
         yield frames

@@ -30,6 +30,7 @@ class PackSettings:
         flow_format: "uint8" or "float16".
         on_bad_file: "raise" or "skip".
         timeout: seconds that a video may take from one frame to the next.
+        rate: frames per second to read the videos at; None for their frames as they are.
 
     Raises:
         UserError: a value makes no sense, or a flow method cannot work here.
@@ -42,6 +43,7 @@ class PackSettings:
     flow_format: str = "uint8"
     on_bad_file: str = "raise"
     timeout: float = 60
+    rate: float | None = None
 
     def check(self, synthetic=False):
         """Raises a UserError where the values make no sense."""
@@ -53,6 +55,8 @@ class PackSettings:
             raise UserError(f"the JPEG quality is 1 to 100; received {self.quality}")
         if self.frames_per_record < 0:
             raise UserError("frames_per_record is 1 or more, or 0 for whole examples")
+        if self.rate is not None and not self.rate > 0:
+            raise UserError(f"the rate is above 0 frames a second; received {self.rate}")
         if self.flow_format not in FLOW_FORMATS:
             raise UserError(f"flow_format must be one of {FLOW_FORMATS}")
         if self.on_bad_file not in POLICIES:
@@ -69,8 +73,9 @@ class PackPlan:
 
     Attributes:
         name, class_names, splits: as `RecordIndex`.
-        examples: list of dicts "number", "path", "name", "label", "group", "start", "end"
-            and "parts"; of synthetic clips "clip" (number in the stream), not "path".
+        examples: list of dicts "number", "path", "name", "label", "group", "start", "end",
+            "only_frames" and "parts"; of synthetic clips "clip" (number in the stream) in
+            place of "path".
         settings: dict of `PackSettings`, and for synthetic clips "synthetic", a dict of
             the arguments of `SyntheticClips`.
         shards: number of shards.
@@ -112,7 +117,7 @@ def list_plan(lists, root, settings, shards):
     for place, listed in enumerate(lists.values()):
         for part, members in (("train", listed.train), ("test", listed.test)):
             for item in members:
-                key = (item.path, item.start, item.end, item.label)
+                key = (item.path, item.start, item.end, item.label, item.frames)
                 example = examples.setdefault(
                     key,
                     {
@@ -123,6 +128,7 @@ def list_plan(lists, root, settings, shards):
                         "group": item.group,
                         "start": item.start,
                         "end": item.end,
+                        "only_frames": item.frames,
                         "parts": [None] * len(splits),
                     },
                 )

@@ -8,7 +8,6 @@ import contextlib
 import itertools
 import os
 
-from h2s_keras.data.clips import segment_frames
 from h2s_keras.data.file_systems import (
     file_size,
     join,
@@ -20,6 +19,7 @@ from h2s_keras.data.frame_spool import FrameSpool
 from h2s_keras.data.pack_folder import finished_shard
 from h2s_keras.data.record_format import encode_flow, encode_record, record_bytes
 from h2s_keras.data.record_index import shard_names, write_json
+from h2s_keras.data.segments import segment_frames
 from h2s_keras.data.sources import VideoExample
 from h2s_keras.data.stored_flow import flow_estimator
 from h2s_keras.data.synthetic import SyntheticClips
@@ -108,13 +108,15 @@ class _ShardPacker:
             self.bad_files.append({"path": error.path, "reason": error.reason})
 
     def _encode_video(self, examples, spool):
-        path, timeout = examples[0]["path"], self.settings["timeout"]
-        rate = probe_video(path, timeout).rate
+        path = examples[0]["path"]
+        options = {"timeout": self.settings["timeout"], "rate": self.settings["rate"]}
+        rate = options["rate"] or probe_video(path, options["timeout"]).rate
         spans = [WHOLE] * len(examples)
-        if any(example["start"] is not None for example in examples):
-            count = count_frames(path, timeout=timeout)
-            spans = [_span(example, count) for example in examples]
-        frames = iterate_frames(path, size=self.settings["size"], timeout=timeout)
+        cut = ("start", "only_frames")
+        if any(example[key] is not None for example in examples for key in cut):
+            count = count_frames(path, **options)
+            spans = [_span(example, count, options["rate"]) for example in examples]
+        frames = iterate_frames(path, size=self.settings["size"], **options)
         size, position = None, 0
         for run in merged(spans):
             selected = itertools.islice(frames, run.start - position, run.stop - position)
@@ -201,8 +203,13 @@ def merged(spans):
     return runs
 
 
-def _span(example, frame_count):
-    start, end = example["start"], example["end"]
-    item = VideoExample(example["path"], example["label"], None, start, end)
-    first, length = segment_frames(item, frame_count)
+def _span(example, frame_count, rate):
+    item = VideoExample(
+        example["path"],
+        example["label"],
+        start=example["start"],
+        end=example["end"],
+        frames=example["only_frames"],
+    )
+    first, length = segment_frames(item, frame_count, rate)
     return range(first, first + length)

@@ -8,11 +8,13 @@ import dataclasses
 import os
 import re
 
-from h2s_keras.errors import FileError, UserError
-
-VIDEO_SUFFIXES = frozenset(
-    ".avi .mp4 .mov .mkv .webm .m4v .mpg .mpeg .wmv .flv .3gp .ts .ogv .gif".split()
+from h2s_keras.data.frame_folder import (
+    VIDEO_SUFFIXES,
+    is_frame_folder,
+    is_video_name,
+    is_video_path,
 )
+from h2s_keras.errors import FileError, UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,11 +22,12 @@ class VideoExample:
     """One labelled video.
 
     Attributes:
-        path: the file.
+        path: the file, or the folder of frames.
         label: class number, counted from 0.
         group: what must not be on both sides of a split (person, scene), or None.
         start, end: seconds of the segment that shows the class in an untrimmed video;
             None for the whole video.
+        frames: use only the first so many frames, or None for all.
     """
 
     path: str
@@ -32,13 +35,15 @@ class VideoExample:
     group: str | None = None
     start: float | None = None
     end: float | None = None
+    frames: int | None = None
 
 
 def class_folder_source(root, group_pattern=None):
     """Lists a folder of class folders: `root/class[/any]/video.avi`.
 
-    Classes are the folder names in sorted order. Hidden files and files without a video
-    suffix are passed over.
+    A video may also be a folder of frames, `root/class[/any]/video/img_00001.jpg`. Classes
+    are the folder names in sorted order. Hidden files and files without a video suffix are
+    passed over.
 
     Args:
         root: the folder.
@@ -76,7 +81,7 @@ def class_folder_source(root, group_pattern=None):
             f"holds one class folder only ({names[0]}), but two or more are needed; did "
             "you mean the folder above or below?",
         )
-    pattern = _compiled(group_pattern)
+    pattern = compiled_pattern(group_pattern)
     examples = []
     for label, name in enumerate(names):
         files = _videos_below(os.path.join(root, name))
@@ -84,31 +89,30 @@ def class_folder_source(root, group_pattern=None):
             raise FileError(
                 os.path.join(root, name),
                 "this class folder holds no videos (by suffix: "
-                f"{' '.join(sorted(VIDEO_SUFFIXES))}); add some or remove the folder",
+                f"{' '.join(sorted(VIDEO_SUFFIXES))}; or folders of numbered images); add "
+                "some or remove the folder",
             )
         for path in files:
-            examples.append(VideoExample(path, label, _group(path, pattern)))
+            examples.append(VideoExample(path, label, group_of(path, pattern)))
     return tuple(examples), tuple(names)
 
 
-def _videos_below(folder):
+def _videos_below(folder, depth=1):
     found = []
     for entry in os.scandir(folder):
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            inner = [e for e in os.scandir(entry.path) if not e.name.startswith(".")]
-            found += [e.path for e in inner if e.is_file() and _is_video(e.name)]
-        elif entry.is_file() and _is_video(entry.name):
+            if is_frame_folder(entry.path):
+                found.append(entry.path)
+            elif depth:
+                found += _videos_below(entry.path, depth - 1)
+        elif entry.is_file() and is_video_name(entry.name):
             found.append(entry.path)
     return sorted(found)
 
 
-def _is_video(name):
-    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
-
-
-def _compiled(group_pattern):
+def compiled_pattern(group_pattern):
     if group_pattern is None:
         return None
     try:
@@ -123,7 +127,7 @@ def _compiled(group_pattern):
     return pattern
 
 
-def _group(path, pattern):
+def group_of(path, pattern):
     if pattern is None:
         return None
     match = pattern.search(os.path.basename(path))
@@ -215,7 +219,7 @@ def csv_source(path, root=None, group_column=None):
                 row[group_column] if group_column else None,
             )
         )
-    missing = [example.path for example in examples if not os.path.isfile(example.path)]
+    missing = [example.path for example in examples if not is_video_path(example.path)]
     if missing:
         raise FileError(
             missing[0],

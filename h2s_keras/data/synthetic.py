@@ -145,7 +145,7 @@ class SyntheticClips:
             "foreground": has_foreground,
         }
 
-    def dataset(self, batch_size, count=None, start=0, with_flow=False):
+    def dataset(self, batch_size, count=None, start=0, with_flow=False, numbers=None):
         """A tf.data.Dataset of batches.
 
         Args:
@@ -155,6 +155,8 @@ class SyntheticClips:
             start: index of the first clip, to continue a stream.
             with_flow: yield the whole dict of `example` (plural tensors batched) in
                 place of the pair (clips, labels).
+            numbers: tf.data.Dataset of the indices of the clips, in place of `count` and
+                `start`.
 
         Returns:
             Dataset of (clips uint8 (batch, time, height, width, 3), labels int32
@@ -162,8 +164,10 @@ class SyntheticClips:
         """
         import tensorflow as tf
 
-        stop = start + count if count is not None else tf.int64.max
-        dataset = tf.data.Dataset.range(start, stop)
+        dataset = numbers
+        if numbers is None:
+            stop = start + count if count is not None else tf.int64.max
+            dataset = tf.data.Dataset.range(start, stop)
 
         def pair(index):
             example = self.example(index)

@@ -1,20 +1,30 @@
 """What a training run reads, behind one small interface: synthetic clips or videos.
 
-A data object has `class_names`, `training(batch_size, start_step, seed)` giving an
-endless dataset of (clips, labels) that continues exactly at a step, and
-`evaluation(batch_size)` giving finite batches as dicts of NumPy arrays: "clip", "label",
-and where they are known "flow", "video" (number of the video) and for synthetic clips
-"motion" and "appearance".
+A data object has
+- `class_names`;
+- `training(batch_size, start_step, seed, host, hosts)`: an endless dataset of (clips,
+  labels) that continues exactly at a step. `batch_size` is that of the global batch; host
+  `h` of `H` gets its rows `h * B / H` to `(h + 1) * B / H` of each. With "segments" the
+  clips are (batch, segments, time, height, width, 3);
+- `training_names(batch_size, step, seed)`: what the clips of one global batch show;
+- `evaluation(batch_size)`: finite batches as dicts of NumPy arrays: "clip", "label", and
+  where they are known "flow", "video" (number of the video) and for synthetic clips
+  "motion" and "appearance". Always single clips.
 """
 
 from h2s_keras.data.activitynet import activitynet_list
 from h2s_keras.data.clip_report import ClipReport
-from h2s_keras.data.clips import video_clip_dataset
+from h2s_keras.data.clips import frame_size, video_clip_dataset
 from h2s_keras.data.hmdb51 import hmdb51_list
+from h2s_keras.data.hosts import example_numbers, host_batch_size
+from h2s_keras.data.list_source import check_lists
+from h2s_keras.data.record_data import RecordData
 from h2s_keras.data.sources import class_folder_source, csv_source, leave_one_group_out
 from h2s_keras.data.synthetic import CLASS_NAMES, SyntheticClips
 from h2s_keras.data.thumos14 import thumos14_list
+from h2s_keras.data.training_stream import TrainingStream
 from h2s_keras.data.ucf101 import ucf101_list
+from h2s_keras.data.video_store import VideoStore
 from h2s_keras.errors import UserError
 
 
@@ -23,7 +33,8 @@ class SyntheticData:
 
     Args:
         settings: dict with "num_frames", "image_size", "seed", "test_count" and
-            optionally other arguments of `SyntheticClips`.
+            optionally "segments" (a clip of so many times `num_frames` frames is cut into
+            them) and other arguments of `SyntheticClips`.
     """
 
     class_names = CLASS_NAMES
@@ -31,12 +42,30 @@ class SyntheticData:
     def __init__(self, settings):
         settings = dict(settings)
         self.test_count = settings.pop("test_count")
+        segments = settings.pop("segments", None)
+        self.segments = None if segments == 1 else segments
+        if self.segments is not None and self.segments < 1:
+            raise UserError(f"data.segments must be 1 or more; received {segments}")
         self.settings = settings
         self.test_clips = SyntheticClips(split="test", **settings)
 
-    def training(self, batch_size, start_step=0, seed=0):
-        clips = SyntheticClips(**{**self.settings, "seed": self.settings["seed"] + seed})
-        return clips.dataset(batch_size, start=start_step * batch_size)
+    def training(self, batch_size, start_step=0, seed=0, host=0, hosts=1):
+        import tensorflow as tf
+
+        settings = {**self.settings, "seed": self.settings["seed"] + seed}
+        numbers = example_numbers(batch_size, start_step, host, hosts)
+        rows = host_batch_size(batch_size, host, hosts)
+        if self.segments is None:
+            return SyntheticClips(**settings).dataset(rows, numbers=numbers)
+        frames = settings["num_frames"]
+        settings["num_frames"] = frames * self.segments
+        dataset = SyntheticClips(**settings).dataset(rows, numbers=numbers)
+        shape = (rows, self.segments, frames, *settings["image_size"], 3)
+        return dataset.map(lambda clips, labels: (tf.reshape(clips, shape), labels))
+
+    def training_names(self, batch_size, step, seed=0):
+        first = step * batch_size
+        return [f"synthetic clip {first + row}" for row in range(batch_size)]
 
     def evaluation(self, batch_size):
         dataset = self.test_clips.dataset(batch_size, self.test_count, with_flow=True)
@@ -66,11 +95,13 @@ class VideoData:
 
     Args:
         settings: dict with "root" (folder of class folders, or of the dataset's videos)
-            or "csv", "num_frames", "image_size" and optionally "stride", "flip",
-            "group_pattern" or "group_column", "test_group" (left out of training and
-            tested on), "clips_per_video" (of the test, 5), "on_bad_file", "cache_bytes";
-            for a dataset "annotations" and "split".
-        kind: "videos", or one of OFFICIAL.
+            or "csv", "num_frames", "image_size" and optionally "group_pattern" or
+            "group_column", "test_group" (left out of training and tested on),
+            "clips_per_video" (of the test, 5); "stride", "short", "flip", "segments",
+            "max_skip", "on_bad_file", "cache_bytes", "decode_size", "timeout", "rate"
+            as `video_clip_dataset`; for a dataset "annotations" and "split"; for
+            lists "train_list", "test_list" and "classes" as `list_source`.
+        kind: "videos", "list", or one of OFFICIAL.
     """
 
     def __init__(self, settings, kind="videos"):
@@ -80,6 +111,10 @@ class VideoData:
         if kind in OFFICIAL:
             annotations, split = settings.get("annotations"), settings.get("split", 1)
             listed = official_list(kind, annotations, root, split).require_videos()
+            self.class_names = listed.class_names
+            self.train, self.test = listed.train, listed.test
+        elif kind == "list":
+            listed = check_lists(settings).require_videos()
             self.class_names = listed.class_names
             self.train, self.test = listed.train, listed.test
         elif table:
@@ -98,36 +133,68 @@ class VideoData:
         if settings.get("test_group") is not None:
             self.train, self.test = leave_one_group_out(self.train, settings["test_group"])
         self.report = ClipReport()
+        image_size = tuple(settings["image_size"])
+        # One store for all stages and the test: what was decoded once stays.
+        self.store = VideoStore(
+            frame_size(image_size, settings.get("decode_size")),
+            settings.get("cache_bytes", 1e9),
+            settings.get("timeout", 60),
+            settings.get("rate"),
+        )
         self.options = {
             "num_frames": settings["num_frames"],
-            "image_size": tuple(settings["image_size"]),
+            "image_size": image_size,
             "stride": settings.get("stride", 1),
+            "short": settings.get("short", "loop"),
             "on_bad_file": settings.get("on_bad_file", "raise"),
-            "cache_bytes": settings.get("cache_bytes", 1e9),
-            "decode_size": settings.get("decode_size"),
-            "report": self.report,
+        }
+        self.training_options = {
+            "flip": settings.get("flip", True),
+            "segments": settings.get("segments"),
+            "max_skip": settings.get("max_skip", 1),
         }
 
-    def training(self, batch_size, start_step=0, seed=0):
+    def training(self, batch_size, start_step=0, seed=0, host=0, hosts=1):
         return video_clip_dataset(
             self.train,
             batch_size=batch_size,
             training=True,
             seed=seed,
             start_step=start_step,
-            flip=self.settings.get("flip", True),
+            host=host,
+            hosts=hosts,
+            store=self.store,
+            report=self.report,
             **self.options,
+            **self.training_options,
         )
+
+    def training_names(self, batch_size, step, seed=0):
+        stream = TrainingStream(
+            self.train,
+            self.store,
+            self.report,
+            seed=seed,
+            **self.options,
+            **self.training_options,
+        )
+        first = step * batch_size
+        return [stream.name(number) for number in range(first, first + batch_size)]
 
     def evaluation(self, batch_size):
         if not self.test:
             return
+        options = dict(self.options)
+        if options["on_bad_file"] == "substitute":
+            options["on_bad_file"] = "skip"
         dataset = video_clip_dataset(
             self.test,
             batch_size=batch_size,
             training=False,
             clips_per_video=self.settings.get("clips_per_video", 5),
-            **self.options,
+            store=self.store,
+            report=self.report,
+            **options,
         )
         for clips, labels, videos in dataset.as_numpy_iterator():
             yield {"clip": clips, "label": labels, "video": videos}
@@ -139,7 +206,9 @@ def make_data(settings):
     kind = settings.pop("kind")
     if kind == "synthetic":
         return SyntheticData(settings)
-    if kind in ("videos", *OFFICIAL):
+    if kind in ("videos", "list", *OFFICIAL):
         return VideoData(settings, kind)
-    known = ", ".join(("synthetic", "videos", *OFFICIAL))
+    if kind == "records":
+        return RecordData(settings)
+    known = ", ".join(("synthetic", "videos", "list", "records", *OFFICIAL))
     raise UserError(f"data.kind must be one of {known}; received {kind!r}")

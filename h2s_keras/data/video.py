@@ -1,9 +1,11 @@
 """Decoding of video files with PyAV: frame exact, upright, one clear error a file.
 
-Frame `n` is the n-th frame that the decoder puts out, whatever the time stamps say, so
-indices are exact for variable rates too. Files are decoded forward from the start
-and no further than the last frame wanted; nothing seeks, since the containers' indices
-and counts are not to be trusted (UT-Interaction clips hold 135 packets and 133 frames).
+A video is a file, or a folder of numbered images (see `frame_folder`). Frame `n` is the
+n-th frame that the decoder puts out, whatever the time stamps say, so indices are exact for
+variable rates too. Files are decoded forward from the start and no further than the last
+frame wanted, since the containers' indices and counts are not to be trusted
+(UT-Interaction clips hold 135 packets and 133 frames); with a `FrameIndex`, made by
+decoding the file once, reading seeks and checks each frame (see `frame_index`).
 
 A video may break half way (cut short, damaged). `on_broken` says what to do then:
 
@@ -25,13 +27,17 @@ import warnings
 
 import numpy as np
 
+from h2s_keras.data.conversion import FrameConverter, upright_size
 from h2s_keras.data.decoder import (
     decoded_frames,
     open_and_decode,
     open_container,
     video_stream,
 )
-from h2s_keras.data.images import apply_rotation, exact_method, frame_rotation
+from h2s_keras.data.frame_folder import find_frames, folder_frames
+from h2s_keras.data.frame_index import numbered_frames
+from h2s_keras.data.images import frame_rotation
+from h2s_keras.data.resampling import frames_at_rate
 from h2s_keras.errors import BrokenVideoError, BrokenVideoWarning, VideoError
 
 MAX_BYTES = 8 << 30
@@ -84,11 +90,13 @@ def probe_video(path, timeout=60):
     print(info.width, info.height, info.rate)
     ```
     """
+    if os.path.isdir(path):
+        return _probe_folder(path)
     with open_container(path, timeout) as container:
         stream = video_stream(container, path)
         frame = next(decoded_frames(container, stream, path, timeout))
         turns = frame_rotation(frame)
-        height, width = _upright_size(frame, turns)
+        height, width = upright_size(frame, turns)
         duration = None
         if stream.duration:
             duration = float(stream.duration * stream.time_base)
@@ -107,13 +115,32 @@ def probe_video(path, timeout=60):
         )
 
 
-def count_frames(path, on_broken="raise", timeout=60):
+def _probe_folder(path):
+    folder = find_frames(path)
+    for _, frame in folder_frames(path, sorted({0, folder.count - 1})):
+        height, width = upright_size(frame, frame_rotation(frame))
+    codec = folder.suffix.rpartition(".")[2].lower()
+    return VideoInfo(
+        path=os.fspath(path),
+        frame_count_claimed=folder.count,
+        width=width,
+        height=height,
+        rate=None,
+        duration=None,
+        codec=codec,
+        pixel_format=frame.format.name,
+        rotation=90 * frame_rotation(frame),
+    )
+
+
+def count_frames(path, on_broken="raise", timeout=60, rate=None):
     """Counts the frames of a video by decoding it (no conversion to RGB).
 
     Args:
         path: name of the file.
         on_broken: `"raise"`, or `"keep"` to count the good frames before a break.
         timeout: seconds of decoding allowed, or None.
+        rate: as `read_frames`.
 
     Returns:
         int, 1 or more.
@@ -124,7 +151,8 @@ def count_frames(path, on_broken="raise", timeout=60):
     _check_policy(on_broken)
     count = 0
     try:
-        for _ in open_and_decode(path, timeout):
+        frames = open_and_decode(path, timeout)
+        for _ in frames if rate is None else frames_at_rate(frames, rate, path):
             count += 1
     except BrokenVideoError as error:
         _keep_or_raise(error, on_broken)
@@ -132,7 +160,14 @@ def count_frames(path, on_broken="raise", timeout=60):
 
 
 def read_frames(
-    path, indices=None, max_frames=None, size=None, on_broken="raise", timeout=60
+    path,
+    indices=None,
+    max_frames=None,
+    size=None,
+    on_broken="raise",
+    timeout=60,
+    rate=None,
+    index=None,
 ):
     """Decodes frames of a video, exactly those asked for.
 
@@ -145,6 +180,9 @@ def read_frames(
         on_broken: `"raise"` or `"keep"`, see the module; frames asked for beyond the
             break are an error all the same.
         timeout: seconds of decoding allowed for this file, or None.
+        rate: frames per second to read the video at, or None for its frames as they are.
+            Frame `n` is then the last one at or before `n / rate` seconds after the first.
+        index: `FrameIndex` of the file, which allows seeking; not with `rate`.
 
     Returns:
         uint8 array (N, height, width, 3), RGB, upright.
@@ -168,22 +206,29 @@ def read_frames(
         order = np.argsort(wanted, kind="stable")
     elif max_frames is not None and max_frames < 1:
         raise ValueError(f"`max_frames` must be 1 or more. Received: {max_frames}")
+    if rate is not None and index is not None:
+        raise ValueError("Give `rate` or `index`, not both.")
     out = None if wanted is None else [None] * len(wanted)
     frames, count, given, used = [], 0, 0, 0
-    convert = _Converter(size)
+    convert = FrameConverter(size)
     broken = None
+    if rate is not None:
+        source = enumerate(frames_at_rate(open_and_decode(path, timeout), rate, path))
+    else:
+        rising = None if wanted is None else np.unique(wanted).tolist()
+        source = numbered_frames(path, rising, timeout, index)
     try:
-        for frame in open_and_decode(path, timeout):
+        for number, frame in source:
             if wanted is None:
                 frames.append(convert(frame))
                 used += frames[-1].nbytes
-            elif wanted[order[given]] == count:
+            elif wanted[order[given]] == number:
                 picture = convert(frame)
                 used += picture.nbytes
-                while given < len(order) and wanted[order[given]] == count:
+                while given < len(order) and wanted[order[given]] == number:
                     out[order[given]] = picture
                     given += 1
-            count += 1
+            count = number + 1
             if used > MAX_BYTES:
                 raise VideoError(
                     path,
@@ -199,6 +244,8 @@ def read_frames(
     if wanted is None:
         return np.stack(frames)
     if given < len(order):
+        if broken is None and os.path.isdir(path):
+            count = find_frames(path).count
         state = "good frames before it breaks" if broken else "frames"
         raise VideoError(
             path,
@@ -209,7 +256,7 @@ def read_frames(
     return np.stack(out)
 
 
-def iterate_frames(path, size=None, on_broken="raise", timeout=60):
+def iterate_frames(path, size=None, on_broken="raise", timeout=60, rate=None):
     """Decodes a video of any length frame by frame, in flat memory.
 
     Args:
@@ -218,6 +265,7 @@ def iterate_frames(path, size=None, on_broken="raise", timeout=60):
         on_broken: `"raise"` gives the good frames, then raises; `"keep"` gives them and
             ends with a warning.
         timeout: seconds of decoding allowed from one frame to the next, or None.
+        rate: as `read_frames`.
 
     Yields:
         uint8 array (height, width, 3), RGB, upright, all of one size.
@@ -233,57 +281,13 @@ def iterate_frames(path, size=None, on_broken="raise", timeout=60):
     ```
     """
     _check_policy(on_broken)
-    convert = _Converter(size)
+    convert = FrameConverter(size)
+    frames = open_and_decode(path, timeout, per_frame=True)
     try:
-        for frame in open_and_decode(path, timeout, per_frame=True):
+        for frame in frames if rate is None else frames_at_rate(frames, rate, path):
             yield convert(frame)
     except BrokenVideoError as error:
         _keep_or_raise(error, on_broken)
-
-
-class _Converter:
-    """Turns decoded frames into upright uint8 RGB arrays of one size."""
-
-    def __init__(self, size):
-        from av.video.reformatter import VideoReformatter
-
-        if size is not None:
-            sides = np.atleast_1d(size)
-            if sides.shape not in ((1,), (2,)) or not (
-                np.issubdtype(sides.dtype, np.integer) and (sides > 0).all()
-            ):
-                raise ValueError(
-                    "`size` must be None, the short side, or (height, width) in whole "
-                    f"pixels. Received: {size!r}"
-                )
-        self.size = size
-        self.target = None
-        self.reformatter = VideoReformatter()
-        self.method = exact_method()
-
-    def __call__(self, frame):
-        turns = frame_rotation(frame)
-        if self.target is None:
-            self.target = _target_size(_upright_size(frame, turns), self.size)
-        height, width = self.target[::-1] if turns % 2 else self.target
-        picture = self.reformatter.reformat(
-            frame, width=width, height=height, format="rgb24", interpolation=self.method
-        ).to_ndarray()
-        return np.ascontiguousarray(apply_rotation(picture, turns))
-
-
-def _upright_size(frame, turns):
-    size = (frame.height, frame.width)
-    return size[::-1] if turns % 2 else size
-
-
-def _target_size(native, size):
-    if size is None:
-        return native
-    if np.ndim(size) == 1:
-        return tuple(int(side) for side in size)
-    scale = min(1.0, size / min(native))
-    return tuple(max(1, round(side * scale)) for side in native)
 
 
 def _check_policy(on_broken):

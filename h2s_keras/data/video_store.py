@@ -1,74 +1,188 @@
+import os
 import threading
 
 import numpy as np
 
+from h2s_keras.data.conversion import FrameConverter
+from h2s_keras.data.decoder import decoded_frames, open_container, video_stream
+from h2s_keras.data.frame_folder import find_frames
+from h2s_keras.data.frame_index import FrameIndexer
+from h2s_keras.data.resampling import rate_indices
 from h2s_keras.data.video import iterate_frames, read_frames
 from h2s_keras.errors import UserError, VideoError
 
 
 class VideoStore:
-    """Decodes each video once while memory lasts; later reads of others decode again."""
+    """Frames of videos for many readers: cached while memory lasts, else found by seeking.
 
-    def __init__(self, size, cache_bytes, timeout):
-        self.size = size
-        self.cache_bytes = int(cache_bytes)
-        self.timeout = timeout
+    The first reading of a file decodes all of it, which tells whether it is whole, how
+    many frames it has, and where later readings may seek to (see `frame_index`).
+
+    Args:
+        size: of the frames, as `read_frames`.
+        cache_bytes: most memory for frames; videos beyond are decoded each time.
+        timeout: seconds that one video may take to decode, or None.
+        rate: frames per second to read videos at, or None for their frames as they are.
+
+    Attributes:
+        counts: dict of path to number of frames, of the videos read so far.
+    """
+
+    def __init__(self, size, cache_bytes=1e9, timeout=60, rate=None):
+        self.size, self.rate = size, rate
+        self.cache_bytes, self.timeout = int(cache_bytes), timeout
         self.used = 0
-        self.videos = {}
-        self.counts = {}
-        self.errors = {}
+        self.videos, self.counts, self.errors = {}, {}, {}
+        self.indices, self.moments = {}, {}
         self.lock = threading.Lock()
         self.path_locks = {}
 
     def read(self, path, choose):
-        """Frames at `choose(frame_count)`, int (...,), as uint8 (..., height, width, 3)."""
+        """Frames at `choose(frame_count)`, int (...,), as uint8 (..., height, width, 3).
+
+        `choose` may be called twice; what it returns must follow from the count.
+
+        Raises:
+            VideoError: the video is bad, or `choose` raised a `UserError` for its count;
+                the first error of a video is told again at every later reading.
+        """
         with self.lock:
             path_lock = self.path_locks.setdefault(path, threading.Lock())
         with path_lock:
             if path in self.errors:
                 raise self.errors[path]
             try:
-                if path not in self.counts:
-                    self._scan(path)
-                indices = choose(self.counts[path])
-                frames = self.videos.get(path)
-                if frames is None:
-                    needed, place = np.unique(indices, return_inverse=True)
-                    read = read_frames(path, needed, size=self.size, timeout=self.timeout)
-                    return read[place.reshape(indices.shape)]
+                return self._read(path, choose)
             except VideoError as error:
-                self.errors[path] = error
+                # A broken image of a folder spoils only the clips that show it.
+                if path not in self.counts or not os.path.isdir(path):
+                    self.errors[path] = error
                 raise
             except UserError as error:
                 self.errors[path] = VideoError(path, error)
                 raise self.errors[path] from None
-        stacked = np.stack([frames[index] for index in indices.ravel()])
-        return stacked.reshape(*indices.shape, *stacked.shape[1:])
 
-    def _scan(self, path):
-        """Counts the frames, and keeps them as long as the limit allows."""
-        frames, count, held = [], 0, 0
-        keep = True
+    def _read(self, path, choose):
+        found = None
+        if path not in self.counts:
+            found = self._visit_folder(path) if os.path.isdir(path) else None
+            if not os.path.isdir(path):
+                found = self._visit_file(path, choose)
+        numbers = choose(self.counts[path])
+        if path in self.moments:
+            numbers = self.moments[path][numbers]
+        frames = self.videos.get(path)
+        if frames is not None:
+            stacked = np.stack([frames[number] for number in numbers.ravel()])
+            return stacked.reshape(*numbers.shape, *stacked.shape[1:])
+        needed, place = np.unique(numbers, return_inverse=True)
+        if found is not None and all(number in found for number in needed):
+            read = np.stack([found[number] for number in needed])
+        else:
+            read = read_frames(
+                path,
+                needed,
+                size=self.size,
+                timeout=self.timeout,
+                index=self.indices.get(path),
+            )
+        return read[place.reshape(numbers.shape)]
+
+    def _visit_file(self, path, choose):
+        """Decodes a file once; returns what was seen of the frames that will be wanted."""
+        convert, indexer, found = FrameConverter(self.size), FrameIndexer(), {}
+        with open_container(path, self.timeout) as container:
+            stream = video_stream(container, path)
+            likely = self._likely_frames(container, stream, choose)
+            with _Cache(self) as cache:
+                for frame in decoded_frames(container, stream, path, self.timeout):
+                    number = len(indexer.stamps)
+                    indexer.add(frame)
+                    if cache.open or number in likely:
+                        picture = convert(frame)
+                        cache.add(picture)
+                        if number in likely:
+                            found[number] = picture
+        index = indexer.index()
+        count = len(index.stamps)
+        if self.rate is not None:
+            if index.tick is None or (np.diff(index.stamps) < 0).any():
+                raise VideoError(
+                    path, "has no time stamps or some that fall; leave the rate out"
+                )
+            self.moments[path] = rate_indices(index.stamps, index.tick, self.rate)
+            count = len(self.moments[path])
+        self.indices[path], self.counts[path] = index, count
+        cache.keep(path)
+        return found
+
+    def _likely_frames(self, container, stream, choose):
+        """Frame numbers that `choose` will want if the header's count is right."""
+        if self.rate is not None or self.used < self.cache_bytes:
+            return frozenset()
+        count = stream.frames
+        if not count and container.duration and stream.average_rate:
+            count = round(container.duration / 1e6 * float(stream.average_rate))
         try:
-            for frame in iterate_frames(path, size=self.size, timeout=self.timeout):
-                count += 1
-                if not keep:
-                    continue
-                with self.lock:
-                    keep = self.used + frame.nbytes <= self.cache_bytes
-                    if keep:
-                        self.used += frame.nbytes
-                    else:
-                        self.used -= held
-                if keep:
-                    held += frame.nbytes
-                    frames.append(frame)
-                else:
-                    frames, held = [], 0
-        except VideoError:
-            with self.lock:
-                self.used -= held
-            raise
-        self.counts[path] = count
-        if keep:
-            self.videos[path] = frames
+            return frozenset(np.ravel(choose(count)).tolist()) if count else frozenset()
+        except UserError:
+            return frozenset()
+
+    def _visit_folder(self, path):
+        folder = find_frames(path)
+        if self.rate is not None:
+            raise VideoError(
+                path, "is a folder of frames without time stamps; leave the rate out"
+            )
+        # The first and the last frame tell whether the names mean what they say.
+        read_frames(path, sorted({0, folder.count - 1}), size=8, timeout=self.timeout)
+        self.counts[path] = folder.count
+        if self.used < self.cache_bytes:
+            with _Cache(self) as cache:
+                try:
+                    for frame in iterate_frames(path, self.size, timeout=self.timeout):
+                        cache.add(frame)
+                        if not cache.open:
+                            break
+                except VideoError:
+                    cache.close()  # Told by the clips that meet the broken frame.
+            cache.keep(path)
+
+
+class _Cache:
+    """Frames of one video on their way into the store, within its limit of memory."""
+
+    def __init__(self, store):
+        self.store, self.frames, self.held = store, [], 0
+        self.open = store.used < store.cache_bytes
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *rest):
+        if kind is not None:
+            self.close()
+
+    def add(self, frame):
+        if not self.open:
+            return
+        with self.store.lock:
+            fits = self.store.used + frame.nbytes <= self.store.cache_bytes
+            if fits:
+                self.store.used += frame.nbytes
+                self.held += frame.nbytes
+        if fits:
+            self.frames.append(frame)
+        else:
+            self.close()
+
+    def close(self):
+        """Gives up: the video is too long for what is left."""
+        with self.store.lock:
+            self.store.used -= self.held
+        self.open, self.frames, self.held = False, [], 0
+
+    def keep(self, path):
+        """Puts the whole video into the store, unless it was given up."""
+        if self.open:
+            self.store.videos[path] = self.frames

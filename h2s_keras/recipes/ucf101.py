@@ -22,6 +22,8 @@ def get_config(smoke=False):
         "num_frames": 11,
         "image_size": (224, 224),
         "stride": 1,
+        "max_skip": 1,
+        "segments": None,
         "flip": True,
         "clips_per_video": 25,
         "on_bad_file": "raise",

@@ -20,6 +20,8 @@ def get_config(smoke=False):
         "num_frames": 7,
         "image_size": (96, 96),
         "stride": 3,
+        "max_skip": 1,
+        "segments": None,
         "flip": True,
         "group_pattern": None,
         "group_column": None,

@@ -71,3 +71,31 @@ def make_video(tmp_path):
         return str(path)
 
     return make
+
+
+@pytest.fixture
+def make_grey_video(tmp_path):
+    """Writes a video whose frame `n` is even grey of value `4 n`, whatever is cropped."""
+    import av
+
+    def make(name="grey.mkv", count=60, size=(16, 24)):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("ffv1", rate=25)
+            stream.height, stream.width = size
+            stream.pix_fmt = "gray"
+            for number in range(count):
+                picture = np.full(size, 4 * number, np.uint8)
+                frame = av.VideoFrame.from_ndarray(picture, "gray")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        return str(path)
+
+    return make
+
+
+@pytest.fixture
+def grey_numbers():
+    """The frame numbers that clips (..., height, width, 3) of such a video show."""
+    return lambda clips: np.round(clips.mean(axis=(-3, -2, -1)) / 4).astype(int)

@@ -285,11 +285,11 @@ def test_each_video_is_decoded_once_and_memory_is_bounded(examples, monkeypatch)
     from h2s_keras.data import video_store as module
 
     scans = []
-    scan = module.iterate_frames
+    scan = module.open_container
     monkeypatch.setattr(
         module,
-        "iterate_frames",
-        lambda path, **rest: scans.append(path) or scan(path, **rest),
+        "open_container",
+        lambda path, timeout: scans.append(path) or scan(path, timeout),
     )
     reads = []
     read = module.read_frames

@@ -16,7 +16,7 @@ from h2s_keras.data import (
     ucf101_list,
     video_clip_dataset,
 )
-from h2s_keras.data.clips import segment_frames
+from h2s_keras.data.segments import segment_frames
 from h2s_keras.data.thumos14 import ambiguous_segments
 from h2s_keras.errors import UserError
 

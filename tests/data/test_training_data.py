@@ -1,0 +1,216 @@
+"""Segments, hosts, names and random skipping of training data."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from h2s_keras.data import ClipReport, VideoExample, video_clip_dataset
+from h2s_keras.data.hosts import example_numbers, host_batch_size
+from h2s_keras.data.training_data import make_data
+from h2s_keras.errors import UserError
+
+
+@pytest.fixture
+def folder(make_video, tmp_path):
+    for label in ("a", "b"):
+        for n in range(3):
+            make_video(f"set/{label}/{n}.avi", count=20 + n, codec="mpeg4")
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def video_data(folder):
+    def make(**settings):
+        values = {"num_frames": 3, "image_size": (32, 80), "root": str(folder)}
+        return make_data({"kind": "videos", **values, **settings})
+
+    return make
+
+
+def synthetic_data(**settings):
+    values = {"num_frames": 2, "image_size": (16, 16), "seed": 4, "test_count": 3}
+    return make_data({"kind": "synthetic", **values, **settings})
+
+
+def take(dataset, count):
+    return [
+        tuple(v.numpy() for v in batch) for batch in itertools.islice(iter(dataset), count)
+    ]
+
+
+# === Hosts ===
+
+
+def test_hosts_share_the_rows_of_every_batch():
+    numbers = [
+        list(example_numbers(6, 2, host, 3).take(4).as_numpy_iterator())
+        for host in range(3)
+    ]
+    assert numbers == [[12, 13, 18, 19], [14, 15, 20, 21], [16, 17, 22, 23]]
+    assert list(example_numbers(6, 2).take(3).as_numpy_iterator()) == [12, 13, 14]
+
+
+@pytest.mark.parametrize(
+    "arguments", [(5, 0, 2), (4, 2, 2), (4, -1, 2), (4, 0, 0), (0, 0, 1)]
+)
+def test_hosts_that_make_no_sense(arguments):
+    with pytest.raises(UserError, match="host"):
+        host_batch_size(*arguments)
+
+
+@pytest.mark.parametrize("kind", ["videos", "synthetic"])
+@pytest.mark.parametrize("segments", [None, 2])
+def test_all_hosts_together_read_what_one_would(video_data, kind, segments):
+    make = video_data if kind == "videos" else synthetic_data
+    data = make(segments=segments)
+    whole = take(data.training(4, 1, seed=5), 3)
+    parts = [take(data.training(4, 1, seed=5, host=h, hosts=2), 3) for h in range(2)]
+    for step, (clips, labels) in enumerate(whole):
+        rows = zip(parts[0][step], parts[1][step], strict=True)
+        joined = [np.concatenate(pair) for pair in rows]
+        np.testing.assert_array_equal(joined[0], clips)
+        np.testing.assert_array_equal(joined[1], labels)
+        assert parts[0][step][0].shape[0] == 2
+    # The control: the hosts read different examples.
+    assert not np.array_equal(parts[0][0][0], parts[1][0][0])
+
+
+def test_a_batch_that_hosts_cannot_share_is_told(video_data):
+    for data in (video_data(), synthetic_data()):
+        with pytest.raises(UserError, match="batch of 3 cannot be shared evenly by 2"):
+            data.training(3, host=0, hosts=2)
+
+
+# === Segments ===
+
+
+def test_segments_are_clips_of_rising_parts_with_one_draw(video_data):
+    data = video_data(segments=4, flip=False, decode_size=(64, 160))
+    clips, labels = take(data.training(6, seed=1), 1)[0]
+    assert clips.shape == (6, 4, 3, 32, 80, 3) and labels.shape == (6,)
+    assert tuple(data.training(6).element_spec[0].shape) == (6, 4, 3, 32, 80, 3)
+    # The lower half stands still: every frame of a video sample shows the same crop.
+    lower = clips[:, :, :, 20:].astype(int)
+    assert np.abs(lower - lower[:, :1, :1]).max() < 16
+    assert len({clip[0, 0, 20:].tobytes() for clip in clips}) > 1
+
+
+def test_each_segment_comes_from_its_part(make_grey_video, grey_numbers):
+    example = VideoExample(make_grey_video(count=40), 0)
+    dataset = video_clip_dataset([example], 2, image_size=(8, 8), batch_size=60, segments=3)
+    seen = grey_numbers(take(dataset, 1)[0][0])
+    for part in range(3):
+        starts = seen[:, part, 0]
+        assert set(starts) == set(range(part * 13, part * 13 + 13))
+        np.testing.assert_array_equal(seen[:, part, 1] - starts, 1)
+
+
+def test_one_segment_is_a_clip(video_data):
+    plain = take(video_data().training(2, seed=3), 1)[0]
+    one = take(video_data(segments=1).training(2, seed=3), 1)[0]
+    np.testing.assert_array_equal(plain[0], one[0])
+    assert synthetic_data(segments=1).training(2).element_spec[0].shape[1:] == (
+        2,
+        16,
+        16,
+        3,
+    )
+
+
+def test_synthetic_segments_are_parts_of_one_clip():
+    long = take(synthetic_data(num_frames=6).training(2, 3, seed=1), 1)[0]
+    parts = take(synthetic_data(segments=3).training(2, 3, seed=1), 1)[0]
+    assert parts[0].shape == (2, 3, 2, 16, 16, 3)
+    np.testing.assert_array_equal(parts[0].reshape(long[0].shape), long[0])
+    tested = next(synthetic_data(segments=3).evaluation(3))
+    assert tested["clip"].shape == (3, 2, 16, 16, 3)
+    with pytest.raises(UserError, match="segments must be 1 or more"):
+        synthetic_data(segments=0)
+
+
+# === Names ===
+
+
+def test_names_of_a_batch(video_data, folder):
+    data = video_data(segments=2)
+    unread = data.training_names(4, 1, seed=5)
+    assert all(name.endswith(".avi") for name in unread)
+    batches = take(data.training(4, 0, seed=5), 3)
+    names = data.training_names(4, 1, seed=5)
+    for name, path, label in zip(names, unread, batches[1][1], strict=True):
+        assert name.startswith(path + " from frame ")
+        assert ("/a/" in name) == (label == 0)
+    assert synthetic_data().training_names(3, 2, seed=9) == [
+        f"synthetic clip {number}" for number in (6, 7, 8)
+    ]
+
+
+def test_names_tell_the_first_frame_shown(make_grey_video, grey_numbers, tmp_path):
+    for label in "ab":
+        make_grey_video(f"grey/{label}/0.mkv")
+    data = make_data(
+        {
+            "kind": "videos",
+            "root": str(tmp_path / "grey"),
+            "num_frames": 2,
+            "image_size": (8, 8),
+            "max_skip": 5,
+        }
+    )
+    clips, _ = take(data.training(20, seed=2), 1)[0]
+    names = data.training_names(20, 0, seed=2)
+    told = [int(name.rsplit(" ", 1)[1]) for name in names]
+    assert told == grey_numbers(clips)[:, 0].tolist() and len(set(told)) > 5
+
+
+def test_names_pass_over_bad_files(video_data, folder):
+    (folder / "a" / "0.avi").write_bytes(b"")
+    data = video_data(on_bad_file="substitute")
+    take(data.training(6, seed=1), 1)
+    names = data.training_names(6, 0, seed=1)
+    assert not any("a/0.avi" in name for name in names)
+    assert sum("/a/" in name for name in names) == 3
+
+
+def test_a_run_that_substitutes_leaves_bad_files_out_of_its_test(video_data, folder):
+    (folder / "a" / "0.avi").write_bytes(b"")
+    data = video_data(
+        on_bad_file="substitute",
+        group_pattern=r"(\d)\.avi",
+        test_group=0,
+        clips_per_video=2,
+    )
+    (batch,) = data.evaluation(8)
+    assert batch["label"].tolist() == [1, 1]
+
+
+# === Random temporal skipping ===
+
+
+def test_random_skipping_draws_one_stride_a_clip(make_grey_video, grey_numbers):
+    example = VideoExample(make_grey_video(count=60), 0)
+    for stride, expected in ((1, {1, 2, 3}), (2, {2, 4, 6})):
+        dataset = video_clip_dataset(
+            [example], 4, stride, (8, 8), batch_size=60, max_skip=3
+        )
+        steps = np.diff(grey_numbers(take(dataset, 1)[0][0]), axis=1)
+        assert (steps == steps[:, :1]).all() and set(steps[:, 0]) == expected
+
+
+def test_skipping_that_may_not_pass_the_end_takes_what_fits(make_grey_video, grey_numbers):
+    example = VideoExample(make_grey_video(count=7), 0)
+    arguments = dict(image_size=(8, 8), short="refuse", max_skip=9, batch_size=20)
+    dataset = video_clip_dataset([example], 4, **arguments)
+    steps = np.diff(grey_numbers(take(dataset, 1)[0][0]), axis=1)
+    assert set(steps.ravel()) == {1, 2}
+    report = ClipReport()
+    short = video_clip_dataset([example], 8, report=report, **arguments)
+    with pytest.raises(UserError, match="7 frames"), report.user_errors():
+        take(short, 1)
+
+
+@pytest.mark.parametrize("name", ["segments", "max_skip"])
+def test_bad_numbers(make_video, name):
+    with pytest.raises(UserError, match=name):
+        video_clip_dataset([VideoExample("a", 0)], 2, **{name: 0})
