@@ -27,7 +27,7 @@ __all__ = [*_SUBMODULES, "VideoClassifier", "__version__"]
 
 def register():
     """Imports every public class, so that Keras can load saved models."""
-    for name in ("layers", "metrics", "models", "training"):
+    for name in ("layers", "metrics", "models", "training.run"):
         importlib.import_module(f"h2s_keras.{name}")
 
 

@@ -10,6 +10,7 @@ import time
 
 from h2s_keras.cli.quiet import import_keras
 from h2s_keras.errors import UserError
+from h2s_keras.training.stage_options import complete_config
 
 HELP = "train by a recipe of this package or a recipe file of your own"
 EXAMPLE = "h2s train videos --set data.root=my_videos --out runs/mine"
@@ -39,6 +40,17 @@ def add_arguments(parser):
     parser.add_argument(
         "--smoke", action="store_true", help="a few steps only, to try the recipe"
     )
+    parser.add_argument(
+        "--hosts",
+        type=int,
+        metavar="N",
+        help="train on N hosts together (KERAS_BACKEND=jax): the same command on each, "
+        "with its own --host",
+    )
+    parser.add_argument("--host", type=int, default=0, help="number of this host, from 0")
+    parser.add_argument(
+        "--coordinator", metavar="ADDRESS:PORT", help="of host 0, reachable from all"
+    )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
@@ -57,10 +69,17 @@ def run(arguments):
         if not arguments.recipe:
             raise UserError("name a recipe; 'h2s train list' lists them")
         config = load_recipe(arguments.recipe)(smoke=arguments.smoke)
+        if "stages" in config:
+            config = complete_config(config)
         for assignment in arguments.set:
             apply_setting(config, assignment)
     out = arguments.out or default_folder(config["name"])
-    done = run_training(config, out, arguments.resume)
+    if arguments.hosts and not arguments.out:
+        raise UserError("--hosts needs --out, so that every host writes to the same run")
+    together = (arguments.hosts, arguments.host, arguments.coordinator)
+    done = run_training(config, out, arguments.resume, together if together[0] else None)
+    if arguments.hosts and arguments.host:
+        return 0  # Host 0 tells the results.
     if arguments.json:
         print(json.dumps(done["results"], indent=2))
     else:
@@ -69,17 +88,28 @@ def run(arguments):
     return 0
 
 
-def run_training(config, out, resume):
-    """`h2s_keras.training.train`, or one a group, with progress on stderr."""
+def run_training(config, out, resume, together=None):
+    """`h2s_keras.training.train`, or one a group, with progress on stderr.
+
+    `together` is (hosts, number of this host, coordinator), or None.
+    """
     import_keras()
     from h2s_keras.cli.progress import Progress
     from h2s_keras.training.run import train, train_each_group
     from h2s_keras.training.run_folder import RunFolder
 
+    hosts = None
+    if together is not None:
+        from h2s_keras.training.hosts import Hosts
+
+        hosts = Hosts(*together)
+        out = hosts.folder(out)
     values = RunFolder(out, resume=True).read_config() if resume else config
     each = values["data"].get("test_group") == "each"
     try:
-        return (train_each_group if each else train)(config, out, resume, Progress())
+        return (train_each_group if each else train)(
+            config, out, resume, Progress(), hosts
+        )
     except KeyboardInterrupt:
         if os.path.exists(os.path.join(out, "config.json")):
             print_resume(out)

@@ -1,7 +1,25 @@
-"""Training: stages, schedules, states that can be resumed."""
+"""Training: stages, schedules, states that can be resumed.
 
-from h2s_keras.training.run import train, train_each_group
-from h2s_keras.training.schedule import StageSchedule
-from h2s_keras.training.stage_model import StageModel
+Importing this package does not import Keras; its names do when used.
+"""
 
-__all__ = ["StageModel", "StageSchedule", "train", "train_each_group"]
+import importlib
+
+_HOMES = {
+    "StageModel": "stage_model",
+    "StageSchedule": "schedule",
+    "train": "run",
+    "train_each_group": "run",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,16 +1,11 @@
-"""Callbacks of a stage: saving its state, the non-finite guard, the log file."""
+"""Callbacks of a stage: figures of the optimiser, saving its state, the log file."""
 
 import csv
-import math
 import os
 import signal
 
 import keras
 import numpy as np
-from absl import logging
-
-from h2s_keras.errors import UserError
-from h2s_keras.training.state import save_state
 
 
 class Interruption:
@@ -45,97 +40,29 @@ class StateCheckpoint(keras.callbacks.Callback):
     """Saves the state after every epoch, and after the step in which Ctrl-C came.
 
     Args:
-        folder: of the run.
-        stage_index: position of the stage.
-        position: object with the attribute `step`, the steps done so far; advanced here.
+        save: function without arguments that saves the state of the stage at `position`.
+        position: object with the attribute `step`, the batches done so far; advanced here.
         interruption: `Interruption`.
+        hosts: `Hosts` that train together, or None. They stop together, after an epoch.
     """
 
-    def __init__(self, folder, stage_index, position, interruption):
+    def __init__(self, save, position, interruption, hosts=None):
         super().__init__()
-        self.folder, self.stage_index = folder, stage_index
-        self.position, self.interruption = position, interruption
+        self.save, self.position, self.interruption = save, position, interruption
+        self.hosts = hosts
 
     def on_train_batch_end(self, batch, logs=None):
         self.position.step += 1
-        if self.interruption.requested:
+        if self.interruption.requested and self.hosts is None:
             # Within an epoch the guard has not looked yet; the last state stays good.
             if weights_are_finite(self.model):
-                self._save()
+                self.save()
             raise KeyboardInterrupt
 
     def on_epoch_end(self, epoch, logs=None):
-        self._save()
-
-    def _save(self):
-        save_state(self.folder, self.stage_index, self.position.step, self.model)
-
-
-class NonFiniteGuard(keras.callbacks.Callback):
-    """Goes back to the last good weights when the loss is no longer finite.
-
-    Good weights are kept in memory every epoch. After a bad epoch they are restored and
-    the learning rate is halved, also for runs that resume later; after `patience` bad
-    epochs training ends with the name of the first bad term.
-
-    Args:
-        schedules: the `StageSchedule`s of the optimiser.
-        patience: bad epochs that are forgiven.
-    """
-
-    def __init__(self, schedules, patience=3):
-        super().__init__()
-        self.schedules, self.patience, self.count = schedules, patience, 0
-        self._good = None
-
-    def on_train_begin(self, logs=None):
-        counter = getattr(self.model, "halvings", None)
-        earlier = 0 if counter is None else int(keras.ops.convert_to_numpy(counter))
-        self._halve(earlier - self.count)
-        self.count = max(earlier, self.count)
-        self._keep()
-
-    def on_epoch_end(self, epoch, logs=None):
-        bad = [name for name, value in (logs or {}).items() if not math.isfinite(value)]
-        if not bad and weights_are_finite(self.model):
-            self._keep()
-            return
-        self.count += 1
-        name = bad[0] if bad else "a weight"
-        if self.count > self.patience:
-            raise UserError(
-                f"{name} was not finite {self.count} times, last at epoch {epoch + 1}; "
-                "lower the learning rate or raise the warm-up of this stage"
-            )
-        for variable, value in zip(self._variables(), self._good, strict=True):
-            variable.assign(value)
-        if hasattr(self.model, "halvings"):
-            self.model.halvings.assign(self.count)
-        self._halve(1)
-        logging.warning(
-            "%s was not finite in epoch %d: went back to the last good weights and "
-            "halved the step (%d of %d times)",
-            name,
-            epoch + 1,
-            self.count,
-            self.patience,
-        )
-
-    def _variables(self):
-        return [*self.model.variables, *self.model.optimizer.variables]
-
-    def _keep(self):
-        self._good = [
-            keras.ops.convert_to_numpy(variable.value) for variable in self._variables()
-        ]
-
-    def _halve(self, times):
-        if times <= 0:
-            return
-        for schedule in self.schedules:
-            schedule.learning_rate /= 2**times
-        # The rate is a constant of the compiled step.
-        self.model.make_train_function(force=True)
+        self.save()
+        if self.hosts is not None and self.hosts.any(self.interruption.requested):
+            raise KeyboardInterrupt
 
 
 def weights_are_finite(model):
@@ -146,8 +73,22 @@ def weights_are_finite(model):
     )
 
 
+class OptimizerFigures(keras.callbacks.Callback):
+    """Adds the learning rate, and for float16 the loss scale, to the figures of an epoch.
+
+    First in the list of callbacks, so that the others show and write them.
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        optimizer, number = self.model.optimizer, keras.ops.convert_to_numpy
+        rate = float(number(optimizer.learning_rate)) * float(number(optimizer.rate_scale))
+        logs["learning_rate"] = rate
+        if optimizer.use_dynamic_scale:
+            logs["loss_scale"] = float(number(optimizer.dynamic_scale))
+
+
 class CsvLog(keras.callbacks.Callback):
-    """Appends a row an epoch: stage, step, seconds and every loss term."""
+    """Appends rows an epoch: stage, batches done, seconds, and every figure."""
 
     def __init__(self, path, stage, position, clock):
         super().__init__()

@@ -4,67 +4,98 @@ import keras
 
 from h2s_keras.errors import UserError
 from h2s_keras.training.schedule import StageSchedule
+from h2s_keras.training.stage_options import complete_stage
+from h2s_keras.training.stage_updates import StageUpdates
+
+PARTS = ("motion", "temporal", "spatial")
+KINDS = ("kernel", "bias")
 
 
-def build_optimizer(stage, network):
+@keras.saving.register_keras_serializable(package="h2s_keras")
+class StageSGD(StageUpdates, keras.optimizers.SGD):
+    """SGD with `StageUpdates`."""
+
+
+@keras.saving.register_keras_serializable(package="h2s_keras")
+class StageAdam(StageUpdates, keras.optimizers.Adam):
+    """Adam with `StageUpdates`."""
+
+
+def build_optimizer(stage, network, dynamic_scale=False):
     """An optimiser for one stage, from the stage's plain values.
 
     Args:
-        stage: dict with "steps", "learning_rate" and optionally "optimizer" ("adam" or
-            "sgd"), "schedule" (see `StageSchedule`), "warmup", "boundaries", "factor",
-            "weight_decay", "clip_norm", and "rate_factors": {part: factor} for the parts
-            "motion", "temporal", "spatial" of the network.
+        stage: plain values as in `stage_options.STAGE`. "rate_factors" is {group: factor};
+            a group is a part of the network ("motion", "temporal", "spatial") or its
+            kernels or biases only ("temporal.bias"), which count before the whole part.
         network: a built HiddenTwoStream.
+        dynamic_scale: whether to scale the loss, for float16.
 
     Returns:
-        (optimiser, list of its StageSchedules); with rate_factors a MultiOptimizer.
+        StageSGD or StageAdam.
 
     Raises:
-        UserError: for an unknown optimiser, or a rate factor whose part has nothing to
-            train.
+        UserError: for an unknown optimiser, or a group that has nothing to train.
+
+    Example:
+
+    ```python
+    stage = {"name": "end_to_end", "streams": ["temporal"], "steps": 100,
+             "learning_rate": 1e-6, "optimizer": "sgd",
+             "rate_factors": {"temporal": 1000.0, "temporal.bias": 2000.0}}
+    optimizer = build_optimizer(stage, network)
+    ```
     """
-    factors = stage.get("rate_factors") or {}
-    default, default_schedule = _single(stage, 1.0)
-    if not factors:
-        return default, [default_schedule]
-    optimizer_map, schedules = {}, [default_schedule]
-    for part, factor in factors.items():
+    stage = complete_stage(stage)
+    name = stage["optimizer"]
+    kinds = {"adam": StageAdam, "sgd": StageSGD}
+    if name not in kinds:
+        raise UserError(f"optimizer must be 'adam' or 'sgd'; received {name!r}.")
+    schedule = StageSchedule(
+        stage["learning_rate"],
+        stage["steps"],
+        warmup_steps=stage["warmup"],
+        kind=stage["schedule"],
+        boundaries=stage["boundaries"],
+        factor=stage["factor"],
+    )
+    moments = {"beta_1": 0.9, "beta_2": 0.999} if name == "adam" else {"momentum": 0.9}
+    variables = network.trainable_variables
+    decay, spared = stage["weight_decay"] or 0.0, not stage["decay_biases"]
+    return kinds[name](
+        learning_rate=schedule,
+        rate_factors=group_factors(network, stage["rate_factors"] or {}),
+        decays=[0.0 if spared and v.name != "kernel" else decay for v in variables],
+        decay_kind=stage["weight_decay_kind"],
+        clip_norm=stage["clip_norm"],
+        accumulate=stage["accumulate"],
+        average=stage["ema"],
+        dynamic_scale=dynamic_scale,
+        **moments,
+    )
+
+
+def group_factors(network, factors):
+    """Factor on the learning rate of each trainable variable of `network`, in order.
+
+    Raises:
+        UserError: for an unknown group, or one without a variable that learns.
+    """
+    found = {}
+    # The whole parts first, so that their kernels and biases can differ.
+    for group, factor in sorted(factors.items(), key=lambda item: "." in item[0]):
+        part, _, kind = group.partition(".")
+        if part not in PARTS or (kind and kind not in KINDS):
+            raise UserError(
+                f"rate_factors names {group!r}; a group is one of {', '.join(PARTS)}, "
+                "or its kernels or biases as in 'temporal.bias'."
+            )
         model = getattr(network, part, None)
         variables = [] if model is None else model.trainable_variables
+        variables = [v for v in variables if not kind or v.name == kind]
         if not variables:
             raise UserError(
-                f"rate_factors names {part!r}, which has nothing to train in this stage."
+                f"rate_factors names {group!r}, which has nothing to train in this stage."
             )
-        optimizer, schedule = _single(stage, factor)
-        schedules.append(schedule)
-        for variable in variables:
-            if variable.path in optimizer_map:
-                raise ValueError(
-                    f"Two variables share the path {variable.path!r}; give their layers "
-                    "different names."
-                )
-            optimizer_map[variable.path] = optimizer
-    joined = keras.optimizers.OptimizerMap(default, optimizer_map)
-    return keras.optimizers.MultiOptimizer(joined), schedules
-
-
-def _single(stage, factor):
-    schedule = StageSchedule(
-        stage["learning_rate"] * factor,
-        stage["steps"],
-        warmup_steps=stage.get("warmup", 0),
-        kind=stage.get("schedule", "cosine"),
-        boundaries=stage.get("boundaries", ()),
-        factor=stage.get("factor", 0.1),
-    )
-    options = {
-        "learning_rate": schedule,
-        "weight_decay": stage.get("weight_decay"),
-        "global_clipnorm": stage.get("clip_norm", 1.0),
-    }
-    name = stage.get("optimizer", "adam")
-    if name == "adam":
-        return keras.optimizers.Adam(beta_1=0.9, beta_2=0.999, **options), schedule
-    if name == "sgd":
-        return keras.optimizers.SGD(momentum=0.9, **options), schedule
-    raise UserError(f"optimizer must be 'adam' or 'sgd'; received {name!r}.")
+        found.update({id(variable): float(factor) for variable in variables})
+    return [found.get(id(variable), 1.0) for variable in network.trainable_variables]

@@ -1,5 +1,6 @@
 """A whole training run: data, network, stages, measurement, saved model."""
 
+import contextlib
 import os
 import time
 
@@ -16,12 +17,14 @@ from h2s_keras.evaluation.measure import (
 )
 from h2s_keras.models.builder import HiddenTwoStreamBuilder
 from h2s_keras.training.run_folder import RunFolder
+from h2s_keras.training.stage_options import complete_config
 from h2s_keras.training.stages import run_stages
+from h2s_keras.training.strategy import make_strategy, synchronize_batch_normalization
 
 MEASURE_BATCH = 32
 
 
-def train(config, out, resume=False, progress=None):
+def train(config, out, resume=False, progress=None, hosts=None):
     """Trains by a recipe's configuration and leaves everything in the folder `out`.
 
     Args:
@@ -30,6 +33,7 @@ def train(config, out, resume=False, progress=None):
         resume: go on where the run was cut; `config` must be None, the run's own is read.
         progress: object with `stage(name, steps, done)` giving a Keras callback, and
             `message(text)`; None is silent.
+        hosts: `Hosts` that train together, each calling this; None for one process.
 
     Returns:
         dict "results" (also in results.json), "network" and "data".
@@ -45,9 +49,11 @@ def train(config, out, resume=False, progress=None):
     run = RunFolder(out, resume)
     if resume:
         config = run.read_config()
+    config = complete_config(config)
+    strategy = make_strategy(config["strategy"])
     say = (lambda text: None) if progress is None else progress.message
     keras.utils.set_random_seed(config["seed"])
-    keras.config.set_dtype_policy(config.get("dtype_policy", "float32"))
+    keras.config.set_dtype_policy(config["dtype_policy"])
     try:
         data = make_data(config["data"])
     except (TypeError, ValueError) as error:
@@ -55,17 +61,20 @@ def train(config, out, resume=False, progress=None):
             raise
         raise UserError(f"the data of this recipe cannot be made: {error}") from error
     try:
-        network = build_network(config, data.class_names)
+        with contextlib.nullcontext() if strategy is None else strategy.scope():
+            network = build_network(config, data.class_names)
     except UserError:
         raise
     except ValueError as error:
         raise UserError(f"the model of this recipe does not fit: {error}") from error
+    if strategy is not None or hosts is not None:
+        synchronize_batch_normalization(network)
     if not resume:
         run.write_config(config)
     results = run.read_json("results.json") if resume else None
     results = results or {"name": config["name"], "seconds": {}, "stages": {}}
     report = getattr(data, "report", None)
-    stages = run_stages(network, config, data, run, progress, resume)
+    stages = run_stages(network, config, data, run, progress, resume, strategy, hosts)
     while True:
         try:
             stage, seconds = next(stages)
@@ -77,11 +86,13 @@ def train(config, out, resume=False, progress=None):
                 raise report.error from None
             raise
         results["seconds"][stage["name"]] = round(seconds, 1)
-        results["stages"][stage["name"]] = measure(network, data, stage)
+        measured = _local(network, hosts)
+        results["stages"][stage["name"]] = measure(measured, data, stage)
         run.write_json("results.json", results)
         figures = _one_line(results["stages"][stage["name"]])
         if figures:
             say(f"{stage['name']}: {figures}")
+    network = _local(network, hosts)
     network.trainable = True
     started = time.monotonic()
     results["final"] = measure(network, data)
@@ -94,7 +105,21 @@ def train(config, out, resume=False, progress=None):
     return {"results": results, "network": network, "data": data, "run": run}
 
 
-def train_each_group(config, out, resume=False, progress=None):
+def _local(network, hosts):
+    """`network` itself, or where hosts share its weights a copy of this host's own."""
+    if hosts is None:
+        return network
+    weights = [keras.ops.convert_to_numpy(weight.value) for weight in network.weights]
+    keras.distribution.set_distribution(None)
+    try:
+        copy = type(network).from_config(network.get_config())
+        copy.set_weights(weights)
+    finally:
+        keras.distribution.set_distribution(hosts.distribution)
+    return copy
+
+
+def train_each_group(config, out, resume=False, progress=None, hosts=None):
     """Leaves every group out in turn: one `train` a group, in a folder of its own.
 
     Args, raises: as `train`; `config["data"]` names how groups are found, and a run that
@@ -127,7 +152,8 @@ def train_each_group(config, out, resume=False, progress=None):
         else:
             if progress is not None:
                 progress.message(f"group {group} of {', '.join(map(str, groups))}")
-            done = train(None if begun else one, folder, begun, progress)["results"]
+            again = None if begun else one
+            done = train(again, folder, begun, progress, hosts)["results"]
         results["groups"][group] = {**done["final"], "seconds": done["seconds"]}
         results["test"] = done["test"]
     results["test"] = (
@@ -174,7 +200,7 @@ def build_network(config, class_names):
 def measure(network, data, stage=None):
     """Figures on held-out clips: of what `stage` trains, or of everything."""
     streams = ("motion", "temporal", "spatial") if stage is None else stage["streams"]
-    trained = streams if stage is None else stage.get("train", streams)
+    trained = streams if stage is None else stage["train"] or streams
     figures = {}
     synthetic = hasattr(data, "test_clips")
     if synthetic and "motion" in trained:

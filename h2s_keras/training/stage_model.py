@@ -1,7 +1,9 @@
 import keras
 from keras import ops
 
+from h2s_keras.layers.segment_consensus import SegmentConsensus
 from h2s_keras.layers.unsupervised_flow_loss import TERMS
+from h2s_keras.training.replicas import sum_over_replicas
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -23,9 +25,11 @@ class StageModel(keras.Model):
             `smoothness_start` to its full weight. At full weight from the first step
             MotionNet stays at zero flow for hundreds of steps.
         smoothness_start: share of the smoothness weight at step 0.
+        consensus: mode of `SegmentConsensus` over the segments of a video.
 
     Call arguments:
-        clips: (batch, time, height, width, 3) RGB 0..255, any dtype.
+        clips: (batch, time, height, width, 3) RGB 0..255, any dtype; or (batch, segments,
+            time, height, width, 3), whose logits are joined by the consensus.
 
     Targets of `fit`:
         labels: int (batch,); unused by the motion stage.
@@ -46,6 +50,7 @@ class StageModel(keras.Model):
         label_smoothing=0.0,
         smoothness_ramp=0,
         smoothness_start=0.02,
+        consensus="average",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -60,6 +65,7 @@ class StageModel(keras.Model):
         self.action_loss_weight = action_loss_weight
         self.label_smoothing = label_smoothing
         self.smoothness_ramp, self.smoothness_start = smoothness_ramp, smoothness_start
+        self.consensus = SegmentConsensus(consensus)
         self.action_outputs = [
             f"{name}_logits" for name in self.streams if name != "motion"
         ]
@@ -76,8 +82,6 @@ class StageModel(keras.Model):
         self.step_counter = self._counter("step_counter")
         # How often the non-finite guard has halved the rate; saved with the state.
         self.halvings = self._counter("halvings")
-        # A Keras loss divides by the number of replicas; a bare mean would not.
-        self._mean = _PerSampleMean()
         self.built = True
 
     def _counter(self, name):
@@ -91,9 +95,19 @@ class StageModel(keras.Model):
         )
 
     def call(self, clips, training=None):
+        segments = clips.shape[1] if len(clips.shape) == 6 else None
+        clips = _fold_segments(clips)
         if hasattr(self.network, "run_streams"):
-            return self.network.run_streams(clips, self.streams, training=training)
-        return self.network(clips, training=training)
+            outputs = self.network.run_streams(clips, self.streams, training=training)
+        else:
+            outputs = self.network(clips, training=training)
+        if segments is None:
+            return outputs
+        for name in self.action_outputs:
+            classes = outputs[name].shape[-1]
+            of_segments = ops.reshape(outputs[name], (-1, segments, classes))
+            outputs[name] = self.consensus(of_segments)
+        return outputs
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         total = 0.0
@@ -101,19 +115,49 @@ class StageModel(keras.Model):
             per_sample = self._action_loss(y, y_pred[name])
             self.term_trackers["action"].update_state(per_sample, sample_weight)
             self.accuracy.update_state(y, y_pred[name], sample_weight)
-            total = total + self.action_loss_weight * self._mean(
-                None, per_sample, sample_weight
-            )
+            mean = self._global_mean(per_sample, sample_weight)
+            total = total + self.action_loss_weight * mean
         if self.flow_loss is not None:
             flows = {k: v for k, v in y_pred.items() if k.startswith("flow")}
-            scale = self._smoothness_scale(training)
-            terms = self.flow_loss(x, flows, smoothness_scale=scale)
+            terms = self._flow_terms(x, flows, self._smoothness_scale(training))
             for name in TERMS:
                 self.term_trackers[name].update_state(terms[name], sample_weight)
-            total = total + self.flow_loss_weight * self._mean(
-                None, terms["total"], sample_weight
-            )
-        return total
+            mean = self._global_mean(terms["total"], sample_weight)
+            total = total + self.flow_loss_weight * mean
+        # An infinite loss may have finite gradients; as NaN it stops the update.
+        return ops.where(ops.isfinite(total), 1.0, float("nan")) * total
+
+    def per_sample_terms(self, clips, labels, outputs):
+        """Unweighted loss terms by name, each float32 (batch,), without tracking them."""
+        terms = {
+            name: self._action_loss(labels, outputs[name]) for name in self.action_outputs
+        }
+        if self.flow_loss is not None:
+            flows = {k: v for k, v in outputs.items() if k.startswith("flow")}
+            found = self._flow_terms(clips, flows, 1.0)
+            terms.update({name: found[name] for name in TERMS})
+        return terms
+
+    def _flow_terms(self, clips, flows, smoothness_scale):
+        terms = self.flow_loss(
+            _fold_segments(clips), flows, smoothness_scale=smoothness_scale
+        )
+        if len(clips.shape) < 6:
+            return terms
+        return {
+            name: ops.mean(ops.reshape(value, (-1, clips.shape[1])), axis=1)
+            for name, value in terms.items()
+        }
+
+    @staticmethod
+    def _global_mean(per_sample, sample_weight):
+        """This replica's share of the mean over the global batch, however it was split."""
+        if sample_weight is None:
+            weight = ops.ones_like(per_sample)
+        else:
+            weight = ops.cast(sample_weight, per_sample.dtype)
+        count = sum_over_replicas(ops.sum(weight))
+        return ops.sum(weight * per_sample) / ops.maximum(count, 1e-12)
 
     def _action_loss(self, labels, logits):
         classes = logits.shape[-1]
@@ -145,17 +189,9 @@ class StageModel(keras.Model):
             "label_smoothing": self.label_smoothing,
             "smoothness_ramp": self.smoothness_ramp,
             "smoothness_start": self.smoothness_start,
+            "consensus": self.consensus.mode,
         }
 
 
-class _PerSampleMean(keras.losses.Loss):
-    """Mean of losses that are already one a sample."""
-
-    def __init__(self):
-        super().__init__(name="per_sample_mean", reduction="sum_over_batch_size")
-
-    def __call__(self, y_true, y_pred, sample_weight=None):
-        return super().__call__(y_pred, y_pred, sample_weight)
-
-    def call(self, y_true, y_pred):
-        return y_pred
+def _fold_segments(clips):
+    return ops.reshape(clips, (-1, *clips.shape[2:])) if len(clips.shape) == 6 else clips

@@ -12,47 +12,58 @@ from h2s_keras.layers.unsupervised_flow_loss import UnsupervisedFlowLoss
 from h2s_keras.training.callbacks import (
     CsvLog,
     Interruption,
-    NonFiniteGuard,
+    OptimizerFigures,
     StateCheckpoint,
 )
+from h2s_keras.training.diagnosis import explain_batch, first_bad_weight
+from h2s_keras.training.freezing import set_trainable
+from h2s_keras.training.guard import NonFiniteGuard
 from h2s_keras.training.optimizers import build_optimizer
 from h2s_keras.training.stage_model import StageModel
+from h2s_keras.training.stage_options import complete_config, complete_stage
 from h2s_keras.training.state import find_states, read_state, restore_state, save_state
-
-PARTS = ("motion", "temporal", "spatial")
+from h2s_keras.training.tensorboard import TensorBoardLog
 
 
 @dataclasses.dataclass
 class Position:
-    """Steps done in the stage that runs."""
+    """Batches done in the stage that runs."""
 
     step: int = 0
 
 
-def run_stages(network, config, data, run, progress=None, resume=False):
+def run_stages(
+    network, config, data, run, progress=None, resume=False, strategy=None, hosts=None
+):
     """Trains `network` through config["stages"].
 
     Args:
-        network: a built HiddenTwoStream.
+        network: a built HiddenTwoStream, made in the scope of `strategy`.
         config: plain values of a recipe: "seed", "batch_size", "stages".
         data: object with `training(batch_size, start_step, seed)` giving an endless
-            tf.data.Dataset of (clips, labels) that continues exactly at a step.
+            tf.data.Dataset of (clips, labels) that continues exactly at a batch; with
+            hosts it is also given host and hosts.
         run: RunFolder.
         progress: object with `stage(name, steps, done)` giving a Keras callback that has
-            `close()`, or None.
+            `close()` and counts the batches in `done`, or None.
         resume: continue from the newest state of the run folder.
+        strategy: tf.distribute strategy, or None.
+        hosts: `Hosts` that train together, or None.
 
     Yields:
         (stage dict, seconds) after each stage that is done; those that an earlier run
         finished are passed over.
 
     Raises:
-        UserError: if the saved state belongs to another configuration.
+        UserError: if the saved state belongs to another configuration, or a stage keeps
+            running into values that are not finite.
         KeyboardInterrupt: after Ctrl-C, once the state is saved.
     """
+    config = complete_config(config)
+    scope = contextlib.nullcontext if strategy is None else strategy.scope
     first_stage, first_step, arrays = 0, 0, None
     if resume:
-        first_stage, first_step, arrays = _newest_state(run)
+        first_stage, first_step, arrays = newest_state(run, hosts)
     for index, stage in enumerate(config["stages"]):
         if index < first_stage:
             continue
@@ -60,90 +71,159 @@ def run_stages(network, config, data, run, progress=None, resume=False):
         position = Position(first_step if index == first_stage else 0)
         keras.utils.set_random_seed(config["seed"] + index)
         try:
-            stage_model, schedules = prepare_stage(network, stage)
+            with scope():
+                stage_model = prepare_stage(network, stage)
         except ValueError as error:
             raise UserError(f"stage {stage['name']!r}: {error}") from error
         if index == first_stage and arrays is not None:
             restore_state(stage_model, arrays)
-        elif index:
-            # From here on the weights of the stage before are on disk with this stage.
+        else:
+            # What the guard goes back to; and the weights of the stage before are on disk
+            # with this stage from here on.
             save_state(run.path, index, 0, stage_model)
-        batch_size = stage.get("batch_size", config["batch_size"])
-        seed = config["seed"] + 1000 * index
-        dataset = data.training(batch_size, position.step, seed)
-        callbacks = [NonFiniteGuard(schedules)]
-        shown = contextlib.nullcontext()
-        if progress is not None:
-            bar = progress.stage(stage["name"], stage["steps"], position.step)
-            shown = contextlib.closing(bar)
-            callbacks.append(bar)
-        callbacks.append(
-            CsvLog(
-                run.file("log.csv"),
-                stage["name"],
-                position,
-                lambda started=started: time.monotonic() - started,
-            )
-        )
-        with shown, Interruption() as interruption:
-            callbacks.append(StateCheckpoint(run.path, index, position, interruption))
-            _fit(stage_model, dataset, stage, position, callbacks, data, batch_size, seed)
+        batch_size = stage["batch_size"] or config["batch_size"]
+        running = _RunningStage(stage_model, stage, index, position, run, data, hosts)
+        running.batch_size = batch_size
+        running.seed = config["seed"] + 1000 * index
+        running.fit(progress, config["tensorboard"], started)
+        stage_model.optimizer.use_averages()
         yield stage, time.monotonic() - started
 
 
 def prepare_stage(network, stage):
-    """Sets what learns, and returns the compiled (StageModel, schedules) of a stage."""
-    trained = stage.get("train", stage["streams"])
-    for part in PARTS:
-        model = getattr(network, part)
-        if model is not None:
-            model.trainable = part in trained
-    missing = [part for part in trained if getattr(network, part, None) is None]
-    if missing:
-        raise UserError(f"it trains {missing[0]!r}, which the model does not have")
-    flow_loss = stage.get("flow_loss")
+    """Sets what learns, and returns the compiled StageModel of a stage."""
+    stage = complete_stage(stage)
+    set_trainable(network, stage)
+    flow_loss = stage["flow_loss"]
     stage_model = StageModel(
         network,
         stage["streams"],
         None if flow_loss is None else UnsupervisedFlowLoss(**flow_loss),
-        flow_loss_weight=stage.get("flow_loss_weight", 1.0),
-        action_loss_weight=stage.get("action_loss_weight", 1.0),
-        label_smoothing=stage.get("label_smoothing", 0.0),
-        smoothness_ramp=stage.get("smoothness_ramp", 0),
-        smoothness_start=stage.get("smoothness_start", 0.1),
+        flow_loss_weight=stage["flow_loss_weight"],
+        action_loss_weight=stage["action_loss_weight"],
+        label_smoothing=stage["label_smoothing"],
+        # The model counts batches, recipes count optimiser steps.
+        smoothness_ramp=stage["smoothness_ramp"] * stage["accumulate"],
+        smoothness_start=stage["smoothness_start"],
+        consensus=stage["consensus"],
         name=stage["name"],
     )
-    optimizer, schedules = build_optimizer(stage, network)
-    stage_model.compile(optimizer=optimizer, jit_compile=stage.get("jit_compile", False))
+    half = stage_model.compute_dtype == "float16"
+    optimizer = build_optimizer(stage, network, dynamic_scale=half)
+    stage_model.compile(
+        optimizer=optimizer,
+        jit_compile=stage["jit_compile"],
+        # The optimiser scales the loss itself.
+        auto_scale_loss=False,
+    )
     optimizer.build(stage_model.trainable_variables)
-    return stage_model, schedules
+    return stage_model
 
 
-def _fit(stage_model, dataset, stage, position, callbacks, data, batch_size, seed):
-    """Fits up to stage["steps"] in epochs of stage["epoch"] steps."""
-    epoch = min(stage.get("epoch", 50), stage["steps"])
-    while position.step < stage["steps"]:
-        into = position.step % epoch
-        remaining = stage["steps"] - position.step
-        steps = min(epoch - into, remaining)
-        epochs = remaining // epoch if steps == epoch else 1
-        stage_model.fit(
-            dataset,
-            steps_per_epoch=steps,
-            epochs=epochs,
-            callbacks=callbacks,
-            shuffle=False,
-            verbose=0,
+class _RunningStage:
+    """A stage on its way: fits in epochs, saves, and goes back where it must."""
+
+    def __init__(self, stage_model, stage, index, position, run, data, hosts):
+        self.model, self.stage, self.index = stage_model, stage, index
+        self.position, self.run, self.data, self.hosts = position, run, data, hosts
+        self.batch_size = self.seed = None
+
+    def fit(self, progress, tensorboard, started):
+        """Fits until the steps of the stage are done, in epochs of stage["epoch"] steps."""
+        steps, accumulate = self.stage["steps"], self.stage["accumulate"]
+        total, epoch = steps * accumulate, min(self.stage["epoch"], steps) * accumulate
+        name, position = self.stage["name"], self.position
+        log = CsvLog(
+            self.run.file("log.csv"), name, position, lambda: time.monotonic() - started
         )
-        if position.step < stage["steps"]:
-            dataset = data.training(batch_size, position.step, seed)
+        callbacks = [OptimizerFigures(), log]
+        if tensorboard:
+            folder = self.run.file(f"tensorboard/{name}")
+            # One host alone cannot compute with weights that all share.
+            pictures = self.sample_clips if self.hosts is None else None
+            callbacks.append(TensorBoardLog(folder, position, pictures))
+        callbacks.append(NonFiniteGuard(name, self.go_back, self.explain))
+        bar, shown = None, contextlib.nullcontext()
+        if progress is not None:
+            bar = progress.stage(name, total, position.step)
+            shown = contextlib.closing(bar)
+            callbacks.append(bar)
+        with shown, Interruption() as interruption:
+            callbacks.append(
+                StateCheckpoint(self.save, position, interruption, self.hosts)
+            )
+            while position.step < total:
+                into, remaining = position.step % epoch, total - position.step
+                steps = min(epoch - into, remaining)
+                if bar is not None:
+                    bar.done = position.step
+                self.model.fit(
+                    self.batches(position.step),
+                    steps_per_epoch=steps,
+                    epochs=max(1, remaining // epoch) if steps == epoch else 1,
+                    callbacks=callbacks,
+                    shuffle=False,
+                    verbose=0,
+                )
+
+    def batches(self, start):
+        """The dataset of (clips, labels) from a batch on: this host's share of it."""
+        share = {} if self.hosts is None else self.hosts.share()
+        return self.data.training(self.batch_size, start, self.seed, **share)
+
+    def sample_clips(self):
+        """The first clips of the stage, for pictures; always the same."""
+        for clips, _ in self.batches(0).take(1):
+            return clips[: min(4, len(clips))]
+
+    def save(self):
+        save_state(self.run.path, self.index, self.position.step, self.model)
+
+    def go_back(self):
+        """Restores the newest good state of this stage; returns its batch number."""
+        stage, step, arrays = newest_state(self.run, self.hosts)
+        if arrays is None or stage != self.index:
+            raise UserError(
+                f"{self.run.path}: no good state of the stage {self.stage['name']!r} is "
+                "left to go back to; start anew in another --out folder"
+            )
+        restore_state(self.model, arrays)
+        self.position.step = step
+        return step
+
+    def explain(self, batch):
+        """What was not finite, in words."""
+        if batch is None:
+            weight = first_bad_weight(self.model)
+            return f"by batch {self.position.step} the weight {weight!r} was not finite"
+        names = None
+        if hasattr(self.data, "training_names"):
+            names = self.data.training_names(self.batch_size, batch, self.seed)
+            names = names if self.hosts is None else self.hosts.rows(names)
+        for clips, labels in self.batches(batch).take(1):
+            return explain_batch(self.model, clips, labels, batch, names)
 
 
-def _newest_state(run):
-    """The newest state that can be read; damaged ones are reported and passed over."""
-    for stage, step, path in find_states(run.path):
+def newest_state(run, hosts=None):
+    """(stage, step, arrays) of the newest state that can be read, or (0, 0, None).
+
+    Damaged states are reported and passed over. Hosts that train together go on with
+    the newest state that all of them hold.
+    """
+    states = find_states(run.path)
+    if hosts is not None:
+        stage, step = hosts.least((states[0][:2] if states else (0, 0)))
+        states = [state for state in states if state[:2] <= (stage, step)]
+    found = (0, 0, None)
+    for stage, step, path in states:
         try:
-            return stage, step, read_state(path)
+            found = stage, step, read_state(path)
+            break
         except UserError as error:
             logging.warning("%s; trying the state before it", error)
-    return 0, 0, None
+    if hosts is not None and hosts.least(found[:2]) != hosts.most(found[:2]):
+        raise UserError(
+            f"{run.path}: the hosts hold no common state to go on from; copy the newest "
+            "state of one host to the others"
+        )
+    return found

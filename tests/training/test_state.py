@@ -7,7 +7,7 @@ import pytest
 from h2s_keras.errors import UserError
 from h2s_keras.training import state as state_module
 from h2s_keras.training.run_folder import RunFolder
-from h2s_keras.training.stages import _newest_state
+from h2s_keras.training.stages import newest_state
 from h2s_keras.training.state import find_states, read_state, restore_state, save_state
 
 
@@ -109,13 +109,13 @@ def test_a_damaged_state_is_named_and_the_one_before_is_taken(
     good = values(model)
     model.train_on_batch(np.ones((4, 3)), np.zeros((4, 2)))
     save_state(tmp_path, 0, 20, model)
-    assert _newest_state(run)[:2] == (0, 20)
+    assert newest_state(run)[:2] == (0, 20)
     newest = tmp_path / "state-00-00000020.npz"
     damage(newest)
     with pytest.raises(UserError, match="00000020.npz: damaged training state"):
         read_state(newest)
     with caplog.at_level("WARNING", logger="absl"):
-        stage, step, arrays = _newest_state(run)
+        stage, step, arrays = newest_state(run)
     assert (stage, step) == (0, 10)
     assert "00000020.npz: damaged training state" in caplog.text
     for one, two in zip(good, arrays, strict=True):
@@ -125,9 +125,9 @@ def test_a_damaged_state_is_named_and_the_one_before_is_taken(
 def test_no_state_or_only_damaged_ones_start_anew(tmp_path, model):
     (tmp_path / "config.json").write_text("{}")
     run = RunFolder(tmp_path, resume=True)
-    assert _newest_state(run) == (0, 0, None)
+    assert newest_state(run) == (0, 0, None)
     empty(tmp_path / "state-00-00000010.npz")
-    assert _newest_state(run) == (0, 0, None)
+    assert newest_state(run) == (0, 0, None)
 
 
 def test_a_state_of_another_model_is_refused(tmp_path, model):

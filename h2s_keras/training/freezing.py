@@ -1,0 +1,57 @@
+"""Sets which weights of a network a stage trains."""
+
+import fnmatch
+
+from h2s_keras.errors import UserError
+from h2s_keras.training.optimizers import PARTS
+
+
+def set_trainable(network, stage):
+    """Freezes all but what `stage` trains.
+
+    Args:
+        network: a built HiddenTwoStream.
+        stage: dict with "streams" and optionally "train", the parts that learn (by
+            default the streams), and "freeze", patterns of layers that do not, like
+            "motion/conv1*" (part/name of the layer).
+
+    Raises:
+        UserError: for a part that the network lacks, or a pattern that matches no layer
+            with weights in the parts that learn.
+
+    Example:
+
+    ```python
+    set_trainable(network, {"streams": ["temporal"], "freeze": ["temporal/block1_*"]})
+    ```
+    """
+    trained = stage.get("train") or stage["streams"]
+    for part in PARTS:
+        model = getattr(network, part)
+        if model is not None:
+            model.trainable = part in trained
+    missing = [part for part in trained if getattr(network, part, None) is None]
+    if missing:
+        raise UserError(f"it trains {missing[0]!r}, which the model does not have")
+    layers = {
+        f"{part}/{layer.name}": layer for part in trained for layer in _leaves(network, part)
+    }
+    for pattern in stage.get("freeze") or ():
+        matched = fnmatch.filter(layers, pattern)
+        if not matched:
+            shown = ", ".join(list(layers)[:6])
+            raise UserError(
+                f"freeze names {pattern!r}, which matches no layer that would learn; there "
+                f"are {shown}, ..."
+            )
+        for name in matched:
+            layers[name].trainable = False
+
+
+def _leaves(network, part):
+    """Layers with weights of their own, also those inside nested models."""
+    return [
+        layer
+        for layer in getattr(network, part)._flatten_layers()
+        if layer._trainable_variables
+    ]

@@ -1,0 +1,43 @@
+"""Sums over the replicas of a `tf.distribute` strategy; everywhere else the value itself.
+
+The one place of a training step that asks for the backend. On JAX with
+`keras.distribution` a value is global already, and PyTorch trains on one device.
+"""
+
+import keras
+
+
+def replica_count():
+    """Replicas that take part in the step that is being built."""
+    strategy = _strategy()
+    return 1 if strategy is None else strategy.num_replicas_in_sync
+
+
+def sum_over_replicas(values):
+    """Sums a tensor, or each tensor of a list, over the replicas.
+
+    Inside a replica the result is the same on all of them; outside one, and without a
+    strategy, `values` come back as they are.
+
+    Example:
+
+    ```python
+    clips = sum_over_replicas(local_clips)      # of the global batch
+    ```
+    """
+    if _strategy() is None:
+        return values
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return values
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
+def _strategy():
+    if keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy() if tf.distribute.has_strategy() else None

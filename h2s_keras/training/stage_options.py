@@ -1,0 +1,80 @@
+"""Everything a recipe can say of a run and of a stage, with what holds if it does not."""
+
+import copy
+import difflib
+
+from h2s_keras.errors import UserError
+
+RUN = {
+    # "float32", "mixed_bfloat16" or "mixed_float16"; losses and warps stay float32.
+    "dtype_policy": "float32",
+    # "mirrored": a replica on each GPU (or logical CPU) of this host.
+    "strategy": "none",
+    # Event files with scalars, flow pictures and histograms in the run folder.
+    "tensorboard": True,
+}
+
+STAGE = {
+    # What runs, and what of it learns (None: all of it).
+    "train": None,
+    "freeze": (),
+    # Batches of a size of their own (None: the run's), several for one update.
+    "batch_size": None,
+    "accumulate": 1,
+    # Optimiser steps in an epoch: after each the state is saved and looked at.
+    "epoch": 50,
+    "optimizer": "adam",
+    "schedule": "cosine",
+    "warmup": 0,
+    "boundaries": (),
+    "factor": 0.1,
+    "rate_factors": {},
+    "clip_norm": 1.0,
+    "weight_decay": 0.0,
+    "weight_decay_kind": "decoupled",
+    "decay_biases": False,
+    "ema": None,
+    "flow_loss": None,
+    "flow_loss_weight": 1.0,
+    "action_loss_weight": 1.0,
+    "label_smoothing": 0.0,
+    "consensus": "average",
+    "smoothness_ramp": 0,
+    "smoothness_start": 0.1,
+    # "auto": XLA where Keras finds it worth while.
+    "jit_compile": "auto",
+}
+_NEEDED = ("name", "streams", "steps", "learning_rate")
+
+
+def complete_config(config):
+    """`config` with every option of the run and of its stages filled in.
+
+    Args:
+        config: plain values of a recipe.
+
+    Raises:
+        UserError: for an option that no stage has, or a stage that lacks what it needs.
+
+    Example:
+
+    ```python
+    complete_config({"stages": [...]})["strategy"]      # "none"
+    ```
+    """
+    stages = [complete_stage(stage) for stage in config["stages"]]
+    return {**RUN, **config, "stages": stages}
+
+
+def complete_stage(stage):
+    """One stage with every option filled in; raises as `complete_config`."""
+    name = stage.get("name", "without a name")
+    lacking = [key for key in _NEEDED if key not in stage]
+    if lacking:
+        raise UserError(f"stage {name!r}: {lacking[0]!r} is missing")
+    for key in stage:
+        if key not in STAGE and key not in _NEEDED:
+            near = difflib.get_close_matches(key, (*STAGE, *_NEEDED), 1)
+            hint = f"did you mean {near[0]!r}?" if near else "there are " + ", ".join(STAGE)
+            raise UserError(f"stage {name!r}: no option {key!r}; {hint}")
+    return {**copy.deepcopy(STAGE), **stage}
