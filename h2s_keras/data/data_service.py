@@ -32,7 +32,7 @@ def distribute(dataset, service):
     Example:
 
     ```python
-    dataset = distribute(clips.training(batch_size=8), "grpc://10.0.0.5:5050")
+    dataset = distribute(dataset, "grpc://10.0.0.5:5050")
     ```
     """
     import tensorflow as tf
@@ -40,7 +40,7 @@ def distribute(dataset, service):
     check_dispatcher(service)
     policy = tf.data.experimental.service.ShardingPolicy.DYNAMIC
     shared = tf.data.experimental.service.distribute(policy, service)
-    return dataset.apply(shared).prefetch(1)
+    return dataset.prefetch(1).apply(shared)
 
 
 def check_dispatcher(service):

@@ -8,6 +8,7 @@ and sharing between hosts need no shuffle buffer and no reading ahead.
 import numpy as np
 
 from h2s_keras.data.crops import CENTRE_SCALE
+from h2s_keras.data.data_service import distribute
 from h2s_keras.data.graph_sampling import (
     GraphDraw,
     centre_crop,
@@ -83,7 +84,16 @@ class RecordClips:
         }
         self._offsets = np.concatenate([example["offsets"] for example in self.examples])
 
-    def training(self, batch_size, start_step=0, seed=0, host=0, hosts=1, steps=None):
+    def training(
+        self,
+        batch_size,
+        start_step=0,
+        seed=0,
+        host=0,
+        hosts=1,
+        steps=None,
+        service=None,
+    ):
         """The endless stream of batches, from a step on.
 
         Args:
@@ -92,6 +102,8 @@ class RecordClips:
             seed: 0 or above.
             host, hosts: this host gets its rows of every global batch.
             steps: end after so many batches; None: never.
+            service: `grpc://host:port` of a tf.data service that prepares the batches,
+                which may then come in another order, see `data_service`.
 
         Returns:
             `tf.data.Dataset` of `(clips, labels)`, `(flow, labels)` or `({"clip", "flow"},
@@ -121,6 +133,8 @@ class RecordClips:
             deterministic=True,
         )
         dataset = dataset.batch(rows, drop_remainder=True)
+        if service:
+            dataset = distribute(dataset, service)
         count = tf.data.INFINITE_CARDINALITY if steps is None else steps
         return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)
 

@@ -15,7 +15,6 @@ component negated where the clip is mirrored. `contents="both"` gives ({"clip", 
 label). In the cut of a looped clip, and where a last frame is held, the flow is zero.
 """
 
-from h2s_keras.data.data_service import distribute
 from h2s_keras.data.record_clips import RecordClips
 from h2s_keras.data.record_index import read_index
 from h2s_keras.data.sources import (
@@ -73,11 +72,14 @@ class RecordData:
 
     def training(self, batch_size, start_step=0, seed=0, host=0, hosts=1):
         """The endless stream of batches, see `RecordClips.training`."""
-        dataset = self._clips(self.index, self.train).training(
-            batch_size, start_step, seed, host, hosts
+        return self._clips(self.index, self.train).training(
+            batch_size,
+            start_step,
+            seed,
+            host,
+            hosts,
+            service=self.settings.get("service"),
         )
-        service = self.settings.get("service")
-        return distribute(dataset, service) if service else dataset
 
     def training_names(self, batch_size, step, seed=0):
         """Names of the videos of a global batch."""

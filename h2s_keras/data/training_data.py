@@ -204,6 +204,12 @@ def make_data(settings):
     """The data object of a recipe's "data" values, by their "kind"."""
     settings = dict(settings)
     kind = settings.pop("kind")
+    if settings.get("service") and kind != "records":
+        raise UserError(
+            f"data of the kind {kind} cannot be prepared by a tf.data service, whose "
+            "workers run no Python; pack it first (h2s data pack) and train with "
+            "data.kind=records"
+        )
     if kind == "synthetic":
         return SyntheticData(settings)
     if kind in ("videos", "list", *OFFICIAL):

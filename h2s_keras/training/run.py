@@ -80,10 +80,13 @@ def train(config, out, resume=False, progress=None, hosts=None):
             stage, seconds = next(stages)
         except StopIteration:
             break
-        except Exception:
+        except Exception as error:
             # tf.data wraps what a decoder raised in a traceback of its own.
             if report is not None and report.error is not None:
                 raise report.error from None
+            told = data.explain(error) if hasattr(data, "explain") else None
+            if told is not None:
+                raise told from None
             raise
         results["seconds"][stage["name"]] = round(seconds, 1)
         measured = _local(network, hosts)
