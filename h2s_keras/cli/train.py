@@ -114,9 +114,7 @@ def run_training(config, out, resume, together=None):
     values = RunFolder(out, resume=True).read_config() if resume else config
     each = values["data"].get("test_group") == "each"
     try:
-        return (train_each_group if each else train)(
-            config, out, resume, Progress(), hosts
-        )
+        return (train_each_group if each else train)(config, out, resume, Progress(), hosts)
     except KeyboardInterrupt:
         if os.path.exists(os.path.join(out, "config.json")):
             print_resume(out)
