@@ -31,6 +31,8 @@ setup(
     extras_require={
         "cv": ["keras-cv>=0.9,<0.10"],
         "io": ["tensorflow-io>=0.37,<0.38", "tensorflow>=2.16,<2.17"],
+        "beam": ["apache-beam>=2.60"],
+        "flow": ["opencv-contrib-python-headless>=4.10,<5"],
         "onnx": ["tf2onnx>=1.17", "onnx>=1.16", "onnxruntime>=1.20"],
         "serving": ["tensorflow-serving-api>=2.16,<2.22", "grpcio>=1.60"],
         "test": [

@@ -38,11 +38,14 @@ PUBLIC = {
     },
     "h2s_keras.layers": {
         "BackwardWarp",
+        "CaffePooling",
+        "FlowVolume",
         "ImagePreprocessing",
         "LocalResponseNormalization",
         "MultiScaleFlowHead",
         "QuantizedFlowAdapter",
         "SegmentConsensus",
+        "SynchronizedBatchNormalization",
         "UnsupervisedFlowLoss",
     },
     "h2s_keras.ops": {

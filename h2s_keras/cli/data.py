@@ -1,29 +1,35 @@
-"""`h2s data`: lists a dataset, and checks that its videos are there and decode."""
+"""`h2s data`: lists a dataset, checks its videos or records, packs it into records."""
 
 import csv
 import json
 import os
 import sys
 
+from h2s_keras.cli import data_pack, data_records
 from h2s_keras.errors import UserError
 
-HELP = "list a dataset, or check that its videos are there and can be decoded"
+HELP = "list a dataset, check its videos or records, or pack it into records"
 EXAMPLE = "h2s data list ucf101 --annotations ucfTrainTestlist --split 1"
 
 USES_KERAS = False  # Lists answer at once.
 KINDS = ("ucf101", "hmdb51", "thumos14", "activitynet", "folders", "csv", "list")
+NOT_VIDEOS = ("records", "synthetic")
 
 
 def add_arguments(parser):
     parser.add_argument(
-        "action", choices=("list", "verify"), help="print counts, or check every video"
+        "action",
+        choices=("list", "verify", "pack"),
+        help="print counts, check every video or record, or write records",
     )
     parser.add_argument(
         "kind",
-        choices=KINDS,
+        choices=(*KINDS, *NOT_VIDEOS),
         metavar="KIND",
-        help="one of " + ", ".join(KINDS) + " (folders: a folder of class folders; list: "
-        "text with lines 'path label' or 'path frames label')",
+        help="one of "
+        + ", ".join((*KINDS, *NOT_VIDEOS))
+        + " (folders: a folder of class folders; list: text with lines 'path label' or "
+        "'path frames label'; records: what pack wrote)",
     )
     parser.add_argument(
         "--annotations",
@@ -36,8 +42,10 @@ def add_arguments(parser):
     parser.add_argument(
         "--classes", metavar="FILE", help="of kind list: class names in order of labels"
     )
-    parser.add_argument("--root", metavar="DIR", help="folder of the videos")
-    parser.add_argument("--split", type=int, default=1, help="1, 2 or 3 (default 1)")
+    parser.add_argument("--root", metavar="DIR", help="folder of the videos or records")
+    parser.add_argument(
+        "--split", type=_split, default=1, help="1, 2 or 3 (default 1); pack also: all"
+    )
     parser.add_argument(
         "--write",
         metavar="FILE.csv",
@@ -51,9 +59,18 @@ def add_arguments(parser):
         "--quick", action="store_true", help="verify that files are there, decode none"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    data_pack.add_arguments(parser)
 
 
 def run(arguments):
+    if arguments.kind == "records":
+        return data_records.run(arguments)
+    if arguments.action == "pack":
+        return data_pack.run(arguments, read_list)
+    if arguments.kind == "synthetic":
+        raise UserError("synthetic clips have no files; h2s data pack synthetic makes some")
+    if arguments.split == "all":
+        raise UserError("--split all is for pack; give 1, 2 or 3")
     listed = read_list(arguments)
     if arguments.action == "list":
         if arguments.write:
@@ -165,3 +182,7 @@ def verify(listed, quick=False, as_json=False):
             f"missing, {len(broken)} broken"
         )
     return 2 if missing or broken else 0
+
+
+def _split(text):
+    return text if text == "all" else int(text)

@@ -1,6 +1,7 @@
 """Entry of the `h2s` command: parsing, logging, and errors as one clear line."""
 
 import importlib
+import os
 import sys
 import warnings
 
@@ -65,7 +66,16 @@ def run(argv=None):
     def parse(arguments):
         return parser.parse_args(arguments[1:])
 
-    app.run(_main, argv=argv, flags_parser=parse)
+    def leave(arguments):
+        code = _main(arguments)
+        if "tensorflow_io" in sys.modules:
+            # Its s3:// library aborts the process when Python unloads it at the end.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code or 0)
+        return code
+
+    app.run(leave, argv=argv, flags_parser=parse)
 
 
 def _main(arguments):

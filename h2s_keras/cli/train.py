@@ -51,6 +51,11 @@ def add_arguments(parser):
     parser.add_argument(
         "--coordinator", metavar="ADDRESS:PORT", help="of host 0, reachable from all"
     )
+    parser.add_argument(
+        "--data_service",
+        metavar="ADDRESS",
+        help="grpc://host:port of a tf.data service that prepares batches of records",
+    )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
@@ -62,8 +67,8 @@ def run(arguments):
     if arguments.resume:
         if not arguments.out:
             raise UserError("--resume needs --out, the folder of the run to go on with")
-        if arguments.set or arguments.smoke:
-            raise UserError("--resume goes on with the run's own values; leave --set out")
+        if arguments.set or arguments.smoke or arguments.data_service:
+            raise UserError("--resume goes on with the run's own values; leave others out")
         config = None
     else:
         if not arguments.recipe:
@@ -72,6 +77,8 @@ def run(arguments):
         config = complete_config(config)
         for assignment in arguments.set:
             apply_setting(config, assignment)
+        if arguments.data_service:
+            config["data"]["service"] = arguments.data_service
     out = arguments.out or default_folder(config["name"])
     if arguments.hosts and not arguments.out:
         raise UserError("--hosts needs --out, so that every host writes to the same run")

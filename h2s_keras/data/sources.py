@@ -81,7 +81,7 @@ def class_folder_source(root, group_pattern=None):
             f"holds one class folder only ({names[0]}), but two or more are needed; did "
             "you mean the folder above or below?",
         )
-    pattern = _compiled(group_pattern)
+    pattern = compiled_pattern(group_pattern)
     examples = []
     for label, name in enumerate(names):
         files = _videos_below(os.path.join(root, name))
@@ -93,7 +93,7 @@ def class_folder_source(root, group_pattern=None):
                 "some or remove the folder",
             )
         for path in files:
-            examples.append(VideoExample(path, label, _group(path, pattern)))
+            examples.append(VideoExample(path, label, group_of(path, pattern)))
     return tuple(examples), tuple(names)
 
 
@@ -112,7 +112,7 @@ def _videos_below(folder, depth=1):
     return sorted(found)
 
 
-def _compiled(group_pattern):
+def compiled_pattern(group_pattern):
     if group_pattern is None:
         return None
     try:
@@ -127,7 +127,7 @@ def _compiled(group_pattern):
     return pattern
 
 
-def _group(path, pattern):
+def group_of(path, pattern):
     if pattern is None:
         return None
     match = pattern.search(os.path.basename(path))

@@ -19,6 +19,7 @@ from h2s_keras.data.clips import frame_size, video_clip_dataset
 from h2s_keras.data.hmdb51 import hmdb51_list
 from h2s_keras.data.hosts import example_numbers, host_batch_size
 from h2s_keras.data.list_source import check_lists
+from h2s_keras.data.record_data import RecordData
 from h2s_keras.data.sources import class_folder_source, csv_source, leave_one_group_out
 from h2s_keras.data.synthetic import CLASS_NAMES, SyntheticClips
 from h2s_keras.data.thumos14 import thumos14_list
@@ -225,9 +226,17 @@ def make_data(settings):
     """The data object of a recipe's "data" values, by their "kind"."""
     settings = dict(settings)
     kind = settings.pop("kind")
+    if settings.get("service") and kind != "records":
+        raise UserError(
+            f"data of the kind {kind} cannot be prepared by a tf.data service, whose "
+            "workers run no Python; pack it first (h2s data pack) and train with "
+            "data.kind=records"
+        )
     if kind == "synthetic":
         return SyntheticData(settings)
     if kind in ("videos", "list", *OFFICIAL):
         return VideoData(settings, kind)
-    known = ", ".join(("synthetic", "videos", "list", *OFFICIAL))
+    if kind == "records":
+        return RecordData(settings)
+    known = ", ".join(("synthetic", "videos", "list", "records", *OFFICIAL))
     raise UserError(f"data.kind must be one of {known}; received {kind!r}")

@@ -10,6 +10,7 @@ def grad_cam(model, clips, classes=None):
 
     The last feature map of each stream's CNN is weighted by the mean gradient of the
     class's logit with respect to each of its channels; what speaks against is cut off.
+    Maps of a 3D network are averaged over time.
 
     Args:
         model: HiddenTwoStream, not branched for a temporal map over flow.
@@ -42,8 +43,7 @@ def grad_cam(model, clips, classes=None):
         source = model.adapter(model.motion.decode(features)["flow2"])
     maps = {"temporal": _stream_map(model.temporal, source, classes, clips.shape[2:4])}
     if model.spatial is not None:
-        frame = ops.convert_to_tensor(clips[:, model.num_frames // 2])
-        source = model.spatial_preprocessing(frame)
+        source = model.spatial_images(ops.convert_to_tensor(clips))
         maps["spatial"] = _stream_map(model.spatial, source, classes, clips.shape[2:4])
     return maps
 
@@ -53,7 +53,7 @@ def _stream_map(network, source, classes, size):
         layer
         for layer in network.layers
         if not isinstance(layer, keras.layers.InputLayer)
-        and len(getattr(layer.output, "shape", ())) == 4
+        and len(getattr(layer.output, "shape", ())) in (4, 5)
     ]
     if not layers:
         raise ValueError(
@@ -71,8 +71,10 @@ def _stream_map(network, source, classes, size):
         return ops.sum(head(tensor, training=False) * chosen)
 
     slope = gradient(score, value)
-    weights = slope.mean(axis=(1, 2), keepdims=True)
+    weights = slope.mean(axis=tuple(range(1, slope.ndim - 1)), keepdims=True)
     heat = np.maximum((weights * value).sum(axis=-1, keepdims=True), 0)
+    if heat.ndim == 5:
+        heat = heat.mean(axis=1)
     heat = ops.image.resize(heat.astype("float32"), size, interpolation="bilinear")
     heat = ops.convert_to_numpy(heat)[..., 0]
     highest = heat.max(axis=(1, 2), keepdims=True)

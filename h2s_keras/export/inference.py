@@ -7,10 +7,15 @@ import keras
 import numpy as np
 
 from h2s_keras.errors import UserError
+from h2s_keras.layers.synchronized_batch_normalization import (
+    SynchronizedBatchNormalization,
+)
 from h2s_keras.models.two_stream import HiddenTwoStream
 
+_NORMALIZATIONS = (keras.layers.BatchNormalization, SynchronizedBatchNormalization)
 _FOLDABLE = (
     keras.layers.Conv2D,
+    keras.layers.Conv3D,
     keras.layers.DepthwiseConv2D,
     keras.layers.Conv2DTranspose,
     keras.layers.Dense,
@@ -203,7 +208,7 @@ def _foldable_pairs(model):
         norm = node.operation
         if isinstance(norm, keras.Model):
             pairs += _foldable_pairs(norm)
-        if type(norm) is not keras.layers.BatchNormalization:
+        if type(norm) not in _NORMALIZATIONS:
             continue
         (read,) = node.input_tensors
         source = read._keras_history.operation

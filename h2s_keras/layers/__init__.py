@@ -8,19 +8,27 @@ if __name__ != "h2s_keras.layers":
     )
 
 from h2s_keras.layers.backward_warp import BackwardWarp
+from h2s_keras.layers.caffe_pooling import CaffePooling
+from h2s_keras.layers.flow_volume import FlowVolume
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.local_response_normalization import LocalResponseNormalization
 from h2s_keras.layers.multi_scale_flow_head import MultiScaleFlowHead
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
 from h2s_keras.layers.segment_consensus import SegmentConsensus
+from h2s_keras.layers.synchronized_batch_normalization import (
+    SynchronizedBatchNormalization,
+)
 from h2s_keras.layers.unsupervised_flow_loss import UnsupervisedFlowLoss
 
 __all__ = [
     "BackwardWarp",
+    "CaffePooling",
+    "FlowVolume",
     "ImagePreprocessing",
     "LocalResponseNormalization",
     "MultiScaleFlowHead",
     "QuantizedFlowAdapter",
     "SegmentConsensus",
+    "SynchronizedBatchNormalization",
     "UnsupervisedFlowLoss",
 ]

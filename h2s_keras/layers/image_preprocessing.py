@@ -14,6 +14,7 @@ MODES = {
         (1 / 58.395, 1 / 57.12, 1 / 57.375),
         False,
     ),
+    "tsn": (RGB_MEAN, (1.0, 1.0, 1.0), True),
     "unit": (RGB_MEAN, (1 / 255,) * 3, False),
 }
 
@@ -24,7 +25,8 @@ class ImagePreprocessing(keras.layers.Layer):
 
     Args:
         mode: "unit" (RGB minus the ImageNet mean, over 255: MotionNet), "caffe" (BGR
-            minus mean: VGG, ResNet), "tf" (-1..1: ResNetV2, Inception, MobileNet),
+            minus mean: VGG, ResNet), "tsn" (the same with the mean 104, 117, 123 of the
+            Temporal Segment Networks), "tf" (-1..1: ResNetV2, Inception, MobileNet),
             "torch" (mean and deviation: DenseNet) or "none" (EfficientNet, ConvNeXt and
             others that scale inside).
 

@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from h2s_keras.ops.flow import channels_to_flow
+from h2s_keras.ops.rematerialize import rematerialize
 
 SLOPE = 0.1  # of the leaky ReLU after every (de)convolution but flow and smooth_conv
 
@@ -30,6 +31,8 @@ class MultiScaleFlowHead(keras.layers.Layer):
     Call arguments:
         features: list of (batch, height, width, channels), finest first, each twice the
             size of the next.
+        rematerialized: compute what lies inside a level again in the backward pass in
+            place of keeping it.
 
     Returns:
         dict "flow{n}" -> float32 (batch, num_pairs, height, width, 2), pixels of its own
@@ -138,30 +141,47 @@ class MultiScaleFlowHead(keras.layers.Layer):
                 f"finest first; received {len(features)}."
             )
 
-    def call(self, features):
+    def call(self, features, rematerialized=False):
         self._check_count(features)
         coarse_to_fine = list(reversed(features))
         hidden = coarse_to_fine[0]
         raw = self.flow_convolutions[0](hidden)
         raw_flows = [raw]
         for index in range(len(self.filters)):
-            joined = ops.concatenate(
-                [
-                    coarse_to_fine[index + 1],
-                    ops.leaky_relu(self.deconvolutions[index](hidden), SLOPE),
-                    self.upsamplings[index](raw),
-                ],
-                axis=-1,
-            )
-            smooth = self.intermediate_convolution
-            hidden = self.smooth_convolutions[index](joined) if smooth else joined
-            raw = self.flow_convolutions[index + 1](hidden)
+            inputs = (coarse_to_fine[index + 1], hidden, raw)
+            if rematerialized:
+
+                def run(*tensors, index=index):
+                    return self._refine(index, *tensors)
+
+                hidden, raw = rematerialize(run, self._level_layers(index), *inputs)
+            else:
+                hidden, raw = self._refine(index, *inputs)
             raw_flows.append(raw)
         coarsest = self.finest_level + len(self.filters)
         return {
             f"flow{coarsest - index}": channels_to_flow(ops.cast(raw, "float32") * scale)
             for index, (raw, scale) in enumerate(zip(raw_flows, self.scales, strict=True))
         }
+
+    def _level_layers(self, index):
+        smooth = self.smooth_convolutions[index : index + 1]
+        flow = self.flow_convolutions[index + 1]
+        return [self.deconvolutions[index], self.upsamplings[index], *smooth, flow]
+
+    def _refine(self, index, encoder, hidden, raw):
+        """(features, raw flow) of a level from the encoder's and those of the coarser."""
+        joined = ops.concatenate(
+            [
+                encoder,
+                ops.leaky_relu(self.deconvolutions[index](hidden), SLOPE),
+                self.upsamplings[index](raw),
+            ],
+            axis=-1,
+        )
+        smooth = self.intermediate_convolution
+        hidden = self.smooth_convolutions[index](joined) if smooth else joined
+        return [hidden, self.flow_convolutions[index + 1](hidden)]
 
     def compute_output_shape(self, input_shape):
         return {
@@ -175,7 +195,7 @@ class MultiScaleFlowHead(keras.layers.Layer):
             for index, shape in enumerate(input_shape)
         }
 
-    def compute_output_spec(self, features):
+    def compute_output_spec(self, features, rematerialized=False):
         shapes = self.compute_output_shape([feature.shape for feature in features])
         return {
             name: keras.KerasTensor(shape, dtype="float32")

@@ -1,14 +1,22 @@
-"""Classifiers of one image-like input: published VGG16 heads, a small one, Keras' own."""
+"""Classifiers of one image-like input: published networks, a small one, Keras' own."""
 
 import keras
 
-from h2s_keras.models.cross_modality import copy_image_weights
+from h2s_keras.models.bn_inception import bn_inception
+from h2s_keras.models.cross_modality import copy_image_weights, copy_named_weights
+from h2s_keras.models.i3d import i3d, inception_v1
+from h2s_keras.models.rematerialization import rematerialize_model
+
+# Networks of this package; those after the name give weights to its kernels by inflation.
+_OWN = {"bn_inception": bn_inception, "inception_v1": inception_v1, "i3d": i3d}
+_PARENTS = {"i3d": inception_v1}
 
 # How keras.applications families were trained; the rest scale their input inside.
 _FAMILY_MODES = {
     "caffe": ("vgg", "resnet50", "resnet101", "resnet152"),
     "tf": ("resnet50v2", "resnet101v2", "resnet152v2", "inception", "xception")
-    + ("mobilenet", "mobilenetv2", "nasnet"),
+    + ("mobilenet", "mobilenetv2", "nasnet", "i3d"),
+    "tsn": ("bn_inception",),
     "torch": ("densenet",),
 }
 _OWN_SCALING = ("mobilenetv3", "efficientnet", "convnext")
@@ -44,31 +52,53 @@ def preprocessing_mode(backbone):
     return best[1]
 
 
+def reads_clips(backbone):
+    """Whether a backbone over RGB takes the whole clip in place of one frame."""
+    if isinstance(backbone, str):
+        return backbone.lower() == "i3d"
+    return len(getattr(backbone, "input_shape", ())) == 5
+
+
 def build_backbone(
-    backbone, input_shape, num_classes, dropout=None, weights=None, name=None
+    backbone,
+    input_shape,
+    num_classes,
+    dropout=None,
+    weights=None,
+    name=None,
+    partial_batch_normalization=False,
+    rematerialize=False,
 ):
     """A classifier (batch, height, width, channels) -> logits (batch, num_classes).
 
     Args:
-        backbone: "vgg16" (published heads: two layers of 4096 with dropout), "tiny"
+        backbone: "vgg16" (published heads: two layers of 4096 with dropout),
+            "bn_inception" (TSN's), "i3d" and its 2D parent "inception_v1", "tiny"
             (0.3 M parameters, for small images and few clips), the name of any
             keras.applications model, or a keras.Model from images to features or maps.
-        input_shape: (height, width, channels); channels 3 or 2*(frames-1).
+        input_shape: (height, width, channels); channels 3 or 2*(frames-1). For "i3d" over
+            RGB (time, height, width, 3).
         num_classes: size of the logits.
         dropout: rate before the last layer, or for "vgg16" the pair (after fc6, after
             fc7). Default: 0.9 and 0.8 for the published temporal stream is the
             builder's choice; 0.5 here.
         weights: None (random), "imagenet", or the path of a weights file of the
             backbone with 3 channels. The first convolution is adapted to other numbers
-            of channels by cross-modality initialisation.
+            of channels by cross-modality initialisation. "bn_inception", "inception_v1"
+            and "i3d" take what `save_weights` of the network without its classifier
+            wrote, "i3d" also that of "inception_v1", which is inflated.
         name: of the model.
+        partial_batch_normalization: for "bn_inception", "inception_v1", "i3d": keep mean
+            and variance of all batch normalisations but the first as they are.
+        rematerialize: in training, compute the activations inside each block of the
+            backbone again in the backward pass in place of keeping them.
 
     Returns:
         keras.Model with float32 logits.
 
     Raises:
-        ValueError: for an unknown name, an instance whose input does not fit, or weights
-            that cannot be had.
+        ValueError: for an unknown name, an instance whose input does not fit, weights
+            that cannot be had, or an option that the backbone does not have.
 
     Example:
         >>> build_backbone("tiny", (64, 64, 20), num_classes=5).output_shape
@@ -80,20 +110,38 @@ def build_backbone(
     layers = keras.layers
     if isinstance(backbone, str):
         backbone = backbone.lower()
+    if partial_batch_normalization and (
+        not isinstance(backbone, str) or backbone not in _OWN
+    ):
+        raise ValueError(
+            f"partial_batch_normalization goes with {', '.join(_OWN)}; received the "
+            f"backbone {backbone!r}."
+        )
     if not isinstance(backbone, str):
-        features = _instance_features(backbone, inputs, weights)
+        network = _instance(backbone, inputs, weights)
     elif backbone == "tiny":
         if weights is not None:
             raise ValueError(
                 "The backbone 'tiny' has no trained weights; leave weights out."
             )
-        features = _tiny(inputs)
+        network = _tiny
+    elif backbone in _OWN:
+        network = _own(backbone, input_shape, weights, partial_batch_normalization)
     elif backbone in application_names():
-        features = _application(backbone, inputs, weights)
+        network = _application(backbone, inputs, weights)
     else:
         raise ValueError(
-            f"Unknown backbone {backbone!r}. Use 'vgg16', 'tiny', a keras.Model, or a "
-            f"model of keras.applications: {', '.join(sorted(application_names()))}."
+            f"Unknown backbone {backbone!r}. Use 'vgg16', 'tiny', {', '.join(_OWN)}, a "
+            "keras.Model, or a model of keras.applications: "
+            f"{', '.join(sorted(application_names()))}."
+        )
+    if rematerialize and network is not _tiny:
+        network = rematerialize_model(network)
+    features = network(inputs)
+    if len(features.shape) not in (2, 4, 5):
+        raise ValueError(
+            "A backbone gives features (batch, n) or maps (batch, height, width, n), 3D "
+            f"ones (batch, time, height, width, n); this one gives {tuple(features.shape)}."
         )
 
     # === Head ===
@@ -107,6 +155,8 @@ def build_backbone(
         hidden = features
         if len(features.shape) == 4:
             hidden = layers.GlobalAveragePooling2D()(hidden)
+        elif len(features.shape) == 5:
+            hidden = layers.GlobalAveragePooling3D()(hidden)
         hidden = layers.Dropout(rates[0])(hidden)
         last = "logits"
     # Logits are float32 under every policy: softmax of float16 loses small classes.
@@ -144,10 +194,18 @@ def _application(name, inputs, weights):
         raise ValueError(f"{name} cannot take input {shape}: {error}") from error
     if weights is not None:
         model = copy_image_weights(build, model, weights)
-    return model(inputs)
+    return model
 
 
-def _instance_features(backbone, inputs, weights):
+def _own(name, input_shape, weights, partial):
+    network = _OWN[name](input_shape, partial_batch_normalization=partial)
+    if weights is not None:
+        sources = [_OWN[name], *([_PARENTS[name]] if name in _PARENTS else [])]
+        copy_named_weights(sources, network, weights)
+    return network
+
+
+def _instance(backbone, inputs, weights):
     if weights is not None:
         raise ValueError("A backbone instance brings its own weights; leave weights out.")
     if not isinstance(backbone, keras.Model):
@@ -156,17 +214,11 @@ def _instance_features(backbone, inputs, weights):
         )
     expected = tuple(backbone.input_shape)[1:]
     given = tuple(inputs.shape[1:])
-    if len(expected) != 3 or any(
+    if len(expected) != len(given) or any(
         one not in (None, two) for one, two in zip(expected, given, strict=True)
     ):
         raise ValueError(
             f"This backbone takes images {expected}; the stream gives {given}. For the "
             "temporal stream the channels are 2*(num_frames-1)."
         )
-    features = backbone(inputs)
-    if len(features.shape) not in (2, 4):
-        raise ValueError(
-            "A backbone gives features (batch, n) or maps (batch, height, width, n); this "
-            f"one gives {tuple(features.shape)}."
-        )
-    return features
+    return backbone

@@ -5,13 +5,17 @@ import keras
 from h2s_keras.errors import UserError
 from h2s_keras.layers.image_preprocessing import MODES
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
-from h2s_keras.models.backbones import build_backbone, preprocessing_mode
+from h2s_keras.models.backbones import (
+    build_backbone,
+    preprocessing_mode,
+    reads_clips,
+)
 from h2s_keras.models.motion_net import VARIANTS, MotionNet
 from h2s_keras.models.two_stream import HiddenTwoStream
 
-# Published rates after fc6 and fc7; the small backbone needs far less.
-_TEMPORAL_DROPOUT = {"vgg16": (0.9, 0.8), "tiny": 0.2}
-_SPATIAL_DROPOUT = {"vgg16": (0.9, 0.8), "tiny": 0.2}
+# Published rates, for VGG16 after fc6 and fc7; the small backbone needs far less.
+_TEMPORAL_DROPOUT = {"vgg16": (0.9, 0.8), "bn_inception": 0.7, "tiny": 0.2}
+_SPATIAL_DROPOUT = {"vgg16": (0.9, 0.8), "bn_inception": 0.8, "tiny": 0.2}
 
 
 class HiddenTwoStreamBuilder:
@@ -99,30 +103,50 @@ class HiddenTwoStreamBuilder:
         self._adapter = self._step("adapter", QuantizedFlowAdapter, **options)
         return self
 
-    def temporal(self, backbone, weights=None, dropout=None, branched=False):
+    def temporal(
+        self,
+        backbone,
+        weights=None,
+        dropout=None,
+        branched=False,
+        partial_batch_normalization=False,
+    ):
         """The temporal CNN: a name or a keras backbone; see `build_backbone`.
 
         Args:
-            backbone: "vgg16", "tiny", a name of keras.applications, or a keras.Model
-                over 2*(num_frames-1) channels.
+            backbone: "vgg16", "bn_inception", "i3d", "tiny", a name of
+                keras.applications, or a keras.Model over 2*(num_frames-1) channels.
             weights: None, "imagenet" or a file; the first convolution is adapted.
-            dropout: rate or pair of rates; published (0.9, 0.8) for "vgg16".
+            dropout: rate or pair of rates; published (0.9, 0.8) for "vgg16", 0.7 for
+                "bn_inception".
+            partial_batch_normalization: see `build_backbone`.
             branched: read MotionNet's encoder in place of its flow. A named backbone
                 then gives its head only.
         """
-        if branched and weights is not None:
+        if branched and (weights is not None or partial_batch_normalization):
             raise ValueError(
-                ".temporal(): the branched variant has a head only and takes no weights."
+                ".temporal(): the branched variant has a head only and takes no weights "
+                "and no partial batch normalisation."
             )
-        self._temporal = (backbone, weights, dropout)
+        self._temporal = (backbone, weights, dropout, partial_batch_normalization)
         self._branched = branched
         return self
 
-    def spatial(self, backbone, weights=None, dropout=None, preprocessing=None):
+    def spatial(
+        self,
+        backbone,
+        weights=None,
+        dropout=None,
+        preprocessing=None,
+        partial_batch_normalization=False,
+    ):
         """The spatial CNN over the middle frame; leave out for the stacked model.
 
+        "i3d", or a backbone over (time, height, width, 3), sees all frames.
+
         Args:
-            backbone, weights, dropout: as for `temporal`, over 3 channels.
+            backbone, weights, dropout, partial_batch_normalization: as for `temporal`,
+                over 3 channels; published dropout 0.8 for "bn_inception".
             preprocessing: mode of `ImagePreprocessing`; by default what the named
                 backbone was trained with, "none" for an instance.
         """
@@ -132,6 +156,7 @@ class HiddenTwoStreamBuilder:
                 f"{preprocessing!r}."
             )
         self._spatial = (backbone, weights, dropout, preprocessing)
+        self._spatial_partial = partial_batch_normalization
         return self
 
     def fusion(self, spatial=1.0, temporal=1.5):
@@ -144,8 +169,15 @@ class HiddenTwoStreamBuilder:
         self._fusion = (float(spatial), float(temporal))
         return self
 
-    def build(self, frame_stride=1, name="hidden_two_stream"):
-        """The finished keras.Model, see `HiddenTwoStream`."""
+    def build(self, frame_stride=1, name="hidden_two_stream", rematerialize=False):
+        """The finished keras.Model, see `HiddenTwoStream`.
+
+        Args:
+            frame_stride, name: of HiddenTwoStream.
+            rematerialize: keep fewer activations while training: MotionNet computes those
+                inside each of its levels again in the backward pass, the backbones those
+                inside each of their blocks. The numbers do not change.
+        """
         for step, value in (("motion", self._motion), ("temporal", self._temporal)):
             if value is None:
                 example = '"motionnet"' if step == "motion" else '"vgg16"'
@@ -154,9 +186,11 @@ class HiddenTwoStreamBuilder:
                     ".build()."
                 )
         height, width = self._image_size
+        if rematerialize:
+            self._motion.rematerialize = True
         if not self._motion.built:
             self._motion.build((None, self._num_frames, height, width, 3))
-        backbone, weights, dropout = self._temporal
+        backbone, weights, dropout, partial = self._temporal
         spatial, mode = None, "none"
         if self._branched:
             temporal = self._step("temporal", self._branched_head, backbone, dropout)
@@ -173,21 +207,26 @@ class HiddenTwoStreamBuilder:
                 dropout,
                 weights,
                 "temporal",
+                partial,
+                rematerialize,
             )
         if self._spatial is not None:
             backbone, weights, dropout, mode = self._spatial
             mode = mode or preprocessing_mode(backbone)
             if dropout is None and isinstance(backbone, str):
                 dropout = _SPATIAL_DROPOUT.get(backbone.lower())
+            clip = (self._num_frames,) if reads_clips(backbone) else ()
             spatial = self._step(
                 "spatial",
                 build_backbone,
                 backbone,
-                (height, width, 3),
+                (*clip, height, width, 3),
                 self._num_classes,
                 dropout,
                 weights,
                 "spatial",
+                self._spatial_partial,
+                rematerialize,
             )
         return HiddenTwoStream(
             self._motion,

@@ -37,6 +37,81 @@ def inflate_channels(kernel, channels):
     return np.repeat(mean, channels, axis=2)
 
 
+def inflate_kernel(kernel, time):
+    """A 2D kernel as a 3D one that answers a still clip as it answered the image.
+
+    It is repeated over time and divided by it.
+
+    Args:
+        kernel: array (height, width, channels, filters).
+        time: steps of the 3D kernel.
+
+    Returns:
+        Array (time, height, width, channels, filters).
+
+    Raises:
+        ValueError: if kernel has another rank or time is below 1.
+
+    Example:
+        >>> inflate_kernel(np.ones((3, 3, 4, 8)), 3).shape
+        (3, 3, 3, 4, 8)
+
+    Source: Carreira & Zisserman 2017, section 2.4.
+    """
+    kernel = np.asarray(kernel)
+    if kernel.ndim != 4 or time < 1:
+        raise ValueError(
+            "inflate_kernel takes a kernel (height, width, channels, filters) and time >= "
+            f"1; received {kernel.shape} and {time}."
+        )
+    return np.repeat(kernel[None], time, axis=0) / time
+
+
+def copy_named_weights(builders, network, weights):
+    """Fills `network` from a weights file of the same architecture over RGB images.
+
+    Layers are matched by name; the first convolution is adapted to its channels by
+    `inflate_channels` and 2D kernels to 3D ones by `inflate_kernel`.
+
+    Args:
+        builders: functions of this package from an input shape to a network; the file is
+            of one of them, tried in turn.
+        network: keras.Model to fill, without a classifier.
+        weights: path of a .weights.h5 file.
+
+    Raises:
+        UserError: if the file cannot be read or is of another network.
+    """
+    weights = os.fspath(weights)
+    name = network.name
+    if weights == "imagenet":
+        raise UserError(
+            f"There are no ImageNet weights of {name} to download; pass the path of a "
+            ".weights.h5 file of this network over RGB without its classifier."
+        )
+    if not os.path.isfile(weights):
+        raise UserError(f"No weights file {weights!r}; give a path or None.")
+    reasons = []
+    for build in builders:
+        # Weights do not depend on the size; 3D networks read RGB from clips.
+        shape = (8, 32, 32, 3) if build.__name__ == "i3d" else (32, 32, 3)
+        source = build(shape)
+        try:
+            source.load_weights(weights)
+        except Exception as error:
+            reasons.append(f"{build.__name__}: {' '.join(str(error).split())[:200]}")
+            continue
+        theirs = {layer.name: layer for layer in source.layers}
+        for layer in network.layers:
+            if layer.weights:
+                layer.set_weights(_adapted(layer, theirs[layer.name].get_weights()))
+        return
+    raise UserError(
+        f"The weights {weights!r} do not fit {name} ({'; '.join(reasons)}). Give what "
+        "save_weights of the network over RGB without its classifier wrote."
+    )
+
+
 def copy_image_weights(build, model, weights):
     """Gives `model` the RGB weights of the same architecture.
 
@@ -114,6 +189,11 @@ def _adapted(layer, values):
         )
     for index, (value, own) in enumerate(zip(values, layer.weights, strict=True)):
         wanted = tuple(own.shape)
+        if len(wanted) == 5 and value.ndim == 4:
+            value = _widened(value, wanted[3])
+            values[index] = value = inflate_kernel(value, wanted[0])
+        elif len(wanted) == 5 and value.shape[3] == 3:
+            values[index] = value = np.stack([_widened(v, wanted[3]) for v in value])
         if value.shape == wanted:
             continue
         if len(wanted) != 4 or value.shape != (*wanted[:2], 3, wanted[3]):
@@ -122,3 +202,8 @@ def _adapted(layer, values):
             )
         values[index] = inflate_channels(value, wanted[2])
     return values
+
+
+def _widened(kernel, channels):
+    """The kernel itself, or one over RGB made one over `channels`."""
+    return kernel if kernel.shape[2] == channels else inflate_channels(kernel, channels)

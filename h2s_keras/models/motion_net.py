@@ -6,6 +6,7 @@ from h2s_keras.errors import UserError
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.multi_scale_flow_head import SLOPE, MultiScaleFlowHead
 from h2s_keras.ops.flow import clip_to_channels, resize_flow
+from h2s_keras.ops.rematerialize import rematerialize
 
 # Rows of an encoder: (name, kernel, stride, filters, whether a flow level reads it).
 VARIANTS = {
@@ -52,6 +53,9 @@ class MotionNet(keras.Model):
             "tiny" (1.95 M; flow2 to flow4).
         intermediate_convolution: False leaves out the convolutions between
             deconvolutions (ablation "w/o CDC").
+        rematerialize: in training, compute the activations inside each level of encoder
+            and head again in the backward pass in place of keeping them: less memory, a
+            third more arithmetic, the same numbers.
 
     Call arguments:
         clips: (batch, num_frames, height, width, 3) RGB 0..255, any dtype; height and
@@ -78,6 +82,7 @@ class MotionNet(keras.Model):
         num_frames=11,
         variant="motionnet",
         intermediate_convolution=True,
+        rematerialize=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -91,6 +96,7 @@ class MotionNet(keras.Model):
             )
         self.num_frames, self.variant = num_frames, variant
         self.intermediate_convolution = intermediate_convolution
+        self.rematerialize = rematerialize
         table = VARIANTS[variant]
         self.preprocessing = ImagePreprocessing("unit", dtype=self.dtype_policy)
         self.convolutions, self._levels = [], []
@@ -135,25 +141,50 @@ class MotionNet(keras.Model):
         self.built = True
 
     def call(self, clips, training=None):
-        return self.decode(self.encode(clips))
+        features = self.encode(clips, training=training)
+        return self.decode(features, training=training)
 
-    def encode(self, clips):
+    def encode(self, clips, training=None):
         """Features of every flow level, finest first (shared by the branched model)."""
         self._check(clips.shape)
         hidden = clip_to_channels(self.preprocessing(clips))
         features = []
+        for level, is_level in self._encoder_levels():
+            if training and self.rematerialize:
+
+                def run(tensor, level=level):
+                    return self._convolve(level, tensor)
+
+                hidden = rematerialize(run, level, hidden)
+            else:
+                hidden = self._convolve(level, hidden)
+            if is_level:
+                features.append(hidden)
+        return features
+
+    def _encoder_levels(self):
+        """(convolutions of one size, whether a flow level reads them), finest first."""
+        levels = []
         for convolution, is_level in zip(self.convolutions, self._levels, strict=True):
+            if convolution.strides[0] > 1 or not levels:
+                levels.append(([], is_level))
+            levels[-1] = ([*levels[-1][0], convolution], is_level)
+        return levels
+
+    @staticmethod
+    def _convolve(convolutions, hidden):
+        for convolution in convolutions:
             # Padding on both sides, as Caffe does; "same" pads a stride-2 convolution
             # on one side only and would shift every level by half a pixel.
             pad = convolution.kernel_size[0] // 2
             hidden = ops.pad(hidden, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
             hidden = ops.leaky_relu(convolution(hidden), SLOPE)
-            if is_level:
-                features.append(hidden)
-        return features
+        return hidden
 
-    def decode(self, features):
+    def decode(self, features, training=None):
         """Flows of every level from the features of `encode`."""
+        if training and self.rematerialize:
+            return self.head(features, rematerialized=True)
         return self.head(features)
 
     def estimate_flow(self, clips, batch_size=8):
@@ -227,6 +258,7 @@ class MotionNet(keras.Model):
             "num_frames": self.num_frames,
             "variant": self.variant,
             "intermediate_convolution": self.intermediate_convolution,
+            "rematerialize": self.rematerialize,
         }
 
     @classmethod

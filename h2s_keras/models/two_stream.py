@@ -17,7 +17,8 @@ class HiddenTwoStream(keras.Model):
         motion: MotionNet.
         temporal: keras.Model from adapted flow (batch, H, W, 2*(frames-1)), or for the
             branched variant from the encoder's coarsest features, to logits.
-        spatial: keras.Model from a preprocessed RGB frame to logits, or None.
+        spatial: keras.Model from a preprocessed RGB frame to logits, or None; one whose
+            input is (time, height, width, 3) sees the whole clip.
         adapter: QuantizedFlowAdapter between motion and temporal.
         spatial_preprocessing: mode of `ImagePreprocessing` for the spatial frame.
         fusion: (spatial, temporal) weights of late fusion; published 1 and 1.5.
@@ -33,7 +34,7 @@ class HiddenTwoStream(keras.Model):
     Returns:
         dict of float32 tensors: "logits" (batch, classes), which after softmax are the
         fused scores, "temporal_logits", with a spatial stream "spatial_logits" (it sees
-        the middle frame), and MotionNet's flows "flow2" ...
+        the middle frame, a 3D one all frames), and MotionNet's flows "flow2" ...
 
     Example:
         >>> model = HiddenTwoStreamBuilder(5, 3, (64, 64)).motion("tiny").temporal("tiny")
@@ -85,8 +86,8 @@ class HiddenTwoStream(keras.Model):
         """Outputs of some streams only: of "motion", "temporal", "spatial"."""
         outputs = {}
         if "temporal" in streams:
-            features = self.motion.encode(clips)
-            outputs.update(self.motion.decode(features))
+            features = self.motion.encode(clips, training=training)
+            outputs.update(self.motion.decode(features, training=training))
             source = features[-1] if self.branched else self.adapter(outputs["flow2"])
             outputs["temporal_logits"] = self.temporal(source, training=training)
         elif "motion" in streams:
@@ -96,9 +97,16 @@ class HiddenTwoStream(keras.Model):
                 raise ValueError(
                     "This model has no spatial stream; add .spatial(...) to the builder."
                 )
-            frame = self.spatial_preprocessing(clips[:, self.num_frames // 2])
-            outputs["spatial_logits"] = self.spatial(frame, training=training)
+            images = self.spatial_images(clips)
+            outputs["spatial_logits"] = self.spatial(images, training=training)
         return outputs
+
+    def spatial_images(self, clips):
+        """What the spatial stream reads of clips: preprocessed, one frame or all."""
+        whole = len(self.spatial.input_shape) == 5
+        return self.spatial_preprocessing(
+            clips if whole else clips[:, self.num_frames // 2]
+        )
 
     def fuse(self, outputs):
         """Fused logits: the weighted mean of the streams' log-probabilities."""

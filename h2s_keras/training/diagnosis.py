@@ -100,6 +100,4 @@ def _bad_clips(values, count):
 
 def _sentence(what, batch, bad, count, names):
     first = f", the first is {names[bad[0]]}" if names else ""
-    return (
-        f"in batch {batch} {what} was not finite for {len(bad)} of {count} clips{first}"
-    )
+    return f"in batch {batch} {what} was not finite for {len(bad)} of {count} clips{first}"

@@ -34,7 +34,9 @@ def set_trainable(network, stage):
     if missing:
         raise UserError(f"it trains {missing[0]!r}, which the model does not have")
     layers = {
-        f"{part}/{layer.name}": layer for part in trained for layer in _leaves(network, part)
+        f"{part}/{layer.name}": layer
+        for part in trained
+        for layer in _leaves(network, part)
     }
     for pattern in stage.get("freeze") or ():
         matched = fnmatch.filter(layers, pattern)

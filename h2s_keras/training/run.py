@@ -92,6 +92,9 @@ def train(config, out, resume=False, progress=None, hosts=None):
             # tf.data wraps what a decoder raised in a traceback of its own.
             if report is not None and report.error is not None:
                 raise report.error from None
+            told = data.explain(error) if hasattr(data, "explain") else None
+            if told is not None:
+                raise told from None
             if hosts is not None:
                 hosts.explain(error)
             raise

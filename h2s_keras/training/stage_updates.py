@@ -128,9 +128,7 @@ class StageUpdates:
         finite = ops.all(good)
         self._note_bad(finite, good, places)
         due = ops.equal((self.batches + 1) % self.accumulate, 0)
-        update = ops.logical_and(
-            ops.logical_and(due, finite), ops.less(self.bad_batch, 0)
-        )
+        update = ops.logical_and(ops.logical_and(due, finite), ops.less(self.bad_batch, 0))
         factor = 1.0 / self.accumulate
         if self.clip_norm:
             norm = factor * ops.sqrt(sum(ops.sum(ops.square(total)) for total in totals))

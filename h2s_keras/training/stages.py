@@ -149,9 +149,7 @@ class _RunningStage:
             shown = contextlib.closing(bar)
             callbacks.append(bar)
         with shown, Interruption() as interruption:
-            callbacks.append(
-                StateCheckpoint(self.save, position, interruption, self.hosts)
-            )
+            callbacks.append(StateCheckpoint(self.save, position, interruption, self.hosts))
             while position.step < total:
                 into, remaining = position.step % epoch, total - position.step
                 steps = min(epoch - into, remaining)

@@ -15,6 +15,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 # One call with no argument at its default, for every layer.
 ARGUMENTS = {
     "BackwardWarp": {"padding": "border", "return_mask": True},
+    "CaffePooling": {"pool_size": 3, "strides": 2, "padding": 1, "mode": "average"},
+    "FlowVolume": {"scale": 0.5},
     "ImagePreprocessing": {"mode": "caffe"},
     "LocalResponseNormalization": {"radius": 2, "bias": 2.0, "alpha": 0.3, "beta": 0.6},
     "MultiScaleFlowHead": {
@@ -28,6 +30,7 @@ ARGUMENTS = {
     },
     "QuantizedFlowAdapter": {"bound": 9.0, "levels": 64, "scale": 4, "centre": 127.5},
     "SegmentConsensus": {"mode": "top_k", "k": 2},
+    "SynchronizedBatchNormalization": {"frozen": True},
     "UnsupervisedFlowLoss": {
         "weighting": "released",
         "photometric_weight": 0.5,

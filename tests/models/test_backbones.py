@@ -112,9 +112,9 @@ def sequence_backbone():
     return keras.Model(inputs, keras.layers.Dense(3)(inputs))
 
 
-def five_dimensional():
+def flattened_maps():
     inputs = keras.Input((16, 16, 4))
-    return keras.Model(inputs, keras.layers.Reshape((2, 8, 16, 4))(inputs))
+    return keras.Model(inputs, keras.layers.Reshape((256, 4))(inputs))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def five_dimensional():
         (lambda: small_backbone(3), {}, "The backbone takes images|takes images"),
         (lambda: small_backbone(4), {"weights": "x"}, "brings its own weights"),
         (sequence_backbone, {}, "takes images"),
-        (five_dimensional, {}, "gives features"),
+        (flattened_maps, {}, "gives features"),
         (lambda: "vgg16", {"weights": "none.h5"}, "No weights file 'none.h5'"),
     ],
 )

@@ -227,7 +227,10 @@ def test_a_folder_in_use_is_refused(tmp_path, small_config):
         ({"model": {"motion": "gone.keras"}}, "gone.keras: no such model file"),
         ({"model": {"temporal": "resnet51"}}, "Unknown backbone 'resnet51'"),
         ({"stages": [{"rate_factors": {"spatial": 1}}]}, "stage 'motion': .*'spatial'"),
-        ({"stages": [{"acumulate": 4}]}, "no option 'acumulate'; did you mean 'accumulate'"),
+        (
+            {"stages": [{"acumulate": 4}]},
+            "no option 'acumulate'; did you mean 'accumulate'",
+        ),
         ({"stages": [{"freeze": ["motion/conv9*"]}]}, "freeze names 'motion/conv9.'"),
         ({"stages": [{"streams": ["sound"]}]}, "stage 'motion': it trains 'sound'"),
         ({"stages": [{"train": ["spatial"]}]}, "stage 'motion': it trains 'spatial'"),

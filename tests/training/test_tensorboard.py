@@ -28,7 +28,9 @@ def written(network, batch, tmp_path):
         position = Position()
         log = TensorBoardLog(str(tmp_path / "events"), position, sample_clips)
         count = keras.callbacks.LambdaCallback(
-            on_train_batch_begin=lambda batch, logs: setattr(position, "step", position.step + 1)
+            on_train_batch_begin=lambda batch, logs: setattr(
+                position, "step", position.step + 1
+            )
         )
         prepare_stage(network, stage).fit(
             *batch, batch_size=2, epochs=2, verbose=0, callbacks=[count, log]

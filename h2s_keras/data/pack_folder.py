@@ -1,0 +1,140 @@
+"""The folder that is packed into: begun, gone on with, finished."""
+
+import dataclasses
+
+from h2s_keras.data.file_systems import (
+    PART,
+    exists,
+    file_size,
+    join,
+    make_folder,
+    names_in,
+    remove,
+    require_file_system,
+)
+from h2s_keras.data.packing import PackPlan
+from h2s_keras.data.record_index import (
+    INDEX,
+    PLAN,
+    RecordIndex,
+    read_index,
+    read_json,
+    shard_names,
+    write_json,
+)
+from h2s_keras.errors import FileError
+
+
+def begin(plan, out):
+    """Makes the folder ready for the shards of a plan, or finds what an earlier run left.
+
+    Returns:
+        the plan to go by, whose number of shards is that of the earlier run.
+
+    Raises:
+        UserError: the folder holds something else.
+    """
+    require_file_system(out)
+    names = names_in(out)
+    old = None
+    if INDEX in names:
+        old = _reopen(read_index(out), plan, out)
+    elif PLAN in names:
+        old = PackPlan(**read_json(join(out, PLAN)))
+    elif any(not name.endswith(PART) for name in names):
+        raise FileError(out, "is not empty and holds no records; choose a new folder")
+    if old is None:
+        make_folder(out)
+        write_json(join(out, PLAN), dataclasses.asdict(plan))
+        return plan
+    same = dataclasses.replace(plan, shards=old.shards)
+    for field in dataclasses.fields(PackPlan):
+        was, wanted = getattr(old, field.name), getattr(same, field.name)
+        if _plain(was) != _plain(wanted):
+            raise FileError(
+                out,
+                f"was begun with other {field.name}{_difference(was, wanted)}; give "
+                "the same arguments to go on, or a new folder",
+            )
+    for name in names:
+        if name.endswith(PART):
+            remove(join(out, name))
+    return old
+
+
+def _reopen(index, plan, out):
+    """The plan of a finished folder; shards that were lost are to be made again."""
+    names = {example["number"]: example["name"] for example in plan.examples}
+    packed = [example for shard in index.shards for example in shard["examples"]]
+    same = all(names.get(example["number"]) == example["name"] for example in packed)
+    old = dataclasses.replace(
+        plan,
+        name=index.name,
+        class_names=index.class_names,
+        splits=index.splits,
+        examples=plan.examples if same else packed,
+        settings=index.settings,
+        shards=len(index.shards),
+    )
+    paths = index.shard_paths()
+    sizes = [file_size(path) for path in paths]
+    wanted = [shard["bytes"] for shard in index.shards]
+    if sizes != wanted and same and _plain(index.settings) == _plain(plan.settings):
+        for shard, path, size in zip(index.shards, paths, sizes, strict=True):
+            if size == shard["bytes"]:
+                write_json(path + ".json", shard)
+        write_json(join(out, PLAN), dataclasses.asdict(old))
+        remove(join(out, INDEX))
+    return old
+
+
+def finished_shard(out, name):
+    """What the JSON file beside a shard says, or None where the shard is to be packed."""
+    path = join(out, name)
+    if not exists(path + ".json"):
+        return None
+    shard = read_json(path + ".json")
+    return shard if file_size(path) == shard["bytes"] else None
+
+
+def finish(plan, out):
+    """Gathers all shards into the index, once every one is done.
+
+    Returns:
+        `RecordIndex`.
+
+    Raises:
+        UserError: a shard is missing, or not one example could be packed.
+    """
+    names = shard_names(plan.shards)
+    shards = [finished_shard(out, name) for name in names]
+    for name, shard in zip(names, shards, strict=True):
+        if shard is None:
+            raise FileError(
+                join(out, name), "was not packed; run the same h2s data pack command again"
+            )
+    index = RecordIndex(
+        str(out), plan.name, plan.class_names, plan.splits, plan.settings, shards
+    )
+    if not any(shard["examples"] for shard in shards):
+        bad = index.bad_files[0]
+        raise FileError(bad["path"], f"is bad, as are all others: {bad['reason']}")
+    index.write()
+    for name in (*(name + ".json" for name in names), PLAN):
+        remove(join(out, name))
+    return index
+
+
+def _plain(value):
+    """As JSON would give it back, so that a tuple equals the list that was stored."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _difference(was, wanted):
+    if not isinstance(was, dict):
+        return ""
+    keys = [key for key in wanted if _plain(was.get(key)) != _plain(wanted[key])]
+    key = keys[0] if keys else next(iter(was))
+    return f" ({key} {was.get(key)!r}, now {wanted.get(key)!r})"

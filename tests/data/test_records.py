@@ -1,0 +1,445 @@
+"""Packing, verifying and reading records."""
+
+import collections
+import itertools
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from data.record_videos import folder_list, plan_of
+
+from h2s_keras.data import VideoExample, crops, read_frames, sampling
+from h2s_keras.data.dataset_list import DatasetList
+from h2s_keras.data.graph_sampling import (
+    GraphDraw,
+    centre_crop,
+    epoch_place,
+    random_clip_frames,
+    random_crop,
+    segment_clip_frames,
+)
+from h2s_keras.data.pack import pack_records
+from h2s_keras.data.packing import PackSettings, synthetic_plan
+from h2s_keras.data.record_clips import RecordClips
+from h2s_keras.data.record_data import RecordData
+from h2s_keras.data.record_format import decode_flow, encode_flow, flow_to_levels
+from h2s_keras.data.record_frames import crop_jpegs
+from h2s_keras.data.record_index import read_index
+from h2s_keras.data.record_verify import verify_shard
+from h2s_keras.data.record_writer import PackingStopped, merged
+from h2s_keras.data.synthetic import CLASS_NAMES, SyntheticClips
+from h2s_keras.data.training_data import make_data
+from h2s_keras.errors import FileError, UserError, VideoError
+from h2s_keras.ops import flow_to_uint8
+
+SIZE = {"num_frames": 5, "image_size": (48, 48)}
+
+
+@pytest.fixture
+def listed(make_video, tmp_path):
+    return folder_list(make_video, tmp_path)
+
+
+@pytest.fixture
+def packed(listed, tmp_path):
+    return pack_records(plan_of(listed, tmp_path), str(tmp_path / "out"))
+
+
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory):
+    """Synthetic clips packed with their true flow."""
+    out = tmp_path_factory.mktemp("moving")
+    clips = {"num_frames": 5, "image_size": (64, 64), "seed": 3}
+    settings = PackSettings(flow="true", quality=100, frames_per_record=2)
+    return pack_records(
+        synthetic_plan(clips, 6, 2, CLASS_NAMES, settings, 2), str(out / "r")
+    )
+
+
+def batches(dataset, count=None):
+    taken = itertools.islice(dataset, count)
+    return [tf.nest.map_structure(lambda value: value.numpy(), batch) for batch in taken]
+
+
+def same(left, right):
+    left, right = tf.nest.flatten(left), tf.nest.flatten(right)
+    return len(left) == len(right) and all(map(np.array_equal, left, right))
+
+
+# === Packing ===
+
+
+def test_what_was_packed_is_what_the_videos_hold(packed, listed, numbers_of):
+    assert packed.counts()["train"] == 6 and packed.counts()["shards"] == 2
+    assert packed.class_names == ["jump", "run"]
+    for example, item in zip(packed.examples(), listed.train, strict=True):
+        assert example["label"] == item.label and example["rate"] == 25
+        path = packed.shard_paths()[example["shard"]]
+        frames = []
+        for record in tf.data.TFRecordDataset(path):
+            context, lists = tf.io.parse_single_sequence_example(
+                record,
+                {"h2s/example": tf.io.FixedLenFeature((), tf.int64)},
+                {"image/encoded": tf.io.FixedLenSequenceFeature((), tf.string)},
+            )
+            if int(context["h2s/example"]) == example["number"]:
+                frames += [tf.io.decode_jpeg(x).numpy() for x in lists["image/encoded"]]
+        assert numbers_of(frames) == list(range(len(frames)))
+        expected = read_frames(item.path)
+        assert np.abs(np.stack(frames).astype(int) - expected).mean() < 2
+        assert len(example["offsets"]) == -(-len(frames) // 16)
+
+
+def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(packed, listed, tmp_path):
+    out = str(tmp_path / "second")
+    seen = []
+
+    def stop_after_four(examples):
+        seen.append(examples)
+        if len(seen) == 4:
+            raise PackingStopped
+
+    plan = plan_of(listed, tmp_path)
+    with pytest.raises(PackingStopped):
+        pack_records(plan, out, workers=1, done=stop_after_four)
+    names = sorted(os.listdir(out))
+    shards = [name for name in names if name.endswith(".tfrecord")]
+    assert shards == ["shard-00000-of-00002.tfrecord"]
+    with pytest.raises(FileError, match=r"unfinished \(1 of 2.*run the same h2s data pack"):
+        read_index(out)
+    # What a killed process leaves behind.
+    (tmp_path / "second" / ".h2s-dead.part").write_bytes(b"half")
+    before = os.stat(os.path.join(out, shards[0])).st_mtime_ns
+    with pytest.raises(FileError, match=r"other settings \(quality 95, now 50\)"):
+        pack_records(plan_of(listed, tmp_path, quality=50), out)
+    again = pack_records(plan, out, workers=1)
+    assert os.stat(os.path.join(out, shards[0])).st_mtime_ns == before
+    assert again.shards == packed.shards
+    assert sorted(os.listdir(out)) == ["index.json", *(s["name"] for s in again.shards)]
+
+
+def test_a_damaged_shard_is_named_and_alone_made_again(packed, listed, tmp_path):
+    assert all(verify_shard(packed, shard).problem is None for shard in packed.shards)
+    path = packed.shard_paths()[1]
+    content = bytearray(open(path, "rb").read())
+    content[packed.shards[1]["bytes"] // 2] ^= 1
+    open(path, "wb").write(content)
+    for quick in (True, False):
+        problem = verify_shard(packed, packed.shards[1], quick).problem
+        assert path in problem and "h2s data pack" in problem and "\n" not in problem
+        assert verify_shard(packed, packed.shards[0], quick).problem is None
+    assert "record " in problem and ".avi" in problem
+    data = RecordData({"root": packed.root, **SIZE, "num_parallel_calls": 1})
+    data.test = data.train
+    with pytest.raises(UserError, match="h2s data verify records"):
+        list(data.evaluation(4))
+    os.unlink(path)
+    assert "is missing" in verify_shard(packed, packed.shards[1]).problem
+    kept = os.stat(packed.shard_paths()[0]).st_mtime_ns
+    assert pack_records(plan_of(listed, tmp_path), packed.root).shards == packed.shards
+    assert os.stat(packed.shard_paths()[0]).st_mtime_ns == kept
+
+
+def test_bad_videos_stop_the_packing_or_are_listed(listed, tmp_path):
+    bad = tmp_path / "videos" / "bad.avi"
+    bad.write_bytes(open(listed.train[0].path, "rb").read()[:9000])
+    both = DatasetList(
+        "x", listed.class_names, (*listed.train, VideoExample(str(bad), 0)), ()
+    )
+    with pytest.raises(VideoError, match=r"bad\.avi"):
+        pack_records(plan_of(both, tmp_path), str(tmp_path / "a"))
+    index = pack_records(plan_of(both, tmp_path, on_bad_file="skip"), str(tmp_path / "b"))
+    assert [item["path"] for item in index.bad_files] == [str(bad)]
+    assert index.counts()["train"] == 6
+    # Nothing of the frames before the break is left in a shard.
+    assert all(verify_shard(index, shard).problem is None for shard in index.shards)
+
+
+def test_segments_of_one_video_and_several_splits(make_video, tmp_path, numbers_of):
+    path = make_video("long.avi", 100, "mpeg4")
+    one = VideoExample(path, 0, start=1.0, end=2.0)
+    two = VideoExample(path, 1, start=1.6, end=3.2)
+    first = DatasetList("s", ("a", "b"), (one,), (two,))
+    second = DatasetList("s", ("a", "b"), (two,), (one,))
+    from h2s_keras.data.packing import list_plan
+
+    plan = list_plan({"1": first, "2": second}, None, PackSettings(), 4)
+    index = pack_records(plan, str(tmp_path / "out"))
+    assert [e["frames"] for e in index.examples()] == [25, 40]
+    assert index.examples("2", "train")[0]["label"] == 1
+    with pytest.raises(UserError, match="split 1, 2, not 3"):
+        index.examples(3)
+    clips = RecordClips(index, index.examples(), 20, image_size=(56, 140))
+    shown, _, _ = batches(clips.testing(2))[0]
+    assert [numbers_of(clip) for clip in shown] == [
+        list(range(25, 45)),
+        list(range(40, 60)),
+    ]
+    assert merged([range(5, 9), range(0, 3), range(8, 12)]) == [range(0, 3), range(5, 12)]
+
+
+def test_folders_that_hold_something_else_are_refused(tmp_path, listed):
+    with pytest.raises(FileError, match="holds no records"):
+        read_index(str(tmp_path / "nothing"))
+    with pytest.raises(FileError, match="is not empty and holds no records"):
+        pack_records(plan_of(listed, tmp_path), str(tmp_path / "videos"))
+    folder = tmp_path / "other"
+    folder.mkdir()
+    (folder / "index.json").write_text(json.dumps({"format": "else"}))
+    with pytest.raises(FileError, match="not the index of packed records"):
+        read_index(str(folder))
+    if "s3" not in tf.io.gfile.get_registered_schemes():
+        with pytest.raises(UserError, match=r"pip install 'h2s_keras\[io\]'"):
+            read_index("s3://bucket/records")
+
+
+# === Sampling in the graph ===
+
+
+def test_crops_are_the_published_ones():
+    draws = [random_crop((256, 340), (224, 224), GraphDraw(1, n)) for n in range(400)]
+    found = {tuple(draw.numpy().tolist()) for draw in draws}
+    generator = np.random.default_rng(0)
+    expected = {
+        crops.random_crop_box((256, 340), (224, 224), generator) for _ in range(4000)
+    }
+    assert found == expected
+    for size in ((256, 340), (37, 5), (240, 320)):
+        box = tuple(
+            centre_crop([tf.constant(s, tf.int64) for s in size], (112, 200)).numpy()
+        )
+        assert box == crops.centre_crop_box(size, (112, 200))
+
+
+@pytest.mark.parametrize(
+    "count, short", [(30, "loop"), (6, "loop"), (6, "hold"), (9, "hold")]
+)
+def test_clips_begin_where_those_of_videos_do(count, short):
+    frames = tf.constant(count, tf.int64)
+    found, expected = collections.Counter(), collections.Counter()
+    generator = np.random.default_rng(0)
+    for number in range(300):
+        draw = GraphDraw(2, number)
+        found[tuple(random_clip_frames(frames, 4, 2, draw, short).numpy())] += 1
+        clip = sampling.random_clip_indices(count, 4, 2, generator, short)
+        expected[tuple(clip)] += 1
+    assert set(found) == set(expected)
+    found, expected = set(), set()
+    for number in range(200):
+        draw = GraphDraw(3, number)
+        clips = segment_clip_frames(frames, 2, 1, 3, draw, short).numpy()
+        found |= {(part, *clip) for part, clip in enumerate(clips.tolist())}
+        clips = sampling.segment_clip_indices(count, 2, 1, 3, generator, short)
+        expected |= {(part, *clip) for part, clip in enumerate(clips.tolist())}
+    assert found == expected
+
+
+def test_every_epoch_is_a_permutation_of_its_own():
+    orders = [
+        tuple(
+            int(epoch_place(tf.constant(n, tf.int64), 13, 5))
+            for n in range(first, first + 13)
+        )
+        for first in (0, 13, 26)
+    ]
+    assert all(sorted(order) == list(range(13)) for order in orders)
+    assert len(set(orders)) == 3
+
+
+# === Reading ===
+
+
+def test_the_stream_is_a_function_of_the_seed_alone(packed):
+    data = RecordData({"root": packed.root, **SIZE})
+    whole = batches(data.training(3, seed=4), 6)
+    assert whole[0][0].shape == (3, 5, 48, 48, 3) and whole[0][0].dtype == np.uint8
+    assert whole[0][1].dtype == np.int32
+    assert same(whole[4:], batches(data.training(3, start_step=4, seed=4), 2))
+    other = RecordData({"root": packed.root, **SIZE, "num_parallel_calls": 5})
+    assert same(whole, batches(other.training(3, seed=4), 6))
+    assert not same(whole, batches(data.training(3, seed=5), 6))
+    # Three epochs of 6 examples, each once.
+    assert collections.Counter(data.training_names(18, 0, 4)).most_common(1)[0][1] == 3
+    halves = [batches(data.training(6, seed=4, host=h, hosts=2), 2) for h in (0, 1)]
+    for step in range(2):
+        joined = np.concatenate([halves[0][step][0], halves[1][step][0]])
+        assert np.array_equal(
+            joined, np.concatenate([whole[2 * step][0], whole[2 * step + 1][0]])
+        )
+
+
+def test_frames_of_a_clip_are_neighbours_and_cropped_alike(packed, numbers_of):
+    data = RecordData({"root": packed.root, "num_frames": 8, "image_size": (64, 160)})
+    clips = RecordClips(packed, packed.examples(), 8, image_size=(56, 140))
+    shown, labels, places = batches(clips.testing(6, 2))[0]
+    assert places.tolist() == [0, 0, 1, 1, 2, 2] and labels.tolist() == [0] * 6
+    starts = [numbers_of(clip) for clip in shown]
+    # 40 frames leave room for 32 more starts; half of it is 16, in another record.
+    assert starts[:2] == [list(range(8)), list(range(16, 24))]
+    clips, _ = batches(data.training(12), 1)[0]
+    lower = clips[:, :, 40:].astype(int)
+    assert np.abs(lower - lower[:, :1]).mean() < 2
+    assert len({clip[0, 40:].tobytes() for clip in clips}) >= 5
+
+
+def test_cropping_and_shrinking_agree_with_the_video_path():
+    noise = np.random.default_rng(0).uniform(0, 255, (9, 12, 3))
+    frame = (
+        tf.image.resize(noise, (256, 340), "bicubic").numpy().clip(0, 255).astype("uint8")
+    )
+    jpeg = tf.io.encode_jpeg(frame, quality=100)
+    decoded = tf.io.decode_jpeg(jpeg).numpy()[None]
+    for box, size, ratio in (
+        ((16, 58, 224, 224), (224, 224), 1),
+        ((0, 84, 256, 256), (224, 224), 1),
+        ((10, 20, 192, 224), (224, 224), 1),
+        ((0, 20, 256, 200), (64, 50), 1),
+        ((16, 58, 224, 224), (112, 112), 2),
+    ):
+        expected = crops.crop_frames(decoded, box, size, False)
+        shrunk = tf.constant(box, tf.int64) // ratio
+        found = crop_jpegs(tf.stack([jpeg]), shrunk, size, ratio).numpy()
+        assert np.abs(found.astype(int) - expected).mean() < 1.0
+        assert np.abs(found[:, :, ::-1].astype(int) - expected).mean() > 5
+
+
+def test_segments_and_groups(packed):
+    settings = {"root": packed.root, **SIZE, "segments": 3, "max_skip": 2}
+    grouped = {"group_pattern": r"(\d)\.avi", "test_group": "1", "clips_per_video": 2}
+    data = make_data({"kind": "records", **settings, **grouped})
+    assert len(data.train) == 4 and len(data.test) == 2
+    clips, _ = batches(data.training(2), 1)[0]
+    assert clips.shape == (2, 3, 5, 48, 48, 3)
+    tested = list(data.evaluation(3))
+    assert sum(len(batch["label"]) for batch in tested) == 4
+    assert tested[0]["clip"].shape == (3, 5, 48, 48, 3)
+
+
+@pytest.mark.parametrize(
+    "settings, text",
+    [
+        ({"num_frames": 0}, "`num_frames` must be 1 or more"),
+        ({"num_frames": 60, "short": "refuse"}, r"avi: the video has 40 frames"),
+        ({"short": "x"}, "`short` must be one of"),
+        ({"contents": "flow"}, "no flow was stored"),
+        ({"contents": "x"}, "`contents` must be one of"),
+        ({"image_size": (3,)}, "height, width"),
+    ],
+)
+def test_settings_that_do_not_fit_are_told(packed, settings, text):
+    data = RecordData({"root": packed.root, **SIZE, **settings})
+    with pytest.raises(UserError, match=text):
+        data.training(2)
+
+
+# === Stored flow ===
+
+
+@pytest.mark.parametrize("flow_format, error", [("uint8", 0.0785), ("float16", 0.008)])
+def test_flow_survives_storing(flow_format, error):
+    flow = np.random.default_rng(0).uniform(-19, 19, (12, 17, 2)).astype("float32")
+    revived = decode_flow(encode_flow(flow, flow_format), 12, 17, flow_format).numpy()
+    assert np.abs(revived - flow).max() <= error
+    wide = np.linspace(-30, 30, 400, dtype="float32").reshape(10, 20, 2)
+    np.testing.assert_allclose(
+        flow_to_levels(wide), np.asarray(flow_to_uint8(wide)), atol=1
+    )
+    assert flow_to_levels(wide).min() == 0 and flow_to_levels(wide).max() == 255
+
+
+def test_stored_flow_is_that_of_the_clip_and_negated_with_a_flip(moving):
+    made = SyntheticClips(num_frames=5, image_size=(64, 64), seed=3)
+    clips = RecordClips(
+        moving, moving.examples(part="train"), 5, contents="both", image_size=(64, 64)
+    )
+    loaded, labels = batches(clips.training(60), 1)[0]
+    truth = [made.example(number) for number in range(6)]
+    names = clips.names(60, 0)
+    checked = set()
+    for clip, flow, label, name in zip(
+        loaded["clip"], loaded["flow"], labels, names, strict=True
+    ):
+        true = truth[int(name[-6:])]
+        assert label == int(true["label"])
+        for mirrored in (False, True):
+            expected, field = true["clip"].numpy(), true["flow"].numpy()
+            if mirrored:
+                expected, field = expected[:, :, ::-1], field[:, :, ::-1] * (-1, 1)
+            if np.abs(clip.astype(int) - expected).mean() < 3:
+                assert np.abs(flow - field).max() < 0.09
+                checked.add(mirrored)
+    assert checked == {False, True}
+
+
+def test_flow_is_scaled_with_the_crop(moving):
+    clips = RecordClips(moving, moving.examples(), 3, contents="flow", image_size=(28, 112))
+    flow, labels, _ = batches(clips.testing(1))[0]
+    assert flow.shape == (1, 2, 28, 112, 2)
+    true = SyntheticClips(num_frames=5, image_size=(64, 64), seed=3).example(0)["flow"]
+    top, left, rows, columns = crops.centre_crop_box((64, 64), (28, 112))
+    inner = true.numpy()[:2, top : top + rows, left : left + columns]
+    ratio = np.array([112 / columns, 28 / rows])
+    expected = tf.image.resize(inner, (28, 112)).numpy() * ratio
+    assert np.abs(flow[0] - expected).mean() < 0.1
+    assert np.abs(flow[0] / ratio - expected).mean() > 0.2
+
+
+def test_flow_across_a_cut_is_zero(moving):
+    clips = RecordClips(moving, moving.examples(), 7, contents="flow", image_size=(32, 32))
+    flow, _, _ = batches(clips.testing(1))[0]
+    still = [float(np.abs(field).max()) == 0 for field in flow[0]]
+    assert still == [False] * 4 + [True, False]
+    with pytest.raises(UserError, match="stride 1"):
+        RecordClips(moving, moving.examples(), 3, stride=2, contents="flow")
+
+
+@pytest.mark.parametrize("method", ["dis", "farneback"])
+def test_opencv_flow_is_stored(listed, tmp_path, method):
+    pytest.importorskip("cv2", reason="needs opencv (extra flow)")
+    index = pack_records(plan_of(listed, tmp_path, flow=method), str(tmp_path / "f"))
+    found = [verify_shard(index, shard) for shard in index.shards]
+    assert sum(shard.flows for shard in found) == index.counts()["frames"] - 6
+    assert all(shard.problem is None for shard in found)
+
+
+# === tf.data service ===
+
+
+def test_a_service_gives_every_batch_once(packed):
+    service = tf.data.experimental.service
+    dispatcher = service.DispatchServer(service.DispatcherConfig(port=0))
+    address = dispatcher.target.partition("://")[2]
+    workers = [
+        service.WorkerServer(service.WorkerConfig(dispatcher_address=address))
+        for _ in range(2)
+    ]
+    examples = [{**e, "label": n} for n, e in enumerate(packed.examples())]
+    clips = RecordClips(packed, examples, **SIZE)
+    found = batches(clips.training(2, steps=6, service=dispatcher.target))
+    assert np.bincount(np.concatenate([labels for _, labels in found])).tolist() == [2] * 6
+    local = batches(clips.training(2, steps=6))
+
+    def key(batch):
+        return batch[1].tobytes() + batch[0].tobytes()
+
+    assert sorted(map(key, found)) == sorted(map(key, local))
+    halves = [
+        batches(clips.training(2, host=h, hosts=2, steps=3, service=dispatcher.target))
+        for h in (0, 1)
+    ]
+    labels = np.concatenate([labels for half in halves for _, labels in half])
+    assert sorted(labels.tolist()) == list(range(6))
+    del workers
+
+
+def test_a_service_that_cannot_be_is_told_at_once(packed):
+    data = RecordData({"root": packed.root, **SIZE, "service": "grpc://127.0.0.1:1"})
+    with pytest.raises(UserError, match="no dispatcher of tf.data service answers"):
+        data.training(2)
+    data.settings["service"] = "127.0.0.1:1"
+    with pytest.raises(UserError, match="grpc://host:port"):
+        data.training(2)
+    with pytest.raises(UserError, match="h2s data pack"):
+        make_data({"kind": "videos", "root": "x", "service": "grpc://127.0.0.1:1"})
