@@ -35,7 +35,8 @@ def collect_scores(network, batches):
 
     Args:
         network: HiddenTwoStream.
-        batches: dicts with "clip", "label" and optionally "video".
+        batches: dicts with "clip" (or "flow" alone, for a network on stored flow), "label"
+            and optionally "video".
 
     Returns:
         (scores, labels): dict of stream ("temporal", "spatial", "fused") to float32
@@ -44,7 +45,7 @@ def collect_scores(network, batches):
     parts, labels, videos = {}, [], []
     for batch in batches:
         # Not predict_on_batch: under a strategy it answers once for each replica.
-        clips = batch["clip"]
+        clips = batch["clip"] if "clip" in batch else batch["flow"]  # stored flow
         outputs = network.predict(clips, batch_size=len(clips), verbose=0)
         for name in ("temporal_logits", "spatial_logits", "logits"):
             if name in outputs:

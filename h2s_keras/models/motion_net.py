@@ -53,6 +53,9 @@ class MotionNet(keras.Model):
             "tiny" (1.95 M; flow2 to flow4).
         intermediate_convolution: False leaves out the convolutions between
             deconvolutions (ablation "w/o CDC").
+        small_displacement: False halves the image in the first convolution, not in the
+            first layer that a flow level reads, so that nothing sees full resolution
+            (ablation "w/o small displacement"). Shapes stay the same.
         rematerialize: in training, compute the activations inside each level of encoder
             and head again in the backward pass in place of keeping them: less memory, a
             third more arithmetic, the same numbers.
@@ -82,6 +85,7 @@ class MotionNet(keras.Model):
         num_frames=11,
         variant="motionnet",
         intermediate_convolution=True,
+        small_displacement=True,
         rematerialize=False,
         **kwargs,
     ):
@@ -96,11 +100,17 @@ class MotionNet(keras.Model):
             )
         self.num_frames, self.variant = num_frames, variant
         self.intermediate_convolution = intermediate_convolution
+        self.small_displacement = small_displacement
         self.rematerialize = rematerialize
         table = VARIANTS[variant]
         self.preprocessing = ImagePreprocessing("unit", dtype=self.dtype_policy)
         self.convolutions, self._levels = [], []
-        for name, kernel, stride, filters, is_level in table["encoder"]:
+        strides = [row[2] for row in table["encoder"]]
+        if not small_displacement:
+            first = strides.index(2)
+            strides[0], strides[first] = 2, 1
+        for row, stride in zip(table["encoder"], strides, strict=True):
+            name, kernel, _, filters, is_level = row
             self.convolutions.append(
                 keras.layers.Conv2D(
                     filters,
@@ -258,6 +268,7 @@ class MotionNet(keras.Model):
             "num_frames": self.num_frames,
             "variant": self.variant,
             "intermediate_convolution": self.intermediate_convolution,
+            "small_displacement": self.small_displacement,
             "rematerialize": self.rematerialize,
         }
 

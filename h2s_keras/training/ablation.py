@@ -4,6 +4,10 @@ import copy
 import os
 import statistics
 
+from h2s_keras.data.dataset_list import DatasetList
+from h2s_keras.data.pack import pack_records
+from h2s_keras.data.packing import PackSettings, list_plan, synthetic_plan
+from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
 from h2s_keras.training.run import train, train_each_group
 from h2s_keras.training.run_folder import RunFolder
@@ -17,7 +21,8 @@ def train_variants(config, out, resume=False, progress=None, hosts=None):
             "variants" and "figures". A variant is {"name", "question", and any of "data",
             "model", "stages"}: the first two change single values, stages are replaced. A
             model value "initial": "VARIANT" starts from that variant's network of the same
-            seed. "figures" is {name of a final figure: heading of its column}.
+            seed; "stored_flow": METHOD (see `PackSettings`) packs the data with flow first
+            and trains on that. "figures" is {name of a final figure: heading of its column}.
         out, resume, progress: as `train`; a run that was cut goes on with the first
             variant that is not finished.
         hosts: must be None.
@@ -53,7 +58,12 @@ def train_variants(config, out, resume=False, progress=None, hosts=None):
                 variant["name"], {"question": variant["question"], "seeds": {}}
             )
             kept["seeds"][str(seed)] = done["final"]
-            run.write_json("results.json", results)
+        # After every seed, so that a long run shows what it has.
+        _tabulate(config, results, run)
+    return {"results": results, "run": run}
+
+
+def _tabulate(config, results, run):
     results["final"] = {
         name: {
             figure: _mean_and_spread(variant["seeds"].values(), figure)
@@ -67,7 +77,6 @@ def train_variants(config, out, resume=False, progress=None, hosts=None):
         if path:
             with open(path, "w") as file:
                 file.write(text)
-    return {"results": results, "run": run}
 
 
 def check_variants(config):
@@ -104,11 +113,38 @@ def _train_variant(config, variant, seed, run, folder, progress):
         source = _folder(run, plain["model"]["initial"], seed)
         plain["model"]["initial"] = os.path.join(source, "group-{group}" if each else "")
     begun = os.path.exists(os.path.join(folder, "config.json"))
+    if "stored_flow" in variant and not begun:
+        plain["data"] = _pack_flow(plain["data"], variant["stored_flow"], run)
     go = train_each_group if each else train
     done = go(None if begun else plain, folder, begun, progress)
     if each:
         RunFolder(folder, resume=True).write_json("finished.json", True)
     return done["results"]
+
+
+def _pack_flow(settings, method, run):
+    """Packs the clips of `settings` with their flow; the data of a run on that flow."""
+    root = run.file(f"stored-flow-{method}")
+    pack = PackSettings(size=settings.get("decode_size"), flow=method)
+    if settings["kind"] == "synthetic":
+        clips = {k: v for k, v in settings.items() if k not in ("kind", "test_count")}
+        count = settings.get("packed_count", 2000)
+        clips.pop("packed_count", None)
+        names = make_data(settings).class_names
+        plan = synthetic_plan(clips, count, settings["test_count"], names, pack, 4)
+    else:
+        videos = make_data({**settings, "test_group": None})
+        listed = DatasetList("videos", videos.class_names, videos.train, videos.test)
+        plan = list_plan({"1": listed}, settings.get("root"), pack, 4)
+    pack_records(plan, root)
+    kept = ("num_frames", "image_size", "stride", "flip", "clips_per_video")
+    kept += ("group_pattern", "test_group")
+    return {
+        "kind": "records",
+        "root": root,
+        "contents": "flow",
+        **{key: settings[key] for key in kept if key in settings},
+    }
 
 
 def _folder(run, name, seed):
@@ -125,10 +161,11 @@ def _mean_and_spread(runs, figure):
 
 def table(config, results):
     """Markdown: a row a variant, mean and standard deviation over the seeds."""
+    seeds = next(iter(results["variants"].values()))["seeds"]
     headings = ["question", "variant", *config["figures"].values()]
     lines = [
-        f"Measured on {results['test']}. Seeds {', '.join(map(str, config['seeds']))}: mean "
-        "and standard deviation over them.",
+        f"Measured on {results['test']}. Seeds {', '.join(seeds)}: mean and standard "
+        "deviation over them.",
         "",
         "| " + " | ".join(headings) + " |",
         "|" + "---|" * len(headings),

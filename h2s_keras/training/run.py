@@ -67,7 +67,7 @@ def train(config, out, resume=False, progress=None, hosts=None):
     try:
         with contextlib.nullcontext() if strategy is None else strategy.scope():
             network = build_network(config, data.class_names)
-            initial = config["model"].get("initial")
+            initial = config["model"]["initial"]
             if initial and not resume:
                 parts = copy_initial_weights(network, initial)
                 say(f"started from {initial}: {', '.join(parts)}")
@@ -193,43 +193,45 @@ def train_each_group(config, out, resume=False, progress=None, hosts=None):
 
 def build_network(config, class_names):
     """The untrained network of a recipe's "model" values."""
-    model, data = dict(config["model"]), config["data"]
+    config = complete_config(config)
+    model, data = config["model"], config["data"]
+    size, frames = tuple(data["image_size"]), data["num_frames"]
+    partial = model["partial_batch_normalization"]
     if model["motion"] == "stored":
-        return _stored_flow_network(model, data, class_names)
-    builder = HiddenTwoStreamBuilder(
-        class_names, data["num_frames"], tuple(data["image_size"])
-    )
-    builder.motion(model["motion"])
-    builder.adapter(**model.get("adapter", {}))
+        temporal = build_backbone(
+            model["temporal"],
+            (*size, 2 * (frames - 1)),
+            len(class_names),
+            model["temporal_dropout"],
+            model["temporal_weights"],
+            "temporal",
+            partial,
+            model["rematerialize"],
+        )
+        adapter = QuantizedFlowAdapter(scale=1, **model["adapter"])
+        return StoredFlowStream(temporal, adapter, class_names)
+    builder = HiddenTwoStreamBuilder(class_names, frames, size)
+    builder.motion(model["motion"], **model["motion_options"])
+    builder.adapter(**model["adapter"])
     builder.temporal(
         model["temporal"],
-        weights=model.get("temporal_weights"),
-        dropout=model.get("temporal_dropout"),
-        branched=model.get("branched", False),
+        weights=model["temporal_weights"],
+        dropout=model["temporal_dropout"],
+        branched=model["branched"],
+        partial_batch_normalization=partial,
     )
-    if model.get("spatial"):
+    if model["spatial"]:
         builder.spatial(
             model["spatial"],
-            weights=model.get("spatial_weights"),
-            dropout=model.get("spatial_dropout"),
+            weights=model["spatial_weights"],
+            dropout=model["spatial_dropout"],
+            partial_batch_normalization=partial,
         )
-    spatial_weight, temporal_weight = model.get("fusion", (1.0, 1.5))
+    spatial_weight, temporal_weight = model["fusion"]
     builder.fusion(spatial=spatial_weight, temporal=temporal_weight)
-    return builder.build(frame_stride=data.get("stride", 1))
-
-
-def _stored_flow_network(model, data, class_names):
-    height, width = data["image_size"]
-    temporal = build_backbone(
-        model["temporal"],
-        (height, width, 2 * (data["num_frames"] - 1)),
-        len(class_names),
-        model.get("temporal_dropout"),
-        model.get("temporal_weights"),
-        "temporal",
+    return builder.build(
+        frame_stride=data.get("stride", 1), rematerialize=model["rematerialize"]
     )
-    adapter = QuantizedFlowAdapter(scale=1, **model.get("adapter", {}))
-    return StoredFlowStream(temporal, adapter, class_names)
 
 
 def measure(network, data, stage=None):

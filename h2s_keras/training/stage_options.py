@@ -14,6 +14,26 @@ RUN = {
     "tensorboard": True,
 }
 
+MODEL = {
+    # What `HiddenTwoStreamBuilder` takes; "stored" motion reads stored flow in place of
+    # clips (data.contents="flow").
+    "motion": "tiny",
+    "motion_options": {},
+    "adapter": {},
+    "temporal": "tiny",
+    "temporal_weights": None,
+    "temporal_dropout": None,
+    "spatial": None,
+    "spatial_weights": None,
+    "spatial_dropout": None,
+    "branched": False,
+    "partial_batch_normalization": False,
+    "rematerialize": False,
+    "fusion": (1.0, 1.5),
+    # A .keras file or run folder whose weights to start from.
+    "initial": None,
+}
+
 STAGE = {
     # What runs, and what of it learns (None: all of it).
     "train": None,
@@ -63,7 +83,9 @@ def complete_config(config):
     ```
     """
     stages = [complete_stage(stage) for stage in config["stages"]]
-    return {**RUN, **config, "stages": stages}
+    _refuse_unknown("model", config["model"], MODEL)
+    model = {**copy.deepcopy(MODEL), **config["model"]}
+    return {**RUN, **config, "model": model, "stages": stages}
 
 
 def complete_stage(stage):
@@ -72,9 +94,13 @@ def complete_stage(stage):
     lacking = [key for key in _NEEDED if key not in stage]
     if lacking:
         raise UserError(f"stage {name!r}: {lacking[0]!r} is missing")
-    for key in stage:
-        if key not in STAGE and key not in _NEEDED:
-            near = difflib.get_close_matches(key, (*STAGE, *_NEEDED), 1)
-            hint = f"did you mean {near[0]!r}?" if near else "there are " + ", ".join(STAGE)
-            raise UserError(f"stage {name!r}: no option {key!r}; {hint}")
+    _refuse_unknown(f"stage {name!r}", stage, (*STAGE, *_NEEDED))
     return {**copy.deepcopy(STAGE), **stage}
+
+
+def _refuse_unknown(where, values, known):
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else "there are " + ", ".join(known)
+            raise UserError(f"{where}: no option {key!r}; {hint}")

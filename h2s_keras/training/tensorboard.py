@@ -43,7 +43,7 @@ class TensorBoardLog(keras.callbacks.Callback):
 
     def _write_motion(self, tf, writer, step):
         motion = getattr(self.model.network, "motion", self.model.network)
-        if self.model.streams == ("spatial",):
+        if motion is None or self.model.streams == ("spatial",):
             return
         if self._clips is None:
             clips = np.asarray(self.sample_clips())
