@@ -127,8 +127,8 @@ class RecordData:
         service = self.settings.get("service")
         if isinstance(error, lost) and service:
             return UserError(
-                f"{service}: the data service was lost ({_where_it_broke(error)}); start it "
-                "again and go on with --resume"
+                f"{service}: the data service was lost ({_where_it_broke(error)}); start "
+                "it again and go on with --resume"
             )
         # Other steps raise these, too; those of reading stand in a data set's function.
         if isinstance(error, damaged) and "IteratorGetNext" in str(error):

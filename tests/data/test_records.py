@@ -21,7 +21,7 @@ from h2s_keras.data.graph_sampling import (
     segment_clip_frames,
 )
 from h2s_keras.data.pack import pack_records
-from h2s_keras.data.packing import PackSettings, synthetic_plan
+from h2s_keras.data.packing import PackSettings, list_plan, synthetic_plan
 from h2s_keras.data.record_clips import RecordClips
 from h2s_keras.data.record_data import RecordData
 from h2s_keras.data.record_format import decode_flow, encode_flow, flow_to_levels
@@ -61,6 +61,11 @@ def moving(tmp_path_factory):
 def batches(dataset, count=None):
     taken = itertools.islice(dataset, count)
     return [tf.nest.map_structure(lambda value: value.numpy(), batch) for batch in taken]
+
+
+def uncropped(clip):
+    """The clip of 56x140 with a border, where the frames' numbers are looked for."""
+    return np.pad(clip, ((0, 0), (4, 4), (10, 10), (0, 0)), "edge")
 
 
 def same(left, right):
@@ -144,7 +149,8 @@ def test_a_damaged_shard_is_named_and_alone_made_again(packed, listed, tmp_path)
 
 def test_bad_videos_stop_the_packing_or_are_listed(listed, tmp_path):
     bad = tmp_path / "videos" / "bad.avi"
-    bad.write_bytes(open(listed.train[0].path, "rb").read()[:9000])
+    content = open(listed.train[0].path, "rb").read()
+    bad.write_bytes(content[: len(content) * 2 // 3])
     both = DatasetList(
         "x", listed.class_names, (*listed.train, VideoExample(str(bad), 0)), ()
     )
@@ -163,8 +169,6 @@ def test_segments_of_one_video_and_several_splits(make_video, tmp_path, numbers_
     two = VideoExample(path, 1, start=1.6, end=3.2)
     first = DatasetList("s", ("a", "b"), (one,), (two,))
     second = DatasetList("s", ("a", "b"), (two,), (one,))
-    from h2s_keras.data.packing import list_plan
-
     plan = list_plan({"1": first, "2": second}, None, PackSettings(), 4)
     index = pack_records(plan, str(tmp_path / "out"))
     assert [e["frames"] for e in index.examples()] == [25, 40]
@@ -173,7 +177,7 @@ def test_segments_of_one_video_and_several_splits(make_video, tmp_path, numbers_
         index.examples(3)
     clips = RecordClips(index, index.examples(), 20, image_size=(56, 140))
     shown, _, _ = batches(clips.testing(2))[0]
-    assert [numbers_of(clip) for clip in shown] == [
+    assert [numbers_of(uncropped(clip)) for clip in shown] == [
         list(range(25, 45)),
         list(range(40, 60)),
     ]
@@ -275,7 +279,7 @@ def test_frames_of_a_clip_are_neighbours_and_cropped_alike(packed, numbers_of):
     clips = RecordClips(packed, packed.examples(), 8, image_size=(56, 140))
     shown, labels, places = batches(clips.testing(6, 2))[0]
     assert places.tolist() == [0, 0, 1, 1, 2, 2] and labels.tolist() == [0] * 6
-    starts = [numbers_of(clip) for clip in shown]
+    starts = [numbers_of(uncropped(clip)) for clip in shown]
     # 40 frames leave room for 32 more starts; half of it is 16, in another record.
     assert starts[:2] == [list(range(8)), list(range(16, 24))]
     clips, _ = batches(data.training(12), 1)[0]
@@ -367,7 +371,7 @@ def test_stored_flow_is_that_of_the_clip_and_negated_with_a_flip(moving):
             expected, field = true["clip"].numpy(), true["flow"].numpy()
             if mirrored:
                 expected, field = expected[:, :, ::-1], field[:, :, ::-1] * (-1, 1)
-            if np.abs(clip.astype(int) - expected).mean() < 3:
+            if np.abs(clip.astype(int) - expected).mean() < 8:
                 assert np.abs(flow - field).max() < 0.09
                 checked.add(mirrored)
     assert checked == {False, True}
@@ -412,7 +416,9 @@ def test_a_service_gives_every_batch_once(packed):
     dispatcher = service.DispatchServer(service.DispatcherConfig(port=0))
     address = dispatcher.target.partition("://")[2]
     workers = [
-        service.WorkerServer(service.WorkerConfig(dispatcher_address=address))
+        service.WorkerServer(
+            service.WorkerConfig(dispatcher_address=address, heartbeat_interval_ms=100)
+        )
         for _ in range(2)
     ]
     examples = [{**e, "label": n} for n, e in enumerate(packed.examples())]
