@@ -7,6 +7,7 @@ import time
 import keras
 
 from h2s_keras.data.sources import natural_order
+from h2s_keras.data.synthetic import CLASS_NAMES
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.measure import (
@@ -239,8 +240,8 @@ def measure(network, data, stage=None):
     streams = ("motion", "temporal", "spatial") if stage is None else stage["streams"]
     trained = streams if stage is None else stage["train"] or streams
     figures = {}
-    synthetic = hasattr(data, "test_clips")
-    if synthetic and "motion" in trained:
+    synthetic = tuple(data.class_names) == CLASS_NAMES
+    if hasattr(data, "test_clips") and "motion" in trained:
         figures.update(measure_flow(network.motion, data.evaluation(MEASURE_BATCH)))
     names = [name for name in ("temporal", "spatial") if name in streams]
     if not names:
@@ -277,11 +278,13 @@ def _protocol(config, data):
         return f"{data.test_count} held-out synthetic clips, {frames} frames of {size}"
     if not data.test:
         return "no test: set data.test_group to leave a group out"
-    clips = data.settings.get("clips_per_video", 5)
+    group, clips = config["data"].get("test_group"), config["data"].get("clips_per_video", 5)
+    which = "of the test list, which is no part"
+    if group is not None:
+        which = f"of the group {group!r} left out"
     return (
-        f"{len(data.test)} videos of the group {config['data']['test_group']!r} left out "
-        f"of training; {clips} evenly spaced clips of {frames} frames a video, centre crop "
-        f"{size}, log-probabilities averaged"
+        f"{len(data.test)} videos {which} of training; {clips} evenly spaced clips of "
+        f"{frames} frames a video, centre crop {size}, log-probabilities averaged"
     )
 
 
