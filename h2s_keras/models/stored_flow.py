@@ -27,7 +27,8 @@ class StoredFlowStream(keras.Model):
 
     Example:
         >>> temporal = build_backbone("tiny", (64, 64, 20), num_classes=5)
-        >>> StoredFlowStream(temporal)(np.zeros((1, 10, 64, 64, 2), "float32"))["logits"].shape
+        >>> flow = np.zeros((1, 10, 64, 64, 2), "float32")
+        >>> StoredFlowStream(temporal)(flow)["logits"].shape
         (1, 5)
 
     Source: arXiv 1704.00389, table 2, rows of the two-stage methods.
@@ -57,7 +58,7 @@ class StoredFlowStream(keras.Model):
         """As `HiddenTwoStream.run_streams`; the only stream is "temporal"."""
         if tuple(streams) != ("temporal",):
             raise ValueError(
-                f"A network on stored flow has the temporal stream only; received {streams}."
+                f"A network on stored flow has only the temporal stream; received {streams}"
             )
         logits = self.temporal(self.adapter(flow), training=training)
         return {"temporal_logits": ops.cast(logits, "float32")}

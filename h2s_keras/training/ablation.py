@@ -22,7 +22,7 @@ def train_variants(config, out, resume=False, progress=None, hosts=None):
             "model", "stages"}: the first two change single values, stages are replaced. A
             model value "initial": "VARIANT" starts from that variant's network of the same
             seed; "stored_flow": METHOD (see `PackSettings`) packs the data with flow first
-            and trains on that. "figures" is {name of a final figure: heading of its column}.
+            and trains on that. "figures" is {final figure: heading of its column}.
         out, resume, progress: as `train`; a run that was cut goes on with the first
             variant that is not finished.
         hosts: must be None.

@@ -278,7 +278,10 @@ def _protocol(config, data):
         return f"{data.test_count} held-out synthetic clips, {frames} frames of {size}"
     if not data.test:
         return "no test: set data.test_group to leave a group out"
-    group, clips = config["data"].get("test_group"), config["data"].get("clips_per_video", 5)
+    group, clips = (
+        config["data"].get("test_group"),
+        config["data"].get("clips_per_video", 5),
+    )
     which = "of the test list, which is no part"
     if group is not None:
         which = f"of the group {group!r} left out"

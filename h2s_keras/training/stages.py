@@ -210,7 +210,7 @@ def newest_state(run, hosts=None):
     """
     states = find_states(run.path)
     if hosts is not None:
-        stage, step = hosts.least((states[0][:2] if states else (0, 0)))
+        stage, step = hosts.least(states[0][:2] if states else (0, 0))
         states = [state for state in states if state[:2] <= (stage, step)]
     found = (0, 0, None)
     for stage, step, path in states:
