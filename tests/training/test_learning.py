@@ -6,8 +6,9 @@ import pytest
 from scipy import ndimage
 
 from h2s_keras.layers import UnsupervisedFlowLoss
-from h2s_keras.models import MotionNet
+from h2s_keras.models import HiddenTwoStreamBuilder, MotionNet
 from h2s_keras.training import StageModel
+from h2s_keras.training.stages import prepare_stage
 
 SHIFT = (3, -2)  # x to the right, y down
 
@@ -58,3 +59,58 @@ def test_untrained_it_says_about_nothing(flows):
     mean = flows[0][:, 0, 6:-6, 6:-6].mean(axis=(0, 1, 2))
     assert np.abs(mean).max() < 0.3
     assert np.linalg.norm(mean - SHIFT) > 2.5
+
+
+# === Precision ===
+
+
+def learned_curve(policy, seed):
+    """(mean loss of every 20 of 120 steps, flow on clips never seen, updates lost)."""
+    keras.config.set_dtype_policy(policy)
+    try:
+        rng = np.random.default_rng(seed)
+        keras.utils.set_random_seed(seed)
+        held_out = shifted_clips(16, rng)
+        network = HiddenTwoStreamBuilder(2, 2, (32, 32)).motion("tiny").temporal("tiny")
+        stage = {
+            "name": "motion",
+            "streams": ["motion"],
+            "steps": 120,
+            "learning_rate": 1e-3,
+            "schedule": "constant",
+            "flow_loss": {},
+            "smoothness_ramp": 150,
+            "smoothness_start": 0.02,
+        }
+        network = network.build()
+        model = prepare_stage(network, stage)
+        clips = shifted_clips(8 * 120, rng)
+        curve = []
+        for part in range(6):
+            chosen = clips[160 * part : 160 * (part + 1)]
+            history = model.fit(chosen, np.zeros(160), batch_size=8, shuffle=False, verbose=0)
+            curve.append(history.history["loss"][0])
+        flow = network.motion.estimate_flow(held_out)[:, 0, 6:-6, 6:-6]
+        made = int(keras.ops.convert_to_numpy(model.optimizer.iterations.value))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    return np.array(curve), flow, 120 - made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_learns_along_the_same_curve(policy):
+    """The noise is what another seed of the weights and clips does in float32.
+
+    float16 loses a few of the first 20 updates to finding its loss scale, so its curve is
+    compared from there on.
+    """
+    curve, _, _ = learned_curve("float32", 0)
+    other, _, _ = learned_curve("float32", 1)
+    mixed, flow, lost = learned_curve(policy, 0)
+    noise = np.abs(other - curve).max()
+    assert np.isfinite(mixed).all()
+    assert lost == 0 if policy == "mixed_bfloat16" else 0 < lost <= 8
+    assert np.abs(mixed - curve)[1:].max() <= noise
+    assert curve[-1] < 0.7 * curve[0], "it learns"
+    np.testing.assert_allclose(flow.mean(axis=(0, 1, 2)), SHIFT, atol=0.5)
