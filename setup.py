@@ -37,6 +37,7 @@ setup(
         "serving": ["tensorflow-serving-api>=2.16,<2.22", "grpcio>=1.60"],
         "test": [
             "pytest>=8",
+            "pytest-xdist>=3.5",
             "pillow>=10",
             "scikit-learn>=1.4",
             "scipy>=1.12",

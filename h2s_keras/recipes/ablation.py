@@ -12,6 +12,7 @@ Expected: docs/results.md, measured with this file. A frame shows the appearance
 
 def get_config(smoke=False):
     steps = (lambda full: 4) if smoke else (lambda full: full)
+    packed = 16 if smoke else 2000
     flow_loss = {"weighting": "paper", "smoothness_weight": 10.0}
     motion = {
         "name": "motion",
@@ -126,6 +127,7 @@ def get_config(smoke=False):
                 "question": "4 learned or TV-L1 flow",
                 "model": {"motion": "stored"},
                 "stored_flow": "tvl1",
+                "packed_clips": packed,
                 "stages": [{**temporal, "steps": steps(300)}],
             },
             {
@@ -133,6 +135,7 @@ def get_config(smoke=False):
                 "question": "4 learned or TV-L1 flow",
                 "model": {"motion": "stored"},
                 "stored_flow": "true",
+                "packed_clips": packed,
                 "stages": [{**temporal, "steps": steps(300)}],
             },
             {

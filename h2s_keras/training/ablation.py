@@ -22,7 +22,8 @@ def train_variants(config, out, resume=False, progress=None, hosts=None):
             "model", "stages"}: the first two change single values, stages are replaced. A
             model value "initial": "VARIANT" starts from that variant's network of the same
             seed; "stored_flow": METHOD (see `PackSettings`) packs the data with flow first
-            and trains on that. "figures" is {final figure: heading of its column}.
+            and trains on that (of synthetic data "packed_clips", 2000). "figures" is
+            {final figure: heading of its column}.
         out, resume, progress: as `train`; a run that was cut goes on with the first
             variant that is not finished.
         hosts: must be None.
@@ -114,7 +115,7 @@ def _train_variant(config, variant, seed, run, folder, progress):
         plain["model"]["initial"] = os.path.join(source, "group-{group}" if each else "")
     begun = os.path.exists(os.path.join(folder, "config.json"))
     if "stored_flow" in variant and not begun:
-        plain["data"] = _pack_flow(plain["data"], variant["stored_flow"], run)
+        plain["data"] = _pack_flow(plain["data"], variant, run)
     go = train_each_group if each else train
     done = go(None if begun else plain, folder, begun, progress)
     if each:
@@ -122,14 +123,14 @@ def _train_variant(config, variant, seed, run, folder, progress):
     return done["results"]
 
 
-def _pack_flow(settings, method, run):
+def _pack_flow(settings, variant, run):
     """Packs the clips of `settings` with their flow; the data of a run on that flow."""
+    method = variant["stored_flow"]
     root = run.file(f"stored-flow-{method}")
     pack = PackSettings(size=settings.get("decode_size"), flow=method)
     if settings["kind"] == "synthetic":
         clips = {k: v for k, v in settings.items() if k not in ("kind", "test_count")}
-        count = settings.get("packed_count", 2000)
-        clips.pop("packed_count", None)
+        count = variant.get("packed_clips", 2000)
         names = make_data(settings).class_names
         plan = synthetic_plan(clips, count, settings["test_count"], names, pack, 4)
     else:

@@ -88,7 +88,9 @@ def learned_curve(policy, seed):
         curve = []
         for part in range(6):
             chosen = clips[160 * part : 160 * (part + 1)]
-            history = model.fit(chosen, np.zeros(160), batch_size=8, shuffle=False, verbose=0)
+            history = model.fit(
+                chosen, np.zeros(160), batch_size=8, shuffle=False, verbose=0
+            )
             curve.append(history.history["loss"][0])
         flow = network.motion.estimate_flow(held_out)[:, 0, 6:-6, 6:-6]
         made = int(keras.ops.convert_to_numpy(model.optimizer.iterations.value))

@@ -1,0 +1,93 @@
+"""Every recipe of the package runs, shrunk to seconds, with every stage that it has."""
+
+import importlib
+import importlib.util
+
+import numpy as np
+import pytest
+
+from h2s_keras.cli.train import recipe_list
+from h2s_keras.data.training_data import make_data
+from h2s_keras.training import train
+from h2s_keras.training.ablation import train_variants, variant_config
+from h2s_keras.training.run import build_network
+from h2s_keras.training.stage_options import complete_config
+from h2s_keras.training.stages import prepare_stage
+
+NAMES = [name for name, _ in recipe_list()]
+SHORT = [name for name in NAMES if not name.startswith("ablation")]
+
+
+def recipe(name):
+    return importlib.import_module(f"h2s_keras.recipes.{name}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_header_says_what_how_and_where_from(name):
+    text = recipe(name).__doc__
+    for heading in ("Reproduces:", "Command:", "Hardware:", "Expected:"):
+        assert heading in text, heading
+    assert "h2s " in text.split("Command:")[1].splitlines()[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_small_and_full_say_the_same_things(name):
+    """A smoke run must try what the full one does; only sizes and data differ."""
+    small, full = (
+        complete_config(recipe(name).get_config(smoke=smoke)) for smoke in (True, False)
+    )
+    assert small["name"] == full["name"] == name
+    assert [s["name"] for s in small["stages"]] == [s["name"] for s in full["stages"]]
+    for one, two in zip(small["stages"], full["stages"], strict=True):
+        for key in (
+            "streams",
+            "train",
+            "optimizer",
+            "schedule",
+            "rate_factors",
+            "consensus",
+        ):
+            assert one[key] == two[key], (one["name"], key)
+        assert (one["accumulate"] > 1) == (two["accumulate"] > 1), one["name"]
+    assert small["data"].get("segments") == full["data"].get("segments")
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_every_stage_can_be_prepared(name):
+    config = complete_config(recipe(name).get_config(smoke=True))
+    network = build_network(config, make_data(config["data"]).class_names)
+    for stage in config["stages"]:
+        model = prepare_stage(network, stage)
+        assert model.trainable_variables, stage["name"]
+
+
+def test_an_ablation_has_variants_that_can_be_built():
+    config = recipe("ablation").get_config(smoke=True)
+    for variant in config["variants"]:
+        plain = complete_config(variant_config(config, variant, 1))
+        network = build_network(plain, make_data(plain["data"]).class_names)
+        for stage in plain["stages"]:
+            assert prepare_stage(network, stage).trainable_variables, variant["name"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHORT)
+def test_smoke_runs_end_with_finite_figures(name, tmp_path):
+    done = train(recipe(name).get_config(smoke=True), tmp_path / "run")
+    assert all(np.isfinite(value) for value in done["results"]["final"].values())
+    for weight in done["network"].get_weights():
+        assert np.isfinite(weight).all()
+
+
+@pytest.mark.slow
+def test_the_whole_ablation_in_small(tmp_path):
+    config = recipe("ablation").get_config(smoke=True)
+    if importlib.util.find_spec("cv2") is None:
+        config["variants"] = [
+            variant for variant in config["variants"] if variant["name"] != "TV-L1 flow"
+        ]
+    done = train_variants(config, tmp_path / "run")
+    names = [variant["name"] for variant in config["variants"]]
+    assert list(done["results"]["final"]) == names
+    text = (tmp_path / "run" / "table.md").read_text()
+    assert all(f"| {name} |" in text for name in names)

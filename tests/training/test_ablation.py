@@ -1,0 +1,110 @@
+"""Variants and seeds: what starts from what, what is run again, and the table."""
+
+import numpy as np
+import pytest
+
+from h2s_keras.errors import UserError
+from h2s_keras.models import load_model
+from h2s_keras.training.ablation import check_variants, table, train_variants
+from h2s_keras.training.initial_weights import copy_initial_weights
+
+
+@pytest.fixture
+def config(small_config):
+    config = small_config(motion_steps=2, temporal_steps=2, tensorboard=False)
+    temporal = config["stages"][1]
+    config.update(
+        seeds=[3],
+        figures={"end_point_error": "EPE", "temporal_accuracy": "temporal"},
+        variants=[
+            {"name": "full", "question": "loss"},
+            {
+                "name": "tuned further",
+                "question": "tuning",
+                "model": {"initial": "full"},
+                "stages": [{**temporal, "learning_rate": 0.0}],
+            },
+            {
+                "name": "true flow",
+                "question": "input",
+                "model": {"motion": "stored"},
+                "stored_flow": "true",
+                "packed_clips": 8,
+                "stages": [temporal],
+            },
+        ],
+    )
+    return config
+
+
+def test_a_run_starts_from_another_packs_flow_and_resumes(config, tmp_path):
+    done = train_variants(config, tmp_path / "run")
+    run = tmp_path / "run"
+    one, two = (load_model(run / f"{name}-seed3") for name in ("full", "tuned-further"))
+    for mine, theirs in zip(one.get_weights(), two.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)  # A rate of 0 changes nothing.
+    final = done["results"]["final"]
+    assert final["full"] == final["tuned further"]
+    assert final["true flow"]["end_point_error"] is None
+    assert final["true flow"]["temporal_accuracy"]["runs"] == 1
+    assert (run / "stored-flow-true" / "index.json").exists()
+    before = (run / "full-seed3" / "model.keras").stat().st_mtime_ns
+    again = train_variants(None, run, resume=True)
+    assert again["results"]["final"] == final
+    assert (run / "full-seed3" / "model.keras").stat().st_mtime_ns == before
+    text = (run / "table.md").read_text()
+    assert "| loss | full |" in text and "Seeds 3:" in text
+
+
+def test_mean_and_standard_deviation_in_the_table():
+    config = {"figures": {"ratio": "share", "fused_accuracy": "fused"}, "seeds": [1, 2]}
+    results = {
+        "test": "8 clips",
+        "variants": {"a": {"question": "q", "seeds": {"1": {}, "2": {}}}},
+        "final": {
+            "a": {
+                "ratio": {"mean": 0.4, "spread": 0.05, "runs": 2},
+                "fused_accuracy": {"mean": 0.75, "spread": None, "runs": 1},
+            }
+        },
+    }
+    assert table(config, results).splitlines()[2:] == [
+        "| question | variant | share | fused |",
+        "|---|---|---|---|",
+        "| q | a | 0.400 ± 0.050 | 75.0 % |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variants", "text"),
+    [
+        (
+            [{"name": "a", "model": {"initial": "b"}}],
+            "starts from 'b', which is no variant",
+        ),
+        ([{"name": "a"}, {"name": "a"}], "two variants are called 'a'"),
+    ],
+)
+def test_variants_that_make_no_sense(variants, text):
+    with pytest.raises(UserError, match=text):
+        check_variants({"variants": variants})
+
+
+def test_initial_weights_take_what_fits(network, tmp_path):
+    from h2s_keras.models import HiddenTwoStreamBuilder
+
+    path = tmp_path / "trained.keras"
+    network.save(path)
+    builder = HiddenTwoStreamBuilder(7, 3, (32, 32)).motion("tiny").temporal("tiny")
+    other = builder.build()  # more classes, no spatial part
+    assert copy_initial_weights(other, path) == ("motion", "temporal")
+    for mine, theirs in zip(
+        other.motion.get_weights(), network.motion.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+    mine, theirs = other.temporal.get_weights(), network.temporal.get_weights()
+    np.testing.assert_array_equal(mine[0], theirs[0])
+    assert mine[-1].shape != theirs[-1].shape
+    deeper = HiddenTwoStreamBuilder(4, 5, (32, 32)).motion("tiny").temporal("tiny").build()
+    with pytest.raises(UserError, match="its motion part has other layers"):
+        copy_initial_weights(deeper, path)
