@@ -197,7 +197,6 @@ def build_network(config, class_names):
     config = complete_config(config)
     model, data = config["model"], config["data"]
     size, frames = tuple(data["image_size"]), data["num_frames"]
-    partial = model["partial_batch_normalization"]
     if model["motion"] == "stored":
         temporal = build_backbone(
             model["temporal"],
@@ -206,7 +205,7 @@ def build_network(config, class_names):
             model["temporal_dropout"],
             model["temporal_weights"],
             "temporal",
-            partial,
+            model["temporal_partial_batch_normalization"],
             model["rematerialize"],
         )
         adapter = QuantizedFlowAdapter(scale=1, **model["adapter"])
@@ -219,14 +218,14 @@ def build_network(config, class_names):
         weights=model["temporal_weights"],
         dropout=model["temporal_dropout"],
         branched=model["branched"],
-        partial_batch_normalization=partial,
+        partial_batch_normalization=model["temporal_partial_batch_normalization"],
     )
     if model["spatial"]:
         builder.spatial(
             model["spatial"],
             weights=model["spatial_weights"],
             dropout=model["spatial_dropout"],
-            partial_batch_normalization=partial,
+            partial_batch_normalization=model["spatial_partial_batch_normalization"],
         )
     spatial_weight, temporal_weight = model["fusion"]
     builder.fusion(spatial=spatial_weight, temporal=temporal_weight)

@@ -23,11 +23,12 @@ MODEL = {
     "temporal": "tiny",
     "temporal_weights": None,
     "temporal_dropout": None,
+    "temporal_partial_batch_normalization": False,
     "spatial": None,
     "spatial_weights": None,
     "spatial_dropout": None,
+    "spatial_partial_batch_normalization": False,
     "branched": False,
-    "partial_batch_normalization": False,
     "rematerialize": False,
     "fusion": (1.0, 1.5),
     # A .keras file or run folder whose weights to start from.
