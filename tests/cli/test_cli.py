@@ -92,6 +92,25 @@ MISTAKES = {
         ],
         "at least 2 frames",
     ),
+    "many workers of TensorFlow": (
+        ["train", "quickstart", "--smoke", "--set", "strategy=multi_worker"]
+        + ["--out", "{new}/workers"],
+        "for many hosts set KERAS_BACKEND=jax",
+    ),
+    "an unknown strategy": (
+        ["train", "quickstart", "--smoke", "--set", "strategy=parameter_server"]
+        + ["--out", "{new}/servers"],
+        "strategy must be one of",
+    ),
+    "hosts on another backend": (
+        ["train", "quickstart", "--smoke", "--out", "{new}/hosts", "--hosts", "2"]
+        + ["--coordinator", "127.0.0.1:1"],
+        "many hosts train through the JAX backend",
+    ),
+    "hosts without a folder": (
+        ["train", "quickstart", "--smoke", "--hosts", "2"],
+        "--hosts needs --out",
+    ),
     "out in use": (["quickstart", "--smoke", "--out", "{files}"], "holds files already"),
     "out is a file": (["quickstart", "--smoke", "--out", "{files}/a.png"], "is a file"),
     "out cannot be written": (
