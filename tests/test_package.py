@@ -240,7 +240,21 @@ def already_run():
     return []
 
 
-@pytest.mark.parametrize("name", RECIPES)
+# Compiling the deep networks takes a minute each; an ablation is many runs and has a
+# test in tests/recipes.
+DEEP = {"activitynet", "thumos14"} | {
+    f"{data}_{kind}" for data in ("ucf101", "hmdb51") for kind in ("tsn", "i3d")
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in DEEP else name
+        for name in RECIPES
+        if name != "ablation"
+    ],
+)
 def test_recipe_runs_as_a_smoke_test(name, tmp_path, already_run):
     config = importlib.import_module(f"h2s_keras.recipes.{name}").get_config(smoke=True)
     assert config.pop("name") == name

@@ -84,8 +84,8 @@ def complete_config(config):
     ```
     """
     stages = [complete_stage(stage) for stage in config["stages"]]
-    _refuse_unknown("model", config["model"], MODEL)
-    model = {**copy.deepcopy(MODEL), **config["model"]}
+    _refuse_unknown("model", config.get("model", {}), MODEL)
+    model = {**copy.deepcopy(MODEL), **config.get("model", {})}
     return {**RUN, **config, "model": model, "stages": stages}
 
 

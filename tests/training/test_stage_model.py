@@ -208,3 +208,46 @@ def test_config_round_trip(network):
     one, two = stage.get_config(), again.get_config()
     for name in set(one) - {"network", "name"}:
         assert one[name] == two[name], name
+
+
+# === Segments ===
+
+
+@pytest.mark.parametrize("mode", ["average", "max"])
+def test_segments_share_one_consensus_and_mean_flow_terms(network, batch, mode):
+    clips, labels = batch
+    segments = np.stack([clips, clips[::-1], clips[[1, 0, 3, 2]]], axis=1)
+    stage = StageModel(network, ["temporal"], UnsupervisedFlowLoss(), consensus=mode)
+    stage.compile(optimizer="sgd")
+    logs = stage.test_on_batch(segments, labels, return_dict=True)
+    logits, terms = [], []
+    for number in range(3):
+        outputs = network(segments[:, number])
+        logits.append(np.asarray(keras.ops.convert_to_numpy(outputs["temporal_logits"])))
+        flows = {k: v for k, v in outputs.items() if k.startswith("flow")}
+        found = UnsupervisedFlowLoss()(segments[:, number], flows)
+        terms.append(np.mean(keras.ops.convert_to_numpy(found["total"])))
+    joined = np.mean(logits, axis=0) if mode == "average" else np.max(logits, axis=0)
+    logs_of = joined - np.log(np.exp(joined).sum(axis=1, keepdims=True))
+    action = -logs_of[np.arange(4), labels].mean()
+    assert logs["action"] == pytest.approx(action, rel=1e-4)
+    assert logs["loss"] == pytest.approx(action + np.mean(terms), rel=1e-4)
+
+
+def test_a_stage_learns_on_segments_with_groups_and_accumulation(network, batch):
+    clips, labels = batch
+    stage = {
+        **STAGE,
+        "consensus": "average",
+        "accumulate": 2,
+        "rate_factors": {"motion": 0.5, "temporal": 10.0, "temporal.bias": 20.0},
+    }
+    model = prepare_stage(network, stage)
+    before = {part: copy(getattr(network, part)) for part in ("motion", "temporal")}
+    segments = np.stack([clips, clips[::-1]], axis=1)
+    model.train_on_batch(segments, labels)
+    for part, values in before.items():
+        assert not any(np.abs(move).max() for move in moves(values, getattr(network, part)))
+    model.train_on_batch(segments, labels)
+    for part, values in before.items():
+        assert all(np.abs(move).max() > 0 for move in moves(values, getattr(network, part)))
