@@ -47,7 +47,8 @@ def test_a_config_moves_between_backends():
 REPLICAS = """
 import numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+half = tf.config.LogicalDeviceConfiguration()
+tf.config.set_logical_device_configuration(cpu, [half, half])
 import keras
 from h2s_keras.layers import SynchronizedBatchNormalization
 images = np.random.default_rng(0).normal(3, 2, (8, 4, 4, 3)).astype("float32")
