@@ -49,18 +49,7 @@ def grad_cam(model, clips, classes=None):
 
 
 def _stream_map(network, source, classes, size):
-    layers = [
-        layer
-        for layer in network.layers
-        if not isinstance(layer, keras.layers.InputLayer)
-        and len(getattr(layer.output, "shape", ())) in (4, 5)
-    ]
-    if not layers:
-        raise ValueError(
-            f"Grad-CAM needs a feature map (batch, height, width, channels); "
-            f"{network.name!r} has none."
-        )
-    maps = layers[-1].output
+    maps = _last_map(network)
     body = keras.Model(network.inputs, maps)
     # The gradient is taken with respect to the map, so what follows is a model of its own.
     head = keras.Model(maps, network.output)
@@ -79,6 +68,25 @@ def _stream_map(network, source, classes, size):
     heat = ops.convert_to_numpy(heat)[..., 0]
     highest = heat.max(axis=(1, 2), keepdims=True)
     return (heat / np.where(highest > 0, highest, 1)).astype("float32")
+
+
+def _last_map(network):
+    """The last feature map on the way through a functional network.
+
+    A backbone inside the network has an `output` of its own as well, which does not
+    depend on the network's input; the nodes of the network know the right tensor.
+    """
+    for depth in sorted(network._nodes_by_depth):
+        for node in network._nodes_by_depth[depth]:
+            if isinstance(node.operation, keras.layers.InputLayer):
+                continue
+            for tensor in node.output_tensors:
+                if len(tensor.shape) in (4, 5):
+                    return tensor
+    raise ValueError(
+        "Grad-CAM needs a feature map (batch, height, width, channels); "
+        f"{network.name!r} has none."
+    )
 
 
 def gradient(function, array):

@@ -43,6 +43,32 @@ def test_against_finite_differences(network):
     np.testing.assert_allclose(found, expected / expected.max(), atol=2e-3)
 
 
+def pooled_by_hand(inputs, kernel, name):
+    """A backbone of one convolution, 2D or 3D, as a model of its own."""
+    layer = keras.layers.Conv3D if len(inputs) == 4 else keras.layers.Conv2D
+    images = keras.Input(inputs, name="images")
+    hidden = layer(4, kernel, padding="same", activation="relu", name=name)(images)
+    return keras.Model(images, hidden)
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (3, 32, 32, 3)])
+def test_a_backbone_inside_the_stream_and_one_over_time(shape):
+    """Of a linear head over a mean the map is known: the head's weights."""
+    from h2s_keras.models import HiddenTwoStreamBuilder
+
+    builder = HiddenTwoStreamBuilder(2, 3, (32, 32)).motion("tiny").temporal("tiny")
+    backbone = pooled_by_hand(shape, 3, "only")
+    model = builder.spatial(backbone, preprocessing="unit").build()
+    found = grad_cam(model, CLIPS, [1, 0])["spatial"]
+    maps = ops.convert_to_numpy(backbone(model.spatial_images(CLIPS)))
+    weights = ops.convert_to_numpy(model.spatial.get_layer("logits").kernel).T[[1, 0]]
+    heat = np.maximum(np.einsum("b...c,bc->b...", maps, weights), 0)
+    heat = heat.mean(axis=1) if heat.ndim == 4 else heat
+    assert heat.max() > 0
+    expected = heat / heat.max(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
 def test_gradient():
     values = np.array([1.0, -2.0, 3.0])
     found = gradient(lambda tensor: ops.sum(tensor**3), values)
