@@ -38,7 +38,13 @@ def rematerialize(function, layers, *inputs):
         after = [scope.get_current_value(variable) for variable in states]
         return (*keras.tree.flatten(outputs), *after)
 
-    values = [keras.ops.convert_to_tensor(variable) for variable in variables]
+    # Copies: PyTorch assigns in place, below the eyes of the run to come.
+    values = [
+        keras.ops.convert_to_tensor(variable)
+        if variable.trainable
+        else keras.ops.copy(variable)
+        for variable in variables
+    ]
     flat = keras.remat(pure)(*inputs, *values)
     count = len(flat) - len(states)
     for state, value in zip(states, flat[count:], strict=True):
