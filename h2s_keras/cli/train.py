@@ -105,7 +105,7 @@ def run_training(config, out, resume, together=None):
     import_keras()
     from h2s_keras.cli.progress import Progress
     from h2s_keras.training.ablation import train_variants
-    from h2s_keras.training.run import train, train_each_group
+    from h2s_keras.training.run import trainer
     from h2s_keras.training.run_folder import RunFolder
 
     hosts = None
@@ -115,11 +115,7 @@ def run_training(config, out, resume, together=None):
         hosts = Hosts(*together)
         out = hosts.folder(out)
     values = RunFolder(out, resume=True).read_config() if resume else config
-    go = train
-    if "variants" in values:
-        go = train_variants
-    elif values["data"].get("test_group") == "each":
-        go = train_each_group
+    go = train_variants if "variants" in values else trainer(values)
     try:
         return go(config, out, resume, Progress(), hosts)
     except KeyboardInterrupt:

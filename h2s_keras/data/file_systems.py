@@ -9,6 +9,7 @@ import hashlib
 import os
 import tempfile
 
+from h2s_keras.data.images import follow_umask
 from h2s_keras.errors import FileError, UserError
 
 PART = ".part"
@@ -183,10 +184,7 @@ def publish(local, path):
             tf.io.gfile.rename(path + PART, path, overwrite=True)
         os.unlink(local)
         return
-    # mkstemp makes private files; a result should follow the user's umask.
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(local, 0o666 & ~mask)
+    follow_umask(local)
     with open(local, "rb") as file:
         os.fsync(file.fileno())
     os.replace(local, path)

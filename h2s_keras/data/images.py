@@ -223,6 +223,13 @@ def read_bytes(path, error_class, limit=1 << 31):
     return content
 
 
+def follow_umask(path):
+    """Gives a file that mkstemp made private the permissions that the user expects."""
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(path, 0o666 & ~mask)
+
+
 def write_bytes(path, content, error_class):
     """Writes a file through a temporary one in the same folder and `os.replace`.
 
@@ -238,10 +245,7 @@ def write_bytes(path, content, error_class):
         handle, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=folder)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        # mkstemp makes private files; a result should follow the user's umask.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
+        follow_umask(temporary)
         os.replace(temporary, path)
         temporary = None
     except FileNotFoundError:

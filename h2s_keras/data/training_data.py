@@ -7,6 +7,7 @@ A data object has
   `h` of `H` gets its rows `h * B / H` to `(h + 1) * B / H` of each. With "segments" the
   clips are (batch, segments, time, height, width, 3);
 - `training_names(batch_size, step, seed)`: what the clips of one global batch show;
+- `explain(error)`: the UserError that an exception of these datasets means, or None;
 - `evaluation(batch_size)`: finite batches as dicts of NumPy arrays: "clip", "label", and
   where they are known "flow", "video" (number of the video) and for synthetic clips
   "motion" and "appearance". Always single clips.
@@ -63,6 +64,10 @@ class SyntheticData:
         dataset = SyntheticClips(**settings).dataset(rows, numbers=numbers)
         shape = (rows, self.segments, frames, *settings["image_size"], 3)
         return dataset.map(lambda clips, labels: (tf.reshape(clips, shape), labels))
+
+    def explain(self, error):
+        """None: a synthetic clip cannot go wrong by what a user did."""
+        return None
 
     def training_names(self, batch_size, step, seed=0):
         first = step * batch_size
@@ -189,6 +194,10 @@ class VideoData:
             **self.training_options,
             **self.augmentation,
         )
+
+    def explain(self, error):
+        """The UserError behind `error`: tf.data wraps it in a traceback of its own."""
+        return self.report.error
 
     def training_names(self, batch_size, step, seed=0):
         stream = TrainingStream(

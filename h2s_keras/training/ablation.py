@@ -9,7 +9,7 @@ from h2s_keras.data.pack import pack_records
 from h2s_keras.data.packing import PackSettings, list_plan, synthetic_plan
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
-from h2s_keras.training.run import train, train_each_group
+from h2s_keras.training.run import train_each_group, trainer
 from h2s_keras.training.run_folder import RunFolder
 
 
@@ -46,9 +46,7 @@ def train_variants(config, out, resume=False, progress=None, hosts=None):
     for seed in config["seeds"]:
         for variant in config["variants"]:
             folder = _folder(run, variant["name"], seed)
-            if os.path.exists(os.path.join(folder, "model.keras")) or os.path.exists(
-                os.path.join(folder, "finished.json")
-            ):
+            if _finished(folder, variant_config(config, variant, seed)):
                 done = RunFolder(folder, resume=True).read_json("results.json")
             else:
                 if progress is not None:
@@ -109,18 +107,21 @@ def variant_config(config, variant, seed):
 
 def _train_variant(config, variant, seed, run, folder, progress):
     plain = variant_config(config, variant, seed)
-    each = plain["data"].get("test_group") == "each"
+    go = trainer(plain)
     if plain["model"].get("initial"):
         source = _folder(run, plain["model"]["initial"], seed)
-        plain["model"]["initial"] = os.path.join(source, "group-{group}" if each else "")
+        inner = "group-{group}" if go is train_each_group else ""
+        plain["model"]["initial"] = os.path.join(source, inner)
     begun = os.path.exists(os.path.join(folder, "config.json"))
     if "stored_flow" in variant and not begun:
         plain["data"] = _pack_flow(plain["data"], variant, run)
-    go = train_each_group if each else train
-    done = go(None if begun else plain, folder, begun, progress)
-    if each:
-        RunFolder(folder, resume=True).write_json("finished.json", True)
-    return done["results"]
+    return go(None if begun else plain, folder, begun, progress)["results"]
+
+
+def _finished(folder, config):
+    # The last that each of them writes.
+    last = "results.json" if trainer(config) is train_each_group else "model.keras"
+    return os.path.exists(os.path.join(folder, last))
 
 
 def _pack_flow(settings, variant, run):

@@ -85,18 +85,20 @@ class Hosts:
         """The least pair of integers of all hosts, by order of the first, then second."""
         return tuple(int(value) for value in min(map(tuple, self.gather(pair))))
 
-    def most(self, pair):
-        """The greatest pair of integers of all hosts, as `least`."""
-        return tuple(int(value) for value in max(map(tuple, self.gather(pair))))
+    def agree(self, values):
+        """Whether every host gave the same integers."""
+        gathered = self.gather(values)
+        return bool((gathered == gathered[0]).all())
 
     def explain(self, error):
-        """Raises a UserError where JAX tells that another host no longer takes part."""
-        if type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError"):
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"host {self.host} of {self.count}: the hosts lost each other ({reason}); "
-                "see why the other one stopped, then start all of them with --resume"
-            ) from error
+        """A UserError where JAX tells that another host no longer takes part, or None."""
+        if type(error).__name__ not in ("JaxRuntimeError", "XlaRuntimeError"):
+            return None
+        reason = str(error).splitlines()[0]
+        return UserError(
+            f"host {self.host} of {self.count}: the hosts lost each other ({reason}); "
+            "see why the other one stopped, then start all of them with --resume"
+        )
 
     def folder(self, out):
         """Folder of this host's run: `out`, or for the others a folder inside it."""

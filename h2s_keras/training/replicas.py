@@ -7,12 +7,6 @@ The one place of a training step that asks for the backend. On JAX with
 import keras
 
 
-def replica_count():
-    """Replicas that take part in the step that is being built."""
-    strategy = _strategy()
-    return 1 if strategy is None else strategy.num_replicas_in_sync
-
-
 def sum_over_replicas(values):
     """Sums a tensor, or each tensor of a list, over the replicas.
 
@@ -25,19 +19,13 @@ def sum_over_replicas(values):
     clips = sum_over_replicas(local_clips)      # of the global batch
     ```
     """
-    if _strategy() is None:
+    if keras.backend.backend() != "tensorflow":
         return values
     import tensorflow as tf
 
+    if not tf.distribute.has_strategy():
+        return values
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return values
     return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
-
-
-def _strategy():
-    if keras.backend.backend() != "tensorflow":
-        return None
-    import tensorflow as tf
-
-    return tf.distribute.get_strategy() if tf.distribute.has_strategy() else None

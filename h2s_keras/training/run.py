@@ -76,7 +76,7 @@ def train(config, out, resume=False, progress=None, hosts=None):
         raise
     except ValueError as error:
         raise UserError(f"the model of this recipe does not fit: {error}") from error
-    if strategy is not None or hosts is not None:
+    if strategy is not None:
         synchronize_batch_normalization(network)
     if not resume:
         run.write_config(config)
@@ -90,14 +90,9 @@ def train(config, out, resume=False, progress=None, hosts=None):
         except StopIteration:
             break
         except Exception as error:
-            # tf.data wraps what a decoder raised in a traceback of its own.
-            if report is not None and report.error is not None:
-                raise report.error from None
-            told = data.explain(error) if hasattr(data, "explain") else None
-            if told is not None:
+            told = data.explain(error) or (hosts and hosts.explain(error))
+            if told:
                 raise told from None
-            if hosts is not None:
-                hosts.explain(error)
             raise
         results["seconds"][stage["name"]] = round(seconds, 1)
         with _local(network, hosts) as own:
@@ -134,6 +129,11 @@ def _local(network, hosts):
         yield copy
     finally:
         keras.distribution.set_distribution(hosts.distribution)
+
+
+def trainer(config):
+    """`train`, or `train_each_group` where the data's test_group is "each"."""
+    return train_each_group if config["data"].get("test_group") == "each" else train
 
 
 def train_each_group(config, out, resume=False, progress=None, hosts=None):

@@ -40,9 +40,7 @@ def run_stages(
     Args:
         network: a built HiddenTwoStream, made in the scope of `strategy`.
         config: plain values of a recipe: "seed", "batch_size", "stages".
-        data: object with `training(batch_size, start_step, seed)` giving an endless
-            tf.data.Dataset of (clips, labels) that continues exactly at a batch; with
-            hosts it is also given host and hosts.
+        data: object with the interface of `h2s_keras.data.training_data`.
         run: RunFolder.
         progress: object with `stage(name, steps, done)` giving a Keras callback that has
             `close()` and counts the batches in `done`, or None.
@@ -81,11 +79,8 @@ def run_stages(
             # What the guard goes back to; and the weights of the stage before are on disk
             # with this stage from here on.
             save_state(run.path, index, 0, stage_model)
-        batch_size = stage["batch_size"] or config["batch_size"]
-        running = _RunningStage(stage_model, stage, index, position, run, data, hosts)
-        running.batch_size = batch_size
-        running.seed = config["seed"] + 1000 * index
-        running.fit(progress, config["tensorboard"], started)
+        running = _RunningStage(stage_model, config, index, position, run, data, hosts)
+        running.fit(progress, started)
         stage_model.optimizer.use_averages()
         yield stage, time.monotonic() - started
 
@@ -123,12 +118,14 @@ def prepare_stage(network, stage):
 class _RunningStage:
     """A stage on its way: fits in epochs, saves, and goes back where it must."""
 
-    def __init__(self, stage_model, stage, index, position, run, data, hosts):
-        self.model, self.stage, self.index = stage_model, stage, index
+    def __init__(self, stage_model, config, index, position, run, data, hosts):
+        self.model, self.stage, self.index = stage_model, config["stages"][index], index
         self.position, self.run, self.data, self.hosts = position, run, data, hosts
-        self.batch_size = self.seed = None
+        self.batch_size = self.stage["batch_size"] or config["batch_size"]
+        self.seed = config["seed"] + 1000 * index
+        self.tensorboard = config["tensorboard"]
 
-    def fit(self, progress, tensorboard, started):
+    def fit(self, progress, started):
         """Fits until the steps of the stage are done, in epochs of stage["epoch"] steps."""
         steps, accumulate = self.stage["steps"], self.stage["accumulate"]
         total, epoch = steps * accumulate, min(self.stage["epoch"], steps) * accumulate
@@ -137,7 +134,7 @@ class _RunningStage:
             self.run.file("log.csv"), name, position, lambda: time.monotonic() - started
         )
         callbacks = [OptimizerFigures(), log]
-        if tensorboard:
+        if self.tensorboard:
             folder = self.run.file(f"tensorboard/{name}")
             # One host alone cannot compute with weights that all share.
             pictures = self.sample_clips if self.hosts is None else None
@@ -194,10 +191,8 @@ class _RunningStage:
         if batch is None:
             weight = first_bad_weight(self.model)
             return f"by batch {self.position.step} the weight {weight!r} was not finite"
-        names = None
-        if hasattr(self.data, "training_names"):
-            names = self.data.training_names(self.batch_size, batch, self.seed)
-            names = names if self.hosts is None else self.hosts.rows(names)
+        names = self.data.training_names(self.batch_size, batch, self.seed)
+        names = names if self.hosts is None else self.hosts.rows(names)
         for clips, labels in self.batches(batch).take(1):
             return explain_batch(self.model, clips, labels, batch, names)
 
@@ -219,7 +214,7 @@ def newest_state(run, hosts=None):
             break
         except UserError as error:
             logging.warning("%s; trying the state before it", error)
-    if hosts is not None and hosts.least(found[:2]) != hosts.most(found[:2]):
+    if hosts is not None and not hosts.agree(found[:2]):
         raise UserError(
             f"{run.path}: the hosts hold no common state to go on from; copy the newest "
             "state of one host to the others"

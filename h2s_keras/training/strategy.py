@@ -57,8 +57,9 @@ def _mirrored():
 def synchronize_batch_normalization(network):
     """Makes every batch normalisation of `network` share its statistics over replicas.
 
-    Without it each replica normalises with its own few clips, and the statistics of the
-    first replica alone are kept.
+    Without it each replica of TensorFlow normalises with its own few clips, and the
+    statistics of the first replica alone are kept. Hosts on JAX need no such thing: a
+    batch is one global array there, and Keras refuses the option.
     """
     for layer in network._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
