@@ -13,10 +13,11 @@ def run_flow(arguments):
     from h2s_keras.evaluation.recognition_results import table_lines
     from h2s_keras.evaluation.report_pages import write_flow_report
     from h2s_keras.evaluation.score_videos import model_checksum
-    from h2s_keras.models.presets import load_motion_net
+    from h2s_keras.models.presets import load_motion_net, preset_name
 
     pairs = find_flow_pairs(arguments.flow_data)
-    motion_net = load_motion_net(arguments.model)
+    model = preset_name(arguments.model, num_frames=2) or arguments.model
+    motion_net = load_motion_net(model)
 
     def estimator(frames):
         return pair_flow(motion_net, frames)
@@ -30,7 +31,7 @@ def run_flow(arguments):
     if motion_net.num_frames == 2:
         about = f"{len(pairs)} pairs at full resolution; unknown pixels left out"
     results["protocol"] = about
-    results["model_sha256"] = model_checksum(arguments.model)
+    results["model_sha256"] = model_checksum(model)
     if arguments.report:
         write_flow_report(arguments.report, results, pairs, estimator, about)
     if arguments.json:

@@ -7,7 +7,7 @@ from h2s_keras.cli.quiet import import_keras
 from h2s_keras.errors import UserError
 
 HELP = "estimate optical flow of a video, or between two image files"
-EXAMPLE = "h2s flow a.png b.png --model h2s_runs/mine/model.keras --out flow.flo"
+EXAMPLE = "h2s flow video.mp4 --out flow_of_video"
 
 USES_KERAS = False  # Imported once the input and the output make sense.
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm")
@@ -19,7 +19,10 @@ def add_arguments(parser):
         "inputs", nargs="+", metavar="VIDEO|FRAME FRAME", help="a video, or two images"
     )
     parser.add_argument(
-        "--model", required=True, help="a .keras file, or the folder of a training run"
+        "--model",
+        default="tiny_synthetic",
+        help="a preset, a .keras file, or the folder of a training run (default "
+        "tiny_synthetic, which comes with the package)",
     )
     parser.add_argument(
         "--out",
@@ -48,7 +51,7 @@ def run(arguments):
     from h2s_keras.data.flow_files import write_flow
     from h2s_keras.models.presets import load_motion_net
 
-    motion_net = load_motion_net(arguments.model)
+    motion_net = load_motion_net(arguments.model, num_frames=2)
     count = 0
     for flow in flow_of_frames(motion_net, frames, arguments.inputs[0]):
         if to_file:

@@ -14,6 +14,7 @@ from h2s_keras.data.frame_folder import FrameFolder, find_frames
 from h2s_keras.data.hmdb51 import hmdb51_list
 from h2s_keras.data.images import encode_png, read_image, write_png
 from h2s_keras.data.list_source import list_source
+from h2s_keras.data.moving_layers import MovingLayerClips
 from h2s_keras.data.sampling import (
     clip_indices,
     clip_span,
@@ -45,6 +46,7 @@ __all__ = [
     "ClipReport",
     "DatasetList",
     "FrameFolder",
+    "MovingLayerClips",
     "SyntheticClips",
     "VideoExample",
     "VideoInfo",

@@ -10,6 +10,8 @@ is (motion of the plane, appearance), and neither stream alone can name it.
 
 import math
 
+from h2s_keras.data.stateless_draws import SPLITS, StatelessDraws
+
 MOTIONS = ("translation", "zoom", "rotation", "shear")
 APPEARANCES = ("ember", "meadow", "ocean")
 CLASS_NAMES = tuple(f"{motion}/{look}" for motion in MOTIONS for look in APPEARANCES)
@@ -21,7 +23,6 @@ _PALETTES = (
     ((0.24, 0.38, 0.62), (0.20, 0.26, 0.30), (-0.10, -0.04, 0.16)),
 )
 _WAVES = 24
-_SPLITS = {"train": 0, "test": 1}
 
 
 class SyntheticClips:
@@ -52,6 +53,8 @@ class SyntheticClips:
         ((3, 64, 64, 3), (2, 64, 64, 2))
     """
 
+    class_names = CLASS_NAMES
+
     def __init__(
         self,
         num_frames=11,
@@ -67,8 +70,8 @@ class SyntheticClips:
                 "Synthetic clips have at least 2 frames of 16x16 pixels; received "
                 f"num_frames={num_frames} and image_size={tuple(image_size)}."
             )
-        if split not in _SPLITS:
-            raise ValueError(f"split must be one of {sorted(_SPLITS)}; received {split!r}.")
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {sorted(SPLITS)}; received {split!r}.")
         unknown = sorted(set(motions) - set(MOTIONS))
         if unknown or not motions:
             raise ValueError(f"motions must be among {MOTIONS}; received {motions!r}.")
@@ -88,7 +91,7 @@ class SyntheticClips:
         """
         import tensorflow as tf
 
-        draw = _Draw(tf, self.seed * 2 + _SPLITS[self.split], index)
+        draw = StatelessDraws(tf, self.seed * 2 + SPLITS[self.split], index)
         motion_choices = tf.constant([MOTIONS.index(name) for name in self.motions])
         motion = motion_choices[draw.integer(len(self.motions))]
         appearance = draw.integer(len(APPEARANCES))
@@ -177,30 +180,6 @@ class SyntheticClips:
         dataset = dataset.map(pair, num_parallel_calls=2, deterministic=True)
         dataset = dataset.batch(batch_size, drop_remainder=count is None)
         return dataset.prefetch(2)
-
-
-class _Draw:
-    """Stateless random numbers: the n-th draw depends on (seed, index, n) alone."""
-
-    def __init__(self, tf, seed, index):
-        self.tf, self.count = tf, 0
-        base = tf.stack([tf.constant(seed, tf.int64), tf.cast(index, tf.int64)])
-        self.base = tf.random.experimental.stateless_fold_in(base, 0)
-
-    def _seed(self):
-        self.count += 1
-        return self.tf.random.experimental.stateless_fold_in(self.base, self.count)
-
-    def uniform(self, low=0.0, high=1.0, shape=()):
-        return self.tf.random.stateless_uniform(shape, self._seed(), low, high)
-
-    def integer(self, below):
-        return self.tf.random.stateless_uniform(
-            (), self._seed(), 0, below, dtype=self.tf.int32
-        )
-
-    def normal(self, deviation, shape):
-        return self.tf.random.stateless_normal(shape, self._seed(), 0.0, deviation)
 
 
 class _Layer:

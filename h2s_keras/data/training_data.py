@@ -1,4 +1,4 @@
-"""What a training run reads, behind one small interface: synthetic clips or videos.
+"""What a training run reads, behind one small interface: made-up clips or videos.
 
 A data object has
 - `class_names`;
@@ -20,9 +20,10 @@ from h2s_keras.data.clips import frame_size, video_clip_dataset
 from h2s_keras.data.hmdb51 import hmdb51_list
 from h2s_keras.data.hosts import example_numbers, host_batch_size
 from h2s_keras.data.list_source import check_lists
+from h2s_keras.data.moving_layers import MovingLayerClips
 from h2s_keras.data.record_data import RecordData
 from h2s_keras.data.sources import class_folder_source, csv_source, leave_one_group_out
-from h2s_keras.data.synthetic import CLASS_NAMES, SyntheticClips
+from h2s_keras.data.synthetic import SyntheticClips
 from h2s_keras.data.thumos14 import thumos14_list
 from h2s_keras.data.training_stream import TrainingStream
 from h2s_keras.data.ucf101 import ucf101_list
@@ -36,20 +37,20 @@ class SyntheticData:
     Args:
         settings: dict with "num_frames", "image_size", "seed", "test_count" and
             optionally "segments" (a clip of so many times `num_frames` frames is cut into
-            them) and other arguments of `SyntheticClips`.
+            them) and other arguments of the clips.
+        clips: the class of the clips, `SyntheticClips` or `MovingLayerClips`.
     """
 
-    class_names = CLASS_NAMES
-
-    def __init__(self, settings):
-        settings = dict(settings)
+    def __init__(self, settings, clips=SyntheticClips):
+        settings, self.clips = dict(settings), clips
+        self.class_names = clips.class_names
         self.test_count = settings.pop("test_count")
         segments = settings.pop("segments", None)
         self.segments = None if segments == 1 else segments
         if self.segments is not None and self.segments < 1:
             raise UserError(f"data.segments must be 1 or more; received {segments}")
         self.settings = settings
-        self.test_clips = SyntheticClips(split="test", **settings)
+        self.test_clips = clips(split="test", **settings)
 
     def training(self, batch_size, start_step=0, seed=0, host=0, hosts=1):
         import tensorflow as tf
@@ -58,10 +59,10 @@ class SyntheticData:
         numbers = example_numbers(batch_size, start_step, host, hosts)
         rows = host_batch_size(batch_size, host, hosts)
         if self.segments is None:
-            return SyntheticClips(**settings).dataset(rows, numbers=numbers)
+            return self.clips(**settings).dataset(rows, numbers=numbers)
         frames = settings["num_frames"]
         settings["num_frames"] = frames * self.segments
-        dataset = SyntheticClips(**settings).dataset(rows, numbers=numbers)
+        dataset = self.clips(**settings).dataset(rows, numbers=numbers)
         shape = (rows, self.segments, frames, *settings["image_size"], 3)
         return dataset.map(lambda clips, labels: (tf.reshape(clips, shape), labels))
 
@@ -243,9 +244,13 @@ def make_data(settings):
         )
     if kind == "synthetic":
         return SyntheticData(settings)
+    if kind == "moving_layers":
+        return SyntheticData(settings, MovingLayerClips)
     if kind in ("videos", "list", *OFFICIAL):
         return VideoData(settings, kind)
     if kind == "records":
         return RecordData(settings)
-    known = ", ".join(("synthetic", "videos", "list", "records", *OFFICIAL))
+    known = ", ".join(
+        ("synthetic", "moving_layers", "videos", "list", "records", *OFFICIAL)
+    )
     raise UserError(f"data.kind must be one of {known}; received {kind!r}")

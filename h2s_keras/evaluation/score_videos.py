@@ -9,6 +9,8 @@ from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.measure import log_softmax
 from h2s_keras.evaluation.scores import VideoScores
 from h2s_keras.evaluation.views import video_views
+from h2s_keras.models.preset_files import preset_index
+from h2s_keras.models.presets import preset_name
 
 _OUTPUTS = {"temporal": "temporal_logits", "spatial": "spatial_logits"}
 _OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
@@ -197,8 +199,11 @@ def fuse_streams(model, streams):
 
 
 def model_checksum(path):
-    """SHA-256 in hex of a .keras file, of a run folder's, or of an exported folder."""
+    """SHA-256 in hex of a preset, a .keras file, a run folder or an exported folder."""
     path = os.fspath(path)
+    preset = preset_name(path)
+    if preset is not None:
+        return preset_index()[preset]["sha256"]
     if os.path.isfile(os.path.join(path, "model.keras")):
         path = os.path.join(path, "model.keras")
     files = [path]

@@ -2,13 +2,17 @@ import keras
 from keras import ops
 
 from h2s_keras.layers.image_preprocessing import RGB_MEAN
-from h2s_keras.ops.charbonnier import charbonnier
 from h2s_keras.ops.flow import clip_to_channels, size_of
+from h2s_keras.ops.flow_terms import (
+    OCCLUSION,
+    PHOTOMETRIC,
+    flow_terms,
+    motion_consistency,
+    visibility,
+)
 from h2s_keras.ops.normalization import local_response_normalization
 from h2s_keras.ops.resize import resize_bilinear
-from h2s_keras.ops.smoothness import border_mask, flow_smoothness, masked_mean
-from h2s_keras.ops.ssim import patch_ssim
-from h2s_keras.ops.warp import PADDINGS, backward_warp
+from h2s_keras.ops.warp import PADDINGS
 
 TERMS = ("photometric", "smoothness", "ssim")
 
@@ -36,6 +40,10 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
     normalised and shrunk to the level by a triangle filter. All pairs of a clip share
     one warp a level. Everything is float32 under any dtype policy.
 
+    Options beyond the paper, each measured in docs/results.md: `photometric="census"`,
+    `edge_weight`, `smoothness_order=2`, `occlusion`, `consistency_weight`, and clips that
+    are larger than their flow.
+
     Args:
         weighting: "paper": photometric 1, SSIM 1, smoothness 0.01 to 0.16 fine to
             coarse, plain means. "released": photometric and smoothness 1 over the
@@ -46,21 +54,35 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         border: share of the short side that is ignored at every edge by the photometric
             and smoothness terms.
         padding: of the warp.
+        photometric: "charbonnier" compares colours, "census" the patterns around each
+            pixel, which brightness changes do not touch (ops.census).
+        smoothness_order: 1 favours constant flow, 2 affine flow.
+        edge_weight: flow may jump where the image does (ops.smoothness); about 10 for
+            video, 0 for the paper's plain term.
+        occlusion: None, "forward_backward" or "range_map": pixels that are hidden in the
+            next frame are not compared (ops.occlusion). Needs `backward_flows`.
+        consistency_weight: factor on the change of a point's flow from pair to pair
+            (`ops.flow_terms.motion_consistency`), at the weights of smoothness.
 
     Call arguments:
         clips: (batch, time, height, width, 3) RGB 0..255, any dtype.
         flows: dict "flow{n}" -> float (batch, time-1, h, w, 2), pixels of its own grid;
             up to five levels.
         smoothness_scale: scalar factor on smoothness, for a ramp during training.
+        backward_flows: flows of the clip played backwards, in its own order of pairs, for
+            `occlusion`; None compares everything.
+        occlusion_scale: scalar 0..1, 0 ignores the masks, for a start without them.
+        margin: pixels by which the clips are larger, on every side, than what flow lies
+            on; whole pixels of every level. Flow then finds what enters from outside.
 
     Returns:
-        dict "photometric", "smoothness", "ssim" and their sum "total", each float32
-        (batch,), weighted and summed over the levels: the mean over a batch does not
-        depend on how the batch was split.
+        dict "photometric", "smoothness", "ssim", with its weight "consistency", and their
+        sum "total", each float32 (batch,), weighted and summed over the levels: the mean
+        over a batch does not depend on how the batch was split.
 
     Raises:
-        ValueError: for an unknown weighting or padding, no or more than five levels, or a
-            number of pairs other than time-1.
+        ValueError: for an unknown option, no or more than five levels, a number of pairs
+            other than time-1, or a margin that does not fit the levels.
 
     Example:
         >>> clips = np.zeros((2, 3, 64, 64, 3), "uint8")
@@ -79,76 +101,124 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         ssim_weight=1.0,
         border=0.1,
         padding="zeros",
+        photometric="charbonnier",
+        smoothness_order=1,
+        edge_weight=0.0,
+        occlusion=None,
+        consistency_weight=0.0,
         **kwargs,
     ):
         kwargs["autocast"] = False
         super().__init__(**kwargs)
-        if weighting not in WEIGHTINGS:
-            raise ValueError(
-                f"weighting must be one of {sorted(WEIGHTINGS)}; received {weighting!r}."
-            )
+        for name, value, known in (
+            ("weighting", weighting, sorted(WEIGHTINGS)),
+            ("padding", padding, PADDINGS),
+            ("photometric", photometric, PHOTOMETRIC),
+            ("smoothness_order", smoothness_order, (1, 2)),
+            ("occlusion", occlusion, OCCLUSION),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {known}; received {value!r}.")
         if not 0.0 <= border < 0.5:
             raise ValueError(f"border must be in [0, 0.5); received {border}.")
-        if padding not in PADDINGS:
-            raise ValueError(f"padding must be one of {PADDINGS}; received {padding!r}.")
         self.weighting = weighting
         self.photometric_weight = photometric_weight
         self.smoothness_weight = smoothness_weight
         self.ssim_weight = ssim_weight
         self.border, self.padding = border, padding
+        self.photometric, self.smoothness_order = photometric, smoothness_order
+        self.edge_weight, self.occlusion = edge_weight, occlusion
+        self.consistency_weight = consistency_weight
 
-    def call(self, clips, flows, smoothness_scale=1.0):
+    @property
+    def terms(self):
+        """Names of the terms that a call gives, without "total"."""
+        return (*TERMS, "consistency") if self.consistency_weight else TERMS
+
+    def call(
+        self,
+        clips,
+        flows,
+        smoothness_scale=1.0,
+        backward_flows=None,
+        occlusion_scale=1.0,
+        margin=0,
+    ):
         names = sorted(flows, key=lambda name: int(name.removeprefix("flow")))
-        self._validate(clips, flows, names)
+        self._validate(clips, flows, names, margin)
         images = ops.cast(clips, "float32") - ops.convert_to_tensor(RGB_MEAN, "float32")
-        images = local_response_normalization(images / 255.0)
-        channels = clip_to_channels(images)
+        images = images / 255.0
+        normalized = clip_to_channels(local_response_normalization(images))
+        # Census patterns and edges are those of the picture itself.
+        plain = self.photometric == "census" or self.edge_weight
+        images = clip_to_channels(images) if plain else None
         table = WEIGHTINGS[self.weighting]
         factors = {
             "photometric": self.photometric_weight,
             "smoothness": self.smoothness_weight * smoothness_scale,
             "ssim": self.ssim_weight,
+            "consistency": self.consistency_weight,
         }
-        totals = dict.fromkeys(TERMS, 0.0)
+        totals = dict.fromkeys(self.terms, 0.0)
         for index, name in enumerate(names):
-            terms = self._level(channels, ops.cast(flows[name], "float32"))
-            for term in TERMS:
-                weight = table[term][index] * factors[term]
+            flow = ops.cast(flows[name], "float32")
+            seen = None
+            if self.occlusion is not None and backward_flows is not None:
+                seen = self._seen(flow, ops.cast(backward_flows[name], "float32"))
+                seen = 1.0 - occlusion_scale * (1.0 - seen)
+            level_margin = margin and margin * flow.shape[2] // (
+                clips.shape[2] - 2 * margin
+            )
+            terms = self._level(normalized, images, flow, seen, level_margin)
+            for term in self.terms:
+                column = "smoothness" if term == "consistency" else term
+                weight = table[column][index] * factors[term]
                 totals[term] = totals[term] + weight * terms[term]
-        totals["total"] = sum(totals[term] for term in TERMS)
+        totals["total"] = sum(totals[term] for term in self.terms)
         return totals
 
-    def _level(self, channels, flow):
-        """Unweighted terms of one level, each (batch,)."""
-        pairs = flow.shape[1]
+    def _seen(self, flow, backward_flow):
+        """Visibility of every pair: the backward clip holds its pairs last to first."""
         height, width = size_of(flow, 2), size_of(flow, 3)
-        frames = resize_bilinear(channels, (height, width))
-        frames = ops.reshape(frames, (-1, height, width, pairs + 1, 3))
-        frames = ops.transpose(frames, (0, 3, 1, 2, 4))
-        first = ops.reshape(frames[:, :-1], (-1, height, width, 3))
-        second = ops.reshape(frames[:, 1:], (-1, height, width, 3))
-        flat_flow = ops.reshape(flow, (-1, height, width, 2))
-        warped = backward_warp(second, flat_flow, self.padding)
-        mask = border_mask(height, width, self.border)
+        flat = ops.reshape(flow, (-1, height, width, 2))
+        back = ops.reshape(ops.flip(backward_flow, axis=1), (-1, height, width, 2))
+        return visibility(flat, back, self.occlusion)
 
-        difference = charbonnier(255.0 * (first - warped), alpha=0.4)
-        dissimilarity = 1.0 - patch_ssim(first, warped)
+    def _level(self, normalized, images, flow, seen, margin):
+        """Unweighted terms of one level, each (batch,)."""
+        pairs, height, width = flow.shape[1], size_of(flow, 2), size_of(flow, 3)
+        size = (height + 2 * margin, width + 2 * margin)
+        compared = _pairs(resize_bilinear(normalized, size), pairs)
+        first, second = compared
+        if images is not None:
+            first, second = _pairs(resize_bilinear(images, size), pairs)
+        terms = flow_terms(
+            first,
+            second,
+            ops.reshape(flow, (-1, height, width, 2)),
+            normalized=None if images is None else compared,
+            margin=margin,
+            seen=seen,
+            photometric=self.photometric,
+            border=self.border,
+            padding=self.padding,
+            smoothness_order=self.smoothness_order,
+            edge_weight=self.edge_weight,
+        )
         if self.weighting == "released":
             # A sum over patches, channels and pairs, as the released layer reduces.
-            ssim = ops.sum(dissimilarity, axis=(1, 2, 3)) * pairs
+            terms["ssim"] = ops.sum(terms["ssim"], axis=(1, 2, 3)) * pairs
         else:
-            ssim = ops.mean(dissimilarity, axis=(1, 2, 3))
+            terms["ssim"] = ops.mean(terms["ssim"], axis=(1, 2, 3))
         terms = {
-            "photometric": masked_mean(difference, mask),
-            "smoothness": flow_smoothness(flat_flow, mask),
-            "ssim": ssim,
-        }
-        return {
             name: ops.mean(ops.reshape(value, (-1, pairs)), axis=1)
             for name, value in terms.items()
         }
+        if self.consistency_weight:
+            terms["consistency"] = motion_consistency(flow, self.border)
+        return terms
 
-    def _validate(self, clips, flows, names):
+    def _validate(self, clips, flows, names, margin):
         if not 1 <= len(names) <= 5:
             raise ValueError(
                 f"flows must hold one to five levels flow2 .. flow6; received {names}."
@@ -160,11 +230,23 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
                     f"{name} must be (batch, {clips.shape[1] - 1}, height, width, 2) for "
                     f"clips {tuple(clips.shape)}; received {shape}."
                 )
+            if not margin:
+                continue
+            sizes = [(clips.shape[axis], shape[axis]) for axis in (2, 3)]
+            if any(None in size for size in sizes) or any(
+                margin * small % (large - 2 * margin) for large, small in sizes
+            ):
+                raise ValueError(
+                    f"A margin of {margin} pixels must be whole pixels of every level and "
+                    f"sizes known; received clips {tuple(clips.shape)} and {name} {shape}."
+                )
+        if self.consistency_weight and clips.shape[1] < 3:
+            raise ValueError("consistency_weight needs clips of 3 frames or more.")
 
     def compute_output_shape(self, clips_shape, flows_shape):
-        return {name: (clips_shape[0],) for name in (*TERMS, "total")}
+        return {name: (clips_shape[0],) for name in (*self.terms, "total")}
 
-    def compute_output_spec(self, clips, flows, smoothness_scale=1.0):
+    def compute_output_spec(self, clips, flows, *args, **kwargs):
         shapes = self.compute_output_shape(clips.shape, None)
         return {
             name: keras.KerasTensor(shape, dtype="float32")
@@ -180,4 +262,18 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
             "ssim_weight": self.ssim_weight,
             "border": self.border,
             "padding": self.padding,
+            "photometric": self.photometric,
+            "smoothness_order": self.smoothness_order,
+            "edge_weight": self.edge_weight,
+            "occlusion": self.occlusion,
+            "consistency_weight": self.consistency_weight,
         }
+
+
+def _pairs(channels, pairs):
+    """(batch, h, w, (pairs+1)*3) -> first and second frames, (batch*pairs, h, w, 3)."""
+    height, width = size_of(channels, 1), size_of(channels, 2)
+    frames = ops.reshape(channels, (-1, height, width, pairs + 1, 3))
+    frames = ops.transpose(frames, (0, 3, 1, 2, 4))
+    parts = frames[:, :-1], frames[:, 1:]
+    return [ops.reshape(part, (-1, height, width, 3)) for part in parts]

@@ -78,7 +78,9 @@ class HiddenTwoStreamBuilder:
                 f"({', '.join(VARIANTS)}); a trained or given MotionNet keeps its own."
             )
         elif isinstance(motion_net, str):
-            motion_net = self._step("motion", MotionNet.from_preset, motion_net)
+            motion_net = self._step(
+                "motion", MotionNet.from_preset, motion_net, self._num_frames
+            )
         if not isinstance(motion_net, MotionNet):
             raise ValueError(
                 ".motion() takes a name, a path or a MotionNet; received "

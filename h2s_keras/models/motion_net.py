@@ -5,6 +5,7 @@ from keras import ops
 from h2s_keras.errors import UserError
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.multi_scale_flow_head import SLOPE, MultiScaleFlowHead
+from h2s_keras.models.coarse_to_fine import coarse_to_fine_flow
 from h2s_keras.ops.flow import clip_to_channels, resize_flow
 from h2s_keras.ops.rematerialize import rematerialize
 
@@ -59,6 +60,8 @@ class MotionNet(keras.Model):
         rematerialize: in training, compute the activations inside each level of encoder
             and head again in the backward pass in place of keeping them: less memory, a
             third more arithmetic, the same numbers.
+        coarse_to_fine: `estimate_flow` works from a small image up, see
+            `coarse_to_fine_flow`; for networks of 2 frames that were trained for it.
 
     Call arguments:
         clips: (batch, num_frames, height, width, 3) RGB 0..255, any dtype; height and
@@ -87,6 +90,7 @@ class MotionNet(keras.Model):
         intermediate_convolution=True,
         small_displacement=True,
         rematerialize=False,
+        coarse_to_fine=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -98,7 +102,13 @@ class MotionNet(keras.Model):
             raise ValueError(
                 f"Motion needs at least 2 frames; received num_frames={num_frames!r}."
             )
+        if coarse_to_fine and num_frames != 2:
+            raise ValueError(
+                "coarse_to_fine warps one frame towards another and so takes 2 frames; "
+                f"received num_frames={num_frames}."
+            )
         self.num_frames, self.variant = num_frames, variant
+        self.coarse_to_fine = coarse_to_fine
         self.intermediate_convolution = intermediate_convolution
         self.small_displacement = small_displacement
         self.rematerialize = rematerialize
@@ -132,6 +142,13 @@ class MotionNet(keras.Model):
             name="flow_head",
             dtype=self.dtype_policy,
         )
+
+    # Training takes networks of parts; a MotionNet alone is its own only part.
+    temporal = spatial = None
+
+    @property
+    def motion(self):
+        return self
 
     @property
     def size_multiple(self):
@@ -227,8 +244,11 @@ class MotionNet(keras.Model):
         size = padded.shape[2:4]
         results = []
         for start in range(0, len(padded), batch_size):
-            flows = self(padded[start : start + batch_size], training=False)
-            full = resize_flow(flows["flow2"], size)
+            batch = padded[start : start + batch_size]
+            if self.coarse_to_fine:
+                full = coarse_to_fine_flow(self, batch)
+            else:
+                full = resize_flow(self(batch, training=False)["flow2"], size)
             results.append(ops.convert_to_numpy(full)[:, :, :height, :width])
         if not results:
             return np.zeros((0, self.num_frames - 1, height, width, 2), "float32")
@@ -270,14 +290,21 @@ class MotionNet(keras.Model):
             "intermediate_convolution": self.intermediate_convolution,
             "small_displacement": self.small_displacement,
             "rematerialize": self.rematerialize,
+            "coarse_to_fine": self.coarse_to_fine,
         }
 
     @classmethod
-    def from_preset(cls, preset):
-        """A trained MotionNet from a name of `h2s_keras.models.presets` or a .keras file.
+    def from_preset(cls, preset, num_frames=None):
+        """A trained MotionNet that comes with the package, or from a .keras file.
 
-        A file of a whole two-stream model gives its MotionNet.
+        Args:
+            preset: "tiny_synthetic" (see `h2s_keras.models.presets`), or the path of a
+                .keras file or of a run; of a whole two-stream model its MotionNet.
+            num_frames: of the preset, 2 or 11 (None: 11); a file has its own.
+
+        Raises:
+            UserError: no such preset or file, or it is damaged.
         """
         from h2s_keras.models.presets import load_motion_net
 
-        return load_motion_net(preset)
+        return load_motion_net(preset, num_frames)

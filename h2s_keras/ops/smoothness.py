@@ -1,47 +1,99 @@
-"""First-order smoothness of a flow field."""
+"""Smoothness of a flow field: of first or second order, everywhere or away from edges."""
 
 from keras import ops
 
 from h2s_keras.ops.charbonnier import charbonnier
 
 
-def flow_smoothness(flow, mask=None, scale=1.0, alpha=0.3, epsilon=1e-3):
-    """Mean Charbonnier penalty of the forward differences of flow, per field.
+def flow_smoothness(
+    flow,
+    mask=None,
+    scale=1.0,
+    alpha=0.3,
+    epsilon=1e-3,
+    order=1,
+    image=None,
+    edge_weight=0.0,
+):
+    """Mean Charbonnier penalty of the differences of flow between neighbours, per field.
 
-    Four differences count: of u and of v, in x and in y. The last column (for x) and
-    the last row (for y), where a forward difference is undefined, are left out.
+    Four differences count: of u and of v, in x and in y. The last columns (for x) and
+    the last rows (for y), where a difference is undefined, are left out.
 
     Args:
         flow: float (n, height, width, 2), pixels of its own grid.
         mask: None or float (height, width), 1 where a pixel counts.
         scale: flow is multiplied by it before the penalty.
         alpha, epsilon: of `charbonnier`.
+        order: 1 for forward differences, which favour constant flow; 2 for differences of
+            them, which leave any affine flow alone.
+        image: float (n, height, width, channels) at the grid of flow, values about 0..1;
+            needed with `edge_weight`.
+        edge_weight: a difference counts exp(-edge_weight |image difference|), the mean over
+            channels, so that flow may jump where the image does. 0 counts all alike.
 
     Returns:
         float32 (n,): mean over the pixels that count, averaged over the differences.
 
-    Source: arXiv 1704.00389, equation 2.
+    Raises:
+        ValueError: for another order, or an edge weight without an image.
+
+    Source: arXiv 1704.00389, equation 2 (order 1, no edges); edges and second order as in
+    Jonschkowski et al. 2020 (UFlow), equation 4.
     """
+    if order not in (1, 2):
+        raise ValueError(f"order must be 1 or 2; received {order!r}.")
+    if edge_weight and image is None:
+        raise ValueError("edge_weight needs the image whose edges count; pass image.")
     scaled = ops.cast(flow, "float32") * scale
-    in_x = scaled[:, :, 1:] - scaled[:, :, :-1]
-    in_y = scaled[:, 1:] - scaled[:, :-1]
-    mask_x = None if mask is None else mask[:, :-1]
-    mask_y = None if mask is None else mask[:-1]
-    return 0.5 * (
-        masked_mean(charbonnier(in_x, alpha, epsilon), mask_x)
-        + masked_mean(charbonnier(in_y, alpha, epsilon), mask_y)
-    )
+    total = 0.0
+    for axis in (2, 1):
+        difference = scaled
+        for _ in range(order):
+            difference = _forward(difference, axis)
+        penalty = charbonnier(difference, alpha, epsilon)
+        if edge_weight:
+            penalty = penalty * _edge_factor(image, axis, order, edge_weight)
+        kept = None
+        if mask is not None:
+            kept = mask[:, :-order] if axis == 2 else mask[:-order]
+        total = total + masked_mean(penalty, kept)
+    return 0.5 * total
+
+
+def _forward(values, axis):
+    """Next minus this, along x (axis 2) or y (axis 1) of (n, height, width, c)."""
+    if axis == 2:
+        return values[:, :, 1:] - values[:, :, :-1]
+    return values[:, 1:] - values[:, :-1]
+
+
+def _edge_factor(image, axis, order, edge_weight):
+    step = ops.abs(_forward(ops.cast(image, "float32"), axis))
+    if order == 2:
+        # The second difference spans two steps; an edge in either frees it.
+        first = step[:, :, :-1] if axis == 2 else step[:, :-1]
+        second = step[:, :, 1:] if axis == 2 else step[:, 1:]
+        step = ops.maximum(first, second)
+    return ops.exp(-edge_weight * ops.mean(step, axis=-1, keepdims=True))
 
 
 def masked_mean(values, mask=None):
     """Mean of (n, height, width, c) over all but n, counting only where mask is 1.
 
     Normalised by the sum of the mask, so that the border never changes the scale.
+
+    Args:
+        values: float (n, height, width, c).
+        mask: None, or float (height, width) or (n, height, width, 1).
     """
     if mask is None:
         return ops.mean(values, axis=(1, 2, 3))
-    weighted = ops.sum(values * mask[None, :, :, None], axis=(1, 2, 3))
-    return weighted / (ops.maximum(ops.sum(mask), 1.0) * values.shape[-1])
+    if len(mask.shape) == 2:
+        mask = mask[None, :, :, None]
+    weighted = ops.sum(values * mask, axis=(1, 2, 3))
+    counted = ops.maximum(ops.sum(mask, axis=(1, 2, 3)), 1.0)
+    return weighted / (counted * values.shape[-1])
 
 
 def border_mask(height, width, fraction=0.1):

@@ -19,6 +19,7 @@ from h2s_keras.evaluation.measure import (
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
 from h2s_keras.models.backbones import build_backbone
 from h2s_keras.models.builder import HiddenTwoStreamBuilder
+from h2s_keras.models.motion_net import VARIANTS, MotionNet
 from h2s_keras.models.stored_flow import StoredFlowStream
 from h2s_keras.training.initial_weights import copy_initial_weights
 from h2s_keras.training.run_folder import RunFolder
@@ -210,6 +211,8 @@ def build_network(config, class_names):
         )
         adapter = QuantizedFlowAdapter(scale=1, **model["adapter"])
         return StoredFlowStream(temporal, adapter, class_names)
+    if model["temporal"] is None:
+        return _motion_alone(model, frames, size)
     builder = HiddenTwoStreamBuilder(class_names, frames, size)
     builder.motion(model["motion"], **model["motion_options"])
     builder.adapter(**model["adapter"])
@@ -234,6 +237,22 @@ def build_network(config, class_names):
     )
 
 
+def _motion_alone(model, frames, size):
+    """The MotionNet of a recipe that trains nothing else."""
+    motion = model["motion"]
+    if motion in VARIANTS:
+        motion_net = MotionNet(frames, motion, **model["motion_options"])
+        motion_net.rematerialize = model["rematerialize"]
+    else:
+        motion_net = MotionNet.from_preset(motion, frames)
+    if motion_net.num_frames != frames:
+        raise ValueError(
+            f"{motion} takes {motion_net.num_frames} frames, data.num_frames is {frames}."
+        )
+    motion_net.build((None, frames, *size, 3))
+    return motion_net
+
+
 def measure(network, data, stage=None):
     """Figures on held-out clips: of what `stage` trains, or of everything."""
     streams = ("motion", "temporal", "spatial") if stage is None else stage["streams"]
@@ -243,7 +262,7 @@ def measure(network, data, stage=None):
     if hasattr(data, "test_clips") and "motion" in trained:
         figures.update(measure_flow(network.motion, data.evaluation(MEASURE_BATCH)))
     names = [name for name in ("temporal", "spatial") if name in streams]
-    if not names:
+    if not names or len(data.class_names) < 2:
         return figures
     batches = data.evaluation(MEASURE_BATCH)
     first = next(batches, None)

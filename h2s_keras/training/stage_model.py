@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 from h2s_keras.layers.segment_consensus import SegmentConsensus
-from h2s_keras.layers.unsupervised_flow_loss import TERMS
+from h2s_keras.training.flow_objective import FlowObjective
 from h2s_keras.training.replicas import sum_over_replicas
 
 
@@ -21,10 +21,8 @@ class StageModel(keras.Model):
         flow_loss_weight: factor on the whole unsupervised loss.
         action_loss_weight: factor on the action loss.
         label_smoothing: of the action loss.
-        smoothness_ramp: optimiser steps over which the smoothness term grows from
-            `smoothness_start` to its full weight. At full weight from the first step
-            MotionNet stays at zero flow for hundreds of steps.
-        smoothness_start: share of the smoothness weight at step 0.
+        smoothness_ramp, smoothness_start: of `FlowObjective`, in batches.
+        flow_options: dict of its other arguments, or None.
         consensus: mode of `SegmentConsensus` over the segments of a video.
 
     Call arguments:
@@ -50,6 +48,7 @@ class StageModel(keras.Model):
         label_smoothing=0.0,
         smoothness_ramp=0,
         smoothness_start=0.02,
+        flow_options=None,
         consensus="average",
         **kwargs,
     ):
@@ -65,6 +64,14 @@ class StageModel(keras.Model):
         self.action_loss_weight = action_loss_weight
         self.label_smoothing = label_smoothing
         self.smoothness_ramp, self.smoothness_start = smoothness_ramp, smoothness_start
+        self.flow_options = dict(flow_options or {})
+        self.flow_objective = None
+        if flow_loss is not None:
+            self.flow_objective = FlowObjective(
+                flow_loss, smoothness_ramp, smoothness_start, **self.flow_options
+            )
+        elif flow_options:
+            raise ValueError(f"flow_options without flow_loss: {sorted(flow_options)}.")
         self.consensus = SegmentConsensus(consensus)
         self.action_outputs = [
             f"{name}_logits" for name in self.streams if name != "motion"
@@ -73,7 +80,7 @@ class StageModel(keras.Model):
             raise ValueError(
                 "A motion stage learns from the unsupervised loss only; pass flow_loss."
             )
-        names = list(TERMS) if flow_loss is not None else []
+        names = [] if flow_loss is None else self.flow_objective.terms
         self.term_trackers = {name: keras.metrics.Mean(name=name) for name in names}
         if self.action_outputs:
             self.term_trackers["action"] = keras.metrics.Mean(name="action")
@@ -97,10 +104,19 @@ class StageModel(keras.Model):
     def call(self, clips, training=None):
         segments = clips.shape[1] if len(clips.shape) == 6 else None
         clips = _fold_segments(clips)
+        if self.flow_objective is not None:
+            visible = self.flow_objective.visible_clips(clips)
+            clips = self.flow_objective.first_view(visible)
         if hasattr(self.network, "run_streams"):
             outputs = self.network.run_streams(clips, self.streams, training=training)
         else:
             outputs = self.network(clips, training=training)
+        if training and self.flow_objective is not None:
+            motion = getattr(self.network, "motion", self.network)
+            flows = {k: v for k, v in outputs.items() if k.startswith("flow")}
+            outputs.update(
+                self.flow_objective.extra_passes(motion, visible, flows, self.step_counter)
+            )
         if segments is None:
             return outputs
         for name in self.action_outputs:
@@ -118,9 +134,13 @@ class StageModel(keras.Model):
             mean = self._global_mean(per_sample, sample_weight)
             total = total + self.action_loss_weight * mean
         if self.flow_loss is not None:
-            flows = {k: v for k, v in y_pred.items() if k.startswith("flow")}
-            terms = self._flow_terms(x, flows, self._smoothness_scale(training))
-            for name in TERMS:
+            step = None
+            if training:
+                # A copy: the plain tensor may show the count after the next line.
+                step = ops.cast(self.step_counter, "float32")
+                self.step_counter.assign_add(1)
+            terms = self._flow_terms(x, y_pred, step)
+            for name in self.flow_objective.terms:
                 self.term_trackers[name].update_state(terms[name], sample_weight)
             mean = self._global_mean(terms["total"], sample_weight)
             total = total + self.flow_loss_weight * mean
@@ -133,15 +153,12 @@ class StageModel(keras.Model):
             name: self._action_loss(labels, outputs[name]) for name in self.action_outputs
         }
         if self.flow_loss is not None:
-            flows = {k: v for k, v in outputs.items() if k.startswith("flow")}
-            found = self._flow_terms(clips, flows, 1.0)
-            terms.update({name: found[name] for name in TERMS})
+            found = self._flow_terms(clips, outputs, None)
+            terms.update({name: found[name] for name in self.flow_objective.terms})
         return terms
 
-    def _flow_terms(self, clips, flows, smoothness_scale):
-        terms = self.flow_loss(
-            _fold_segments(clips), flows, smoothness_scale=smoothness_scale
-        )
+    def _flow_terms(self, clips, outputs, step):
+        terms = self.flow_objective.evaluate(_fold_segments(clips), outputs, step)
         if len(clips.shape) < 6:
             return terms
         return {
@@ -168,15 +185,6 @@ class StageModel(keras.Model):
             target, ops.cast(logits, "float32"), from_logits=True
         )
 
-    def _smoothness_scale(self, training):
-        if not self.smoothness_ramp or not training:
-            return 1.0
-        step = ops.cast(self.step_counter, "float32")
-        self.step_counter.assign_add(1)
-        done = ops.clip(step / self.smoothness_ramp, 0.0, 1.0)
-        # Geometric: it stays small until the warp has begun to match.
-        return ops.power(self.smoothness_start, 1.0 - done)
-
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
         return {
@@ -189,8 +197,17 @@ class StageModel(keras.Model):
             "label_smoothing": self.label_smoothing,
             "smoothness_ramp": self.smoothness_ramp,
             "smoothness_start": self.smoothness_start,
+            "flow_options": self.flow_options,
             "consensus": self.consensus.mode,
         }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for name in ("network", "flow_loss"):
+            if isinstance(config[name], dict):
+                config[name] = keras.saving.deserialize_keras_object(config[name])
+        return cls(**config)
 
 
 def _fold_segments(clips):

@@ -20,6 +20,7 @@ MODEL = {
     "motion": "tiny",
     "motion_options": {},
     "adapter": {},
+    # None: MotionNet alone, for the stage "motion".
     "temporal": "tiny",
     "temporal_weights": None,
     "temporal_dropout": None,
@@ -62,6 +63,8 @@ STAGE = {
     "consensus": "average",
     "smoothness_ramp": 0,
     "smoothness_start": 0.1,
+    # Of `FlowObjective`: margin, occlusion_start, self_supervision_weight, ...
+    "flow_options": {},
     # "auto": XLA where Keras finds it worth while.
     "jit_compile": "auto",
 }

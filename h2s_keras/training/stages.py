@@ -100,6 +100,10 @@ def prepare_stage(network, stage):
         # The model counts batches, recipes count optimiser steps.
         smoothness_ramp=stage["smoothness_ramp"] * stage["accumulate"],
         smoothness_start=stage["smoothness_start"],
+        flow_options={
+            name: value * (stage["accumulate"] if name.endswith("_start") else 1)
+            for name, value in stage["flow_options"].items()
+        },
         consensus=stage["consensus"],
         name=stage["name"],
     )

@@ -116,3 +116,61 @@ def test_compiled(xla):
     shape = FLOW.shape if xla else (None, None, None, 2)
     expected = reference.smoothness(FLOW, reference.border_mask(6, 5))
     assert_close(compiled(smoothness, shape, xla=xla)(FLOW), expected)
+
+
+def plain_second_order(flow, image, edge_weight, alpha=0.3, epsilon=1e-3):
+    """From the definition, a triple of neighbours at a time."""
+    flow, image = np.asarray(flow, float), np.asarray(image, float)
+    count, height, width, _ = flow.shape
+    result = np.zeros(count)
+    for n in range(count):
+        for step_y, step_x in ((0, 1), (1, 0)):
+            penalties = []
+            for y in range(height - 2 * step_y):
+                for x in range(width - 2 * step_x):
+                    places = [(y + k * step_y, x + k * step_x) for k in range(3)]
+                    one, two, three = (flow[n, row, column] for row, column in places)
+                    steps = [
+                        abs(image[n, b[0], b[1]] - image[n, a[0], a[1]])
+                        for a, b in zip(places, places[1:], strict=False)
+                    ]
+                    factor = np.exp(-edge_weight * np.maximum(*steps).mean())
+                    second = one - 2 * two + three
+                    penalties.append(factor * (second**2 + epsilon**2) ** alpha)
+            result[n] += 0.5 * np.mean(penalties)
+    return result
+
+
+@pytest.mark.parametrize("edge_weight", [0.0, 10.0])
+def test_second_order_and_edges_against_the_definition(edge_weight):
+    image = RANDOM.uniform(0, 0.2, (3, 6, 5, 3)).astype("float32")
+    actual = flow_smoothness(
+        ops.convert_to_tensor(FLOW), order=2, image=image, edge_weight=edge_weight
+    )
+    assert_close(actual, plain_second_order(FLOW, image, edge_weight))
+
+
+def test_second_order_leaves_affine_flow_alone_and_first_order_does_not():
+    y, x = np.mgrid[:8, :9].astype("float32")
+    affine = np.stack([0.3 * x - 0.2 * y, 0.1 * x + 0.4 * y], axis=-1)[None]
+    assert_close(flow_smoothness(affine, order=2), np.full(1, FLOOR), atol=1e-3)
+    assert to_numpy(flow_smoothness(affine, order=1))[0] > 10 * FLOOR
+
+
+def test_a_jump_at_an_edge_of_the_image_is_cheap():
+    flow = np.zeros((1, 6, 6, 2), "float32")
+    flow[:, :, 3:] = 2.0
+    image = np.zeros((1, 6, 6, 3), "float32")
+    image[:, :, 3:] = 1.0
+    at_edge, elsewhere = (
+        to_numpy(flow_smoothness(flow, image=picture, edge_weight=10.0))[0]
+        for picture in (image, np.roll(image, 2, axis=2))
+    )
+    assert at_edge < 0.2 * elsewhere
+
+
+def test_wrong_options():
+    with pytest.raises(ValueError, match="order must be 1 or 2"):
+        flow_smoothness(FLOW, order=3)
+    with pytest.raises(ValueError, match="needs the image"):
+        flow_smoothness(FLOW, edge_weight=1.0)

@@ -1,0 +1,122 @@
+"""Trained networks that come with the package: one .npz file each, and an index."""
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+
+import keras
+import numpy as np
+
+from h2s_keras.errors import UserError
+
+FOLDER = os.path.join(os.path.dirname(__file__), "weights")
+_INDEX = "index.json"
+
+
+def preset_index(folder=FOLDER):
+    """What is known of every preset.
+
+    Returns:
+        dict name -> dict "file", "sha256", "kind" (class of the network), "num_frames",
+        "parameters", "trained" (the command), "date" and "figures".
+    """
+    with open(os.path.join(folder, _INDEX), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def read_preset(name, folder=FOLDER):
+    """The network of a preset; offline, and only if its checksum holds.
+
+    Args:
+        name: of `preset_index`.
+        folder: of the files.
+
+    Returns:
+        keras.Model in the present dtype policy.
+
+    Raises:
+        UserError: no such preset, or its file is missing or damaged.
+
+    Example:
+
+    ```python
+    read_preset("tiny_synthetic_2").num_frames      # 2
+    ```
+    """
+    index = preset_index(folder)
+    if name not in index:
+        known = ", ".join(sorted(index))
+        raise UserError(f"there is no preset {name!r}; there are {known}")
+    path = os.path.join(folder, index[name]["file"])
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise UserError(
+            f"{path}: the preset {name!r} cannot be read ({error.strerror}); install the "
+            "package again"
+        ) from None
+    if hashlib.sha256(data).hexdigest() != index[name]["sha256"]:
+        raise UserError(
+            f"{path}: the preset {name!r} is damaged (its SHA-256 is not that of the "
+            "index); install the package again"
+        )
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        config = json.loads(bytes(arrays["config"]).decode())
+        weights = [
+            arrays[f"weight_{number:03}"].astype("float32")
+            for number in range(len(arrays.files) - 1)
+        ]
+    model = keras.saving.deserialize_keras_object(config)
+    _build(model)
+    model.set_weights(weights)
+    return model
+
+
+def write_preset(model, name, about, folder=FOLDER):
+    """Writes a network as a preset: weights in float16, and its line of the index.
+
+    Args:
+        model: MotionNet or HiddenTwoStream.
+        name: of the preset.
+        about: dict of plain values to keep in the index beside what follows from the model.
+        folder: of the files.
+    """
+    config = keras.saving.serialize_keras_object(model)
+    parts = {"config": np.frombuffer(json.dumps(config).encode(), np.uint8)}
+    for number, weight in enumerate(model.get_weights()):
+        if np.abs(weight).max(initial=0.0) > np.finfo("float16").max:
+            raise ValueError(f"weight {number} of {name} does not fit into float16")
+        parts[f"weight_{number:03}"] = weight.astype("float16")
+    path = os.path.join(folder, f"{name}.npz")
+    # Not np.savez: it would stamp the time, and the same weights should be the same bytes.
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for key, array in parts.items():
+            memory = io.BytesIO()
+            np.lib.format.write_array(memory, array, allow_pickle=False)
+            entry = zipfile.ZipInfo(key + ".npy", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, memory.getvalue())
+    with open(path, "rb") as file:
+        checksum = hashlib.sha256(file.read()).hexdigest()
+    index_path = os.path.join(folder, _INDEX)
+    index = preset_index(folder) if os.path.exists(index_path) else {}
+    index[name] = {
+        "file": os.path.basename(path),
+        "sha256": checksum,
+        "kind": type(model).__name__,
+        "num_frames": model.motion.num_frames,
+        "parameters": int(model.count_params()),
+        **about,
+    }
+    with open(index_path, "w", encoding="utf-8") as file:
+        json.dump(dict(sorted(index.items())), file, indent=1)
+        file.write("\n")
+
+
+def _build(model):
+    """A MotionNet of any size has weights only once it has seen a shape."""
+    if not model.built:
+        model.build((None, model.motion.num_frames, None, None, 3))

@@ -1,0 +1,66 @@
+"""Soft census transform: brightness patterns that survive a change of light."""
+
+import numpy as np
+from keras import ops
+
+# Rounds off differences of a few grey levels, so that noise does not decide a pattern.
+_SOFTNESS = 0.81
+_SATURATION = 0.1
+
+
+def census_transform(image, radius=3):
+    """Differences of every pixel to its neighbours, squashed to about -1..1.
+
+    Args:
+        image: float (n, height, width, 3), grey levels 0..255 up to an offset.
+        radius: the neighbourhood is (2 radius + 1)^2; the image is mirrored at its edges.
+
+    Returns:
+        float32 (n, height, width, (2 radius + 1)^2 - 1).
+
+    Example:
+
+    ```python
+    census_transform(ops.ones((1, 8, 8, 3)))[0, 4, 4]       # zeros: no structure
+    ```
+
+    Source: Meister, Hur and Roth 2018 (UnFlow), section 3; soft form of Stein 2004.
+    """
+    grey = ops.mean(ops.cast(image, "float32"), axis=-1, keepdims=True)
+    around = ((0, 0), (radius, radius), (radius, radius), (0, 0))
+    padded = ops.pad(grey, around, mode="symmetric")
+    neighbours = ops.conv(padded, _picker(radius), padding="valid")
+    difference = neighbours - grey
+    return difference / ops.sqrt(_SOFTNESS + ops.square(difference))
+
+
+def census_distance(first, second, radius=3):
+    """How unlike the patterns around each pixel are: 0 for the same, at most about 1.
+
+    Differentiable everywhere: each neighbour costs d^2 / (0.1 + d^2), averaged.
+
+    Args:
+        first, second: float (n, height, width, 3), grey levels 0..255 up to an offset.
+        radius: of the neighbourhood.
+
+    Returns:
+        float32 (n, height, width, 1).
+
+    Example:
+
+    ```python
+    census_distance(image, image + 20.0)        # zeros
+    ```
+
+    Source: Meister, Hur and Roth 2018 (UnFlow), section 3.
+    """
+    squared = ops.square(census_transform(first, radius) - census_transform(second, radius))
+    return ops.mean(squared / (_SATURATION + squared), axis=-1, keepdims=True)
+
+
+def _picker(radius):
+    """Kernel (size, size, 1, size^2 - 1) that lays every neighbour in a channel."""
+    size = 2 * radius + 1
+    eye = np.eye(size * size, dtype="float32").reshape(size, size, 1, size * size)
+    centre = size * size // 2
+    return np.delete(eye, centre, axis=-1)
