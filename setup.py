@@ -19,6 +19,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["h2s_keras", "h2s_keras.*"]),
+    # The trained networks that work offline; h2s_keras/models/presets.py.
+    package_data={"h2s_keras.models": ["weights/*.npz", "weights/index.json"]},
     # The command is a module of its own so that `h2s --help` need not import Keras.
     py_modules=["h2s_keras_command"],
     install_requires=[

@@ -29,9 +29,13 @@ class MovingLayerClips:
         max_displacement: pixels a frame that the fastest points of the fastest shapes
             move by, about; slow clips are more frequent than fast ones.
         degrade: blur, change of light and noise; False leaves the frames clean.
+        pool: None, or the number of clips that are really made: to make one costs more than
+            a small network needs to learn from it. The stream then shows them again
+            mirrored, turned, backwards and with colours exchanged (96 ways), at random.
 
     Raises:
-        ValueError: for fewer than 2 frames or an image below 16 pixels.
+        ValueError: for fewer than 2 frames, an image below 16 pixels, or a pool of images
+            that are not square.
 
     Example:
         >>> clips = MovingLayerClips(num_frames=2, seed=1)
@@ -50,6 +54,7 @@ class MovingLayerClips:
         split="train",
         max_displacement=8.0,
         degrade=True,
+        pool=None,
     ):
         if num_frames < 2 or min(image_size) < 16:
             raise ValueError(
@@ -60,8 +65,13 @@ class MovingLayerClips:
             raise ValueError(f"split must be one of {sorted(SPLITS)}; received {split!r}.")
         self.num_frames, self.image_size = num_frames, tuple(image_size)
         self.seed, self.split = seed, split
+        if pool and image_size[0] != image_size[1]:
+            raise ValueError(
+                f"Clips of a pool are turned and so square; received {tuple(image_size)}."
+            )
         self.max_displacement, self.degrade = max_displacement, degrade
-        self._textures = None
+        self.pool = pool
+        self._textures = self._pool = None
 
     def example(self, index):
         """One clip as a dict of tensors; `index` may be a tensor (inside tf.data).
@@ -109,13 +119,35 @@ class MovingLayerClips:
             stop = start + count if count is not None else tf.int64.max
             dataset = tf.data.Dataset.range(start, stop)
 
+        pool = self._made(tf) if self.pool and not with_flow else None
+
         def pair(index):
+            if pool is not None:
+                return self._variation(tf, pool, index), tf.zeros((), tf.int32)
             example = self.example(index)
             return example if with_flow else (example["clip"], example["label"])
 
         dataset = dataset.map(pair, num_parallel_calls=2, deterministic=True)
         dataset = dataset.batch(batch_size, drop_remainder=count is None)
         return dataset.prefetch(2)
+
+    def _made(self, tf):
+        """The clips of the pool, made once: uint8 (pool, time, height, width, 3)."""
+        if self._pool is None:
+            numbers = tf.data.Dataset.range(self.pool)
+            made = numbers.map(lambda index: self.example(index)["clip"], 2).batch(64)
+            self._pool = tf.constant(np.concatenate(list(made.as_numpy_iterator())))
+        return self._pool
+
+    def _variation(self, tf, pool, index):
+        """One of the pool, in one of its 96 guises; which is a function of the number."""
+        draw = StatelessDraws(tf, self.seed * 2 + SPLITS[self.split] + 7, index)
+        clip = pool[draw.integer(self.pool)]
+        for axis in ([0], [1], [2]):
+            clip = tf.where(draw.uniform() < 0.5, tf.reverse(clip, axis), clip)
+        turned = tf.transpose(clip, (0, 2, 1, 3))
+        clip = tf.where(draw.uniform() < 0.5, turned, clip)
+        return tf.gather(clip, tf.argsort(draw.uniform(shape=(3,))), axis=-1)
 
     @property
     def textures(self):

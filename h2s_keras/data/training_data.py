@@ -49,22 +49,28 @@ class SyntheticData:
         self.segments = None if segments == 1 else segments
         if self.segments is not None and self.segments < 1:
             raise UserError(f"data.segments must be 1 or more; received {segments}")
-        self.settings = settings
+        self.settings, self._streams = settings, {}
         self.test_clips = clips(split="test", **settings)
 
     def training(self, batch_size, start_step=0, seed=0, host=0, hosts=1):
         import tensorflow as tf
 
-        settings = {**self.settings, "seed": self.settings["seed"] + seed}
         numbers = example_numbers(batch_size, start_step, host, hosts)
         rows = host_batch_size(batch_size, host, hosts)
+        dataset = self._stream(seed).dataset(rows, numbers=numbers)
         if self.segments is None:
-            return self.clips(**settings).dataset(rows, numbers=numbers)
-        frames = settings["num_frames"]
-        settings["num_frames"] = frames * self.segments
-        dataset = self.clips(**settings).dataset(rows, numbers=numbers)
-        shape = (rows, self.segments, frames, *settings["image_size"], 3)
+            return dataset
+        frames, size = self.settings["num_frames"], self.settings["image_size"]
+        shape = (rows, self.segments, frames, *size, 3)
         return dataset.map(lambda clips, labels: (tf.reshape(clips, shape), labels))
+
+    def _stream(self, seed):
+        """The clips of a stage; kept, since a pool of them is costly to make."""
+        if seed not in self._streams:
+            settings = {**self.settings, "seed": self.settings["seed"] + seed}
+            settings["num_frames"] *= self.segments or 1
+            self._streams[seed] = self.clips(**settings)
+        return self._streams[seed]
 
     def explain(self, error):
         """None: a synthetic clip cannot go wrong by what a user did."""

@@ -23,6 +23,7 @@ def get_config(smoke=False):
             "image_size": (96, 96),
             "seed": 1,
             "max_displacement": 8.0,
+            "pool": 16 if smoke else 4096,
             "test_count": 16 if smoke else 256,
         },
         "model": {

@@ -89,6 +89,23 @@ def test_light_changes_and_noise_can_be_left_out():
     )
 
 
+def test_a_pool_is_shown_in_many_guises():
+    clips = MovingLayerClips(num_frames=2, image_size=(32, 32), seed=3, pool=3)
+    (shown,) = clips.dataset(60, 60).map(lambda clip, label: clip).as_numpy_iterator()
+    again = clips.dataset(10, start=20).map(lambda clip, label: clip).take(1)
+    np.testing.assert_array_equal(next(again.as_numpy_iterator()), shown[20:30])
+    made = [np.asarray(clips.example(index)["clip"]) for index in range(3)]
+    # Guises keep every value where it may only move: sorted, a clip is one of the pool.
+    sums = {int(clip.astype(int).sum()) for clip in made}
+    assert {int(clip.astype(int).sum()) for clip in shown} == sums
+    assert len(np.unique(shown.reshape(60, -1), axis=0)) > 40
+    # With flow, as for tests, clips are made anew and no guise is put on.
+    batch = next(clips.dataset(2, 2, with_flow=True).as_numpy_iterator())
+    np.testing.assert_array_equal(batch["clip"][1], made[1])
+    with pytest.raises(ValueError, match="square"):
+        MovingLayerClips(image_size=(32, 40), pool=3)
+
+
 def test_textures_are_periodic_and_have_a_natural_spectrum():
     bank = texture_bank(8, 64, seed=1).astype(float)
     inside = np.abs(np.diff(bank, axis=2)).mean()

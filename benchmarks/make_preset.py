@@ -1,0 +1,63 @@
+"""Turns a finished run into a preset of the package, and keeps how it came to be.
+
+    python benchmarks/make_preset.py runs/tiny_synthetic tiny_synthetic_2 \\
+        --command "h2s train tiny_synthetic --out runs/tiny_synthetic"
+
+Writes the weights (float16) and their line of the index into h2s_keras/models/weights, and
+the run's log, configuration and figures into docs/presets/NAME. The network is kept in
+float32 policy, whatever it was trained in.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import time
+
+import keras
+
+from h2s_keras.models.preset_files import write_preset
+from h2s_keras.models.presets import load_model
+
+
+def in_float32(model):
+    """The same network with the same weights under the policy float32."""
+    keras.config.set_dtype_policy("float32")
+    config = json.loads(
+        json.dumps(keras.saving.serialize_keras_object(model))
+        .replace('"mixed_bfloat16"', '"float32"')
+        .replace('"mixed_float16"', '"float32"')
+    )
+    copy = keras.saving.deserialize_keras_object(config)
+    if not copy.built:
+        copy.build((None, copy.motion.num_frames, None, None, 3))
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", help="folder of the run")
+    parser.add_argument("name", help="of the preset")
+    parser.add_argument("--command", required=True, help="that trained it")
+    options = parser.parse_args()
+    with open(os.path.join(options.run, "results.json"), encoding="utf-8") as file:
+        results = json.load(file)
+    with open(os.path.join(options.run, "config.json"), encoding="utf-8") as file:
+        seed = json.load(file)["seed"]
+    about = {
+        "trained": options.command,
+        "seed": seed,
+        "date": time.strftime("%Y-%m-%d"),
+        "test": results["test"],
+        "figures": {name: round(value, 4) for name, value in results["final"].items()},
+    }
+    write_preset(in_float32(load_model(options.run)), options.name, about)
+    folder = os.path.join("docs", "presets", options.name)
+    os.makedirs(folder, exist_ok=True)
+    for name in ("config.json", "log.csv", "results.json"):
+        shutil.copy(os.path.join(options.run, name), os.path.join(folder, name))
+
+
+if __name__ == "__main__":
+    main()
