@@ -148,7 +148,15 @@ class SyntheticClips:
             "foreground": has_foreground,
         }
 
-    def dataset(self, batch_size, count=None, start=0, with_flow=False, numbers=None):
+    def dataset(
+        self,
+        batch_size,
+        count=None,
+        start=0,
+        with_flow=False,
+        numbers=None,
+        targets="label",
+    ):
         """A tf.data.Dataset of batches.
 
         Args:
@@ -160,13 +168,19 @@ class SyntheticClips:
                 place of the pair (clips, labels).
             numbers: tf.data.Dataset of the indices of the clips, in place of `count` and
                 `start`.
+            targets: "label", or "flow" for pairs (clips, true flow).
 
         Returns:
             Dataset of (clips uint8 (batch, time, height, width, 3), labels int32
             (batch,)), or of dicts.
+
+        Raises:
+            ValueError: for other targets.
         """
         import tensorflow as tf
 
+        if targets not in ("label", "flow"):
+            raise ValueError(f"targets must be 'label' or 'flow'; received {targets!r}.")
         dataset = numbers
         if numbers is None:
             stop = start + count if count is not None else tf.int64.max
@@ -174,7 +188,7 @@ class SyntheticClips:
 
         def pair(index):
             example = self.example(index)
-            return example if with_flow else (example["clip"], example["label"])
+            return example if with_flow else (example["clip"], example[targets])
 
         # One clip a call and deterministic order: the stream is the same on any machine.
         dataset = dataset.map(pair, num_parallel_calls=2, deterministic=True)

@@ -37,7 +37,8 @@ class SyntheticData:
     Args:
         settings: dict with "num_frames", "image_size", "seed", "test_count" and
             optionally "segments" (a clip of so many times `num_frames` frames is cut into
-            them) and other arguments of the clips.
+            them), "targets" ("flow": true flow in the place of labels) and other arguments
+            of the clips.
         clips: the class of the clips, `SyntheticClips` or `MovingLayerClips`.
     """
 
@@ -49,6 +50,7 @@ class SyntheticData:
         self.segments = None if segments == 1 else segments
         if self.segments is not None and self.segments < 1:
             raise UserError(f"data.segments must be 1 or more; received {segments}")
+        self.targets = settings.pop("targets", "label")
         self.settings, self._streams = settings, {}
         self.test_clips = clips(split="test", **settings)
 
@@ -57,7 +59,7 @@ class SyntheticData:
 
         numbers = example_numbers(batch_size, start_step, host, hosts)
         rows = host_batch_size(batch_size, host, hosts)
-        dataset = self._stream(seed).dataset(rows, numbers=numbers)
+        dataset = self._stream(seed).dataset(rows, numbers=numbers, targets=self.targets)
         if self.segments is None:
             return dataset
         frames, size = self.settings["num_frames"], self.settings["image_size"]

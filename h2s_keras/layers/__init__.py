@@ -15,6 +15,7 @@ from h2s_keras.layers.local_response_normalization import LocalResponseNormaliza
 from h2s_keras.layers.multi_scale_flow_head import MultiScaleFlowHead
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
 from h2s_keras.layers.segment_consensus import SegmentConsensus
+from h2s_keras.layers.supervised_flow_loss import SupervisedFlowLoss
 from h2s_keras.layers.synchronized_batch_normalization import (
     SynchronizedBatchNormalization,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "MultiScaleFlowHead",
     "QuantizedFlowAdapter",
     "SegmentConsensus",
+    "SupervisedFlowLoss",
     "SynchronizedBatchNormalization",
     "UnsupervisedFlowLoss",
 ]

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from h2s_keras.layers.unsupervised_flow_loss import UnsupervisedFlowLoss
+from h2s_keras.layers.supervised_flow_loss import SupervisedFlowLoss
 from h2s_keras.models.coarse_to_fine import refined_flows
 from h2s_keras.ops.charbonnier import charbonnier
 from h2s_keras.ops.flow import clip_to_channels, resize_flow, size_of
@@ -19,10 +19,12 @@ _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
 class FlowObjective(keras.layers.Layer):
-    """The unsupervised loss with everything around it: more passes, ramps and a margin.
+    """The loss of flow with everything around it: more passes, ramps and a margin.
 
     Args:
         loss: UnsupervisedFlowLoss; with its `occlusion` the clip is also seen backwards.
+            Or SupervisedFlowLoss, for clips whose flow is known: ramps and margin are then
+            of no use.
         smoothness_ramp: batches over which the smoothness term grows geometrically from
             `smoothness_start` of its weight. At full weight from the first step MotionNet
             stays at zero flow for hundreds of steps.
@@ -75,6 +77,11 @@ class FlowObjective(keras.layers.Layer):
         self.built = True
 
     @property
+    def supervised(self):
+        """Whether `evaluate` needs true flow."""
+        return isinstance(self.loss, SupervisedFlowLoss)
+
+    @property
     def terms(self):
         """Names of the terms that `evaluate` gives, without "total"."""
         if self.self_supervision_weight:
@@ -125,17 +132,20 @@ class FlowObjective(keras.layers.Layer):
         changed = (enlarged - 128.0) * ops.reshape(gain, shape) + 128.0
         return ops.clip(changed + ops.reshape(offset, shape), 0.0, 255.0)
 
-    def evaluate(self, clips, outputs, step=None):
+    def evaluate(self, clips, outputs, step=None, truth=None):
         """Loss terms of a batch.
 
         Args:
             clips: (batch, time, height, width, 3) RGB 0..255, with the margin.
             outputs: of the network on the first view, and of `extra_passes`.
             step: scalar, batches done; None: every ramp is over.
+            truth: true flow (batch, time-1, height, width, 2) for a supervised loss.
 
         Returns:
             dict of `terms` and "total", each float32 (batch,).
         """
+        if self.supervised:
+            return self._against_truth(truth, outputs)
         flows = _named(outputs, "")
         if self.refinement:
             terms = self._loss(_halved(clips), flows, outputs, step, self.margin // 2)
@@ -159,6 +169,17 @@ class FlowObjective(keras.layers.Layer):
             )
             terms["self_supervision"] = weight * distance
             terms["total"] = terms["total"] + terms["self_supervision"]
+        return terms
+
+    def _against_truth(self, truth, outputs):
+        flows, refined = _named(outputs, ""), _named(outputs, REFINED)
+        if not self.refinement:
+            return self.loss(truth, flows)
+        half = (size_of(truth, 2) // 2, size_of(truth, 3) // 2)
+        terms = self.loss(resize_flow(truth, half), flows)
+        if refined:
+            again = self.loss(truth, refined)
+            terms = {name: 0.5 * (terms[name] + again[name]) for name in terms}
         return terms
 
     def _loss(self, clips, flows, outputs, step, margin):
@@ -208,9 +229,7 @@ class FlowObjective(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        loss = config["loss"]
-        if not isinstance(loss, UnsupervisedFlowLoss):
-            loss = keras.saving.deserialize_keras_object(loss)
+        loss = keras.saving.deserialize_keras_object(config["loss"])
         return cls(**{**config, "loss": loss})
 
 

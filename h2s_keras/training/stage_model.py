@@ -17,7 +17,8 @@ class StageModel(keras.Model):
     Args:
         network: a HiddenTwoStream model, or a MotionNet for the motion stage alone.
         streams: what to run, of "motion", "temporal", "spatial".
-        flow_loss: an UnsupervisedFlowLoss, or None to learn from actions only.
+        flow_loss: an UnsupervisedFlowLoss (or SupervisedFlowLoss, for the stage "motion"
+            alone), or None to learn from actions only.
         flow_loss_weight: factor on the whole unsupervised loss.
         action_loss_weight: factor on the action loss.
         label_smoothing: of the action loss.
@@ -30,7 +31,8 @@ class StageModel(keras.Model):
             time, height, width, 3), whose logits are joined by the consensus.
 
     Targets of `fit`:
-        labels: int (batch,); unused by the motion stage.
+        labels: int (batch,); unused by the motion stage, which with a SupervisedFlowLoss
+            takes true flow (batch, time-1, height, width, 2) in their place.
 
     Raises:
         ValueError: for an unknown stream, or a stage that would learn nothing.
@@ -70,6 +72,11 @@ class StageModel(keras.Model):
             self.flow_objective = FlowObjective(
                 flow_loss, smoothness_ramp, smoothness_start, **self.flow_options
             )
+            if self.flow_objective.supervised and self.streams != ("motion",):
+                raise ValueError(
+                    "SupervisedFlowLoss takes true flow in the place of labels and so goes "
+                    f"with the stream 'motion' alone; received {self.streams}."
+                )
         elif flow_options:
             raise ValueError(f"flow_options without flow_loss: {sorted(flow_options)}.")
         self.consensus = SegmentConsensus(consensus)
@@ -139,7 +146,7 @@ class StageModel(keras.Model):
                 # A copy: the plain tensor may show the count after the next line.
                 step = ops.cast(self.step_counter, "float32")
                 self.step_counter.assign_add(1)
-            terms = self._flow_terms(x, y_pred, step)
+            terms = self._flow_terms(x, y, y_pred, step)
             for name in self.flow_objective.terms:
                 self.term_trackers[name].update_state(terms[name], sample_weight)
             mean = self._global_mean(terms["total"], sample_weight)
@@ -153,12 +160,13 @@ class StageModel(keras.Model):
             name: self._action_loss(labels, outputs[name]) for name in self.action_outputs
         }
         if self.flow_loss is not None:
-            found = self._flow_terms(clips, outputs, None)
+            found = self._flow_terms(clips, labels, outputs, None)
             terms.update({name: found[name] for name in self.flow_objective.terms})
         return terms
 
-    def _flow_terms(self, clips, outputs, step):
-        terms = self.flow_objective.evaluate(_fold_segments(clips), outputs, step)
+    def _flow_terms(self, clips, targets, outputs, step):
+        truth = targets if self.flow_objective.supervised else None
+        terms = self.flow_objective.evaluate(_fold_segments(clips), outputs, step, truth)
         if len(clips.shape) < 6:
             return terms
         return {

@@ -56,6 +56,8 @@ STAGE = {
     "weight_decay_kind": "decoupled",
     "decay_biases": False,
     "ema": None,
+    # Arguments of UnsupervisedFlowLoss; with "kind": "supervised" of SupervisedFlowLoss,
+    # which needs data.targets="flow".
     "flow_loss": None,
     "flow_loss_weight": 1.0,
     "action_loss_weight": 1.0,

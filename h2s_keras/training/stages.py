@@ -8,6 +8,7 @@ import keras
 from absl import logging
 
 from h2s_keras.errors import UserError
+from h2s_keras.layers.supervised_flow_loss import SupervisedFlowLoss
 from h2s_keras.layers.unsupervised_flow_loss import UnsupervisedFlowLoss
 from h2s_keras.training.callbacks import (
     CsvLog,
@@ -93,7 +94,7 @@ def prepare_stage(network, stage):
     stage_model = StageModel(
         network,
         stage["streams"],
-        None if flow_loss is None else UnsupervisedFlowLoss(**flow_loss),
+        None if flow_loss is None else _flow_loss(**flow_loss),
         flow_loss_weight=stage["flow_loss_weight"],
         action_loss_weight=stage["action_loss_weight"],
         label_smoothing=stage["label_smoothing"],
@@ -117,6 +118,15 @@ def prepare_stage(network, stage):
     )
     optimizer.build(stage_model.trainable_variables)
     return stage_model
+
+
+def _flow_loss(kind="unsupervised", **options):
+    kinds = {"unsupervised": UnsupervisedFlowLoss, "supervised": SupervisedFlowLoss}
+    if kind not in kinds:
+        raise ValueError(
+            f"flow_loss.kind must be one of {', '.join(kinds)}; received {kind!r}."
+        )
+    return kinds[kind](**options)
 
 
 class _RunningStage:

@@ -95,7 +95,7 @@ def test_a_pool_is_shown_in_many_guises():
     again = clips.dataset(10, start=20).map(lambda clip, label: clip).take(1)
     np.testing.assert_array_equal(next(again.as_numpy_iterator()), shown[20:30])
     made = [np.asarray(clips.example(index)["clip"]) for index in range(3)]
-    # Guises keep every value where it may only move: sorted, a clip is one of the pool.
+    # Guises only move values, so sums tell which of the pool it was.
     sums = {int(clip.astype(int).sum()) for clip in made}
     assert {int(clip.astype(int).sum()) for clip in shown} == sums
     assert len(np.unique(shown.reshape(60, -1), axis=0)) > 40
@@ -104,6 +104,19 @@ def test_a_pool_is_shown_in_many_guises():
     np.testing.assert_array_equal(batch["clip"][1], made[1])
     with pytest.raises(ValueError, match="square"):
         MovingLayerClips(image_size=(32, 40), pool=3)
+
+
+@pytest.mark.parametrize("options", [{}, {"pool": 4}], ids=["anew", "pool"])
+def test_flow_beside_the_clips_fits_them(options):
+    options = {**options, "image_size": (64, 64), "degrade": False}
+    clips = MovingLayerClips(num_frames=2, seed=4, **options)
+    (batch,) = clips.dataset(16, 16, targets="flow").as_numpy_iterator()
+    errors = []
+    for guess in (batch[1], -batch[1], batch[1][..., ::-1]):
+        pairs = zip(batch[0].astype(float), guess[:, 0], strict=True)
+        moved = [(warped(clip[1], flow), clip[0]) for clip, flow in pairs]
+        errors.append(np.mean([np.abs(w - f)[i].mean() for (w, i), f in moved]))
+    assert errors[0] < 0.6 * min(errors[1:])
 
 
 def test_textures_are_periodic_and_have_a_natural_spectrum():

@@ -157,3 +157,28 @@ def test_a_stage_logs_and_learns_every_term():
 def test_options_without_a_flow_loss_are_refused():
     with pytest.raises(ValueError, match="flow_options without flow_loss"):
         StageModel(make_motion(), ["temporal"], flow_options={"margin": 8})
+
+
+def test_true_flow_in_the_place_of_labels():
+    from h2s_keras.layers import SupervisedFlowLoss
+
+    motion_net, clips = make_motion(), make_clips()
+    truth = RANDOM.normal(size=(2, 1, 32, 32, 2)).astype("float32")
+    loss = SupervisedFlowLoss()
+    objective = FlowObjective(loss, refinement=True)
+    flows = motion_net(objective.first_view(clips))
+    extra = objective.extra_passes(motion_net, clips, flows, 0.0)
+    terms = objective.evaluate(clips, {**flows, **extra}, truth=truth)
+    half = truth.reshape(2, 1, 16, 2, 16, 2, 2).mean(axis=(3, 5)) / 2
+    coarse = to_numpy(loss(half, flows)["total"])
+    fine = to_numpy(
+        loss(truth, {n.removeprefix("refined_"): f for n, f in extra.items()})["total"]
+    )
+    # A triangle filter in place of the mean of four pixels.
+    assert_close(terms["total"], 0.5 * (coarse + fine), rtol=0.1)
+    stage = StageModel(motion_net, ["motion"], loss, flow_options={"refinement": True})
+    stage.compile(optimizer=keras.optimizers.Adam(3e-4))
+    losses = [float(stage.train_on_batch(clips, truth)[0]) for _ in range(8)]
+    assert losses[-1] < losses[0]
+    with pytest.raises(ValueError, match="goes with the stream 'motion' alone"):
+        StageModel(motion_net, ["temporal"], loss)
