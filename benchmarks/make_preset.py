@@ -16,6 +16,7 @@ import time
 
 import keras
 
+from h2s_keras.models.motion_net import motion_net_of
 from h2s_keras.models.preset_files import write_preset
 from h2s_keras.models.presets import load_model
 
@@ -30,7 +31,7 @@ def in_float32(model):
     )
     copy = keras.saving.deserialize_keras_object(config)
     if not copy.built:
-        copy.build((None, copy.motion.num_frames, None, None, 3))
+        copy.build((None, motion_net_of(copy).num_frames, None, None, 3))
     copy.set_weights(model.get_weights())
     return copy
 
@@ -44,10 +45,10 @@ def main():
     with open(os.path.join(options.run, "results.json"), encoding="utf-8") as file:
         results = json.load(file)
     with open(os.path.join(options.run, "config.json"), encoding="utf-8") as file:
-        seed = json.load(file)["seed"]
+        config = {**json.load(file), "command": options.command}
     about = {
         "trained": options.command,
-        "seed": seed,
+        "seed": config["config"]["seed"],
         "date": time.strftime("%Y-%m-%d"),
         "test": results["test"],
         "figures": {name: round(value, 4) for name, value in results["final"].items()},
@@ -55,7 +56,10 @@ def main():
     write_preset(in_float32(load_model(options.run)), options.name, about)
     folder = os.path.join("docs", "presets", options.name)
     os.makedirs(folder, exist_ok=True)
-    for name in ("config.json", "log.csv", "results.json"):
+    with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as file:
+        json.dump(config, file, indent=1)
+        file.write("\n")
+    for name in ("log.csv", "results.json"):
         shutil.copy(os.path.join(options.run, name), os.path.join(folder, name))
 
 

@@ -143,13 +143,6 @@ class MotionNet(keras.Model):
             dtype=self.dtype_policy,
         )
 
-    # Training takes networks of parts; a MotionNet alone is its own only part.
-    temporal = spatial = None
-
-    @property
-    def motion(self):
-        return self
-
     @property
     def size_multiple(self):
         """Height and width of a call must be multiples of this."""
@@ -308,3 +301,8 @@ class MotionNet(keras.Model):
         from h2s_keras.models.presets import load_motion_net
 
         return load_motion_net(preset, num_frames)
+
+
+def motion_net_of(network):
+    """The MotionNet of a two-stream network, which a MotionNet alone is itself."""
+    return getattr(network, "motion", network)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from h2s_keras.errors import UserError
+from h2s_keras.models.motion_net import motion_net_of
 
 FOLDER = os.path.join(os.path.dirname(__file__), "weights")
 _INDEX = "index.json"
@@ -107,7 +108,7 @@ def write_preset(model, name, about, folder=FOLDER):
         "file": os.path.basename(path),
         "sha256": checksum,
         "kind": type(model).__name__,
-        "num_frames": model.motion.num_frames,
+        "num_frames": motion_net_of(model).num_frames,
         "parameters": int(model.count_params()),
         **about,
     }
@@ -119,4 +120,4 @@ def write_preset(model, name, about, folder=FOLDER):
 def _build(model):
     """A MotionNet of any size has weights only once it has seen a shape."""
     if not model.built:
-        model.build((None, model.motion.num_frames, None, None, 3))
+        model.build((None, motion_net_of(model).num_frames, None, None, 3))

@@ -85,10 +85,10 @@ def load_motion_net(path, num_frames=None):
     Raises:
         UserError: as `load_model`; a family without this number of frames.
     """
-    from h2s_keras.models.motion_net import MotionNet
+    from h2s_keras.models.motion_net import MotionNet, motion_net_of
 
     model = load_model(preset_name(path, num_frames) or path)
-    model = getattr(model, "motion", model)
+    model = motion_net_of(model)
     if not isinstance(model, MotionNet):
         raise UserError(f"{path}: holds a {type(model).__name__}, not a MotionNet")
     return model

@@ -3,7 +3,7 @@
 import fnmatch
 
 from h2s_keras.errors import UserError
-from h2s_keras.training.optimizers import PARTS
+from h2s_keras.training.optimizers import PARTS, part_of
 
 
 def set_trainable(network, stage):
@@ -27,10 +27,10 @@ def set_trainable(network, stage):
     """
     trained = stage.get("train") or stage["streams"]
     for part in PARTS:
-        model = getattr(network, part)
+        model = part_of(network, part)
         if model is not None:
             model.trainable = part in trained
-    missing = [part for part in trained if getattr(network, part, None) is None]
+    missing = [part for part in trained if part_of(network, part) is None]
     if missing:
         raise UserError(f"it trains {missing[0]!r}, which the model does not have")
     layers = {
@@ -54,6 +54,6 @@ def _leaves(network, part):
     """Layers with weights of their own, also those inside nested models."""
     return [
         layer
-        for layer in getattr(network, part)._flatten_layers()
+        for layer in part_of(network, part)._flatten_layers()
         if layer._trainable_variables
     ]

@@ -4,7 +4,7 @@ import os
 
 from h2s_keras.errors import UserError
 from h2s_keras.models import load_model
-from h2s_keras.training.optimizers import PARTS
+from h2s_keras.training.optimizers import PARTS, part_of
 
 
 def copy_initial_weights(network, path):
@@ -16,7 +16,7 @@ def copy_initial_weights(network, path):
 
     Args:
         network: a built HiddenTwoStream.
-        path: .keras file or run folder of the trained model.
+        path: .keras file, run folder or preset of the trained model.
 
     Returns:
         tuple of the names of the parts that took weights.
@@ -33,7 +33,7 @@ def copy_initial_weights(network, path):
     source = load_model(os.fspath(path))
     taken, reasons = [], []
     for part in PARTS:
-        mine, theirs = getattr(network, part, None), getattr(source, part, None)
+        mine, theirs = part_of(network, part), part_of(source, part)
         if mine is None or theirs is None:
             continue
         pairs = list(zip(mine.weights, theirs.weights, strict=False))

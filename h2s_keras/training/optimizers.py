@@ -3,6 +3,7 @@
 import keras
 
 from h2s_keras.errors import UserError
+from h2s_keras.models.motion_net import motion_net_of
 from h2s_keras.training.schedule import StageSchedule
 from h2s_keras.training.stage_options import complete_stage
 from h2s_keras.training.stage_updates import StageUpdates
@@ -90,7 +91,7 @@ def group_factors(network, factors):
                 f"rate_factors names {group!r}; a group is one of {', '.join(PARTS)}, "
                 "or its kernels or biases as in 'temporal.bias'."
             )
-        model = getattr(network, part, None)
+        model = part_of(network, part)
         variables = [] if model is None else model.trainable_variables
         variables = [v for v in variables if not kind or v.name == kind]
         if not variables:
@@ -99,3 +100,10 @@ def group_factors(network, factors):
             )
         found.update({id(variable): float(factor) for variable in variables})
     return [found.get(id(variable), 1.0) for variable in network.trainable_variables]
+
+
+def part_of(network, part):
+    """A part of a network, or None; a MotionNet alone is its own part "motion"."""
+    if part == "motion":
+        return motion_net_of(network)
+    return getattr(network, part, None)

@@ -19,7 +19,7 @@ from h2s_keras.evaluation.measure import (
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
 from h2s_keras.models.backbones import build_backbone
 from h2s_keras.models.builder import HiddenTwoStreamBuilder
-from h2s_keras.models.motion_net import VARIANTS, MotionNet
+from h2s_keras.models.motion_net import VARIANTS, MotionNet, motion_net_of
 from h2s_keras.models.stored_flow import StoredFlowStream
 from h2s_keras.training.initial_weights import copy_initial_weights
 from h2s_keras.training.run_folder import RunFolder
@@ -260,7 +260,7 @@ def measure(network, data, stage=None):
     figures = {}
     synthetic = tuple(data.class_names) == CLASS_NAMES
     if hasattr(data, "test_clips") and "motion" in trained:
-        figures.update(measure_flow(network.motion, data.evaluation(MEASURE_BATCH)))
+        figures.update(measure_flow(motion_net_of(network), data.evaluation(MEASURE_BATCH)))
     names = [name for name in ("temporal", "spatial") if name in streams]
     if not names or len(data.class_names) < 2:
         return figures

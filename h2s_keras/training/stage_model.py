@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from h2s_keras.layers.segment_consensus import SegmentConsensus
+from h2s_keras.models.motion_net import motion_net_of
 from h2s_keras.training.flow_objective import FlowObjective
 from h2s_keras.training.replicas import sum_over_replicas
 
@@ -119,7 +120,7 @@ class StageModel(keras.Model):
         else:
             outputs = self.network(clips, training=training)
         if training and self.flow_objective is not None:
-            motion = getattr(self.network, "motion", self.network)
+            motion = motion_net_of(self.network)
             flows = {k: v for k, v in outputs.items() if k.startswith("flow")}
             outputs.update(
                 self.flow_objective.extra_passes(motion, visible, flows, self.step_counter)

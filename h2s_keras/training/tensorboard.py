@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 
+from h2s_keras.models.motion_net import motion_net_of
 from h2s_keras.visualization import motion_panel
 
 
@@ -42,7 +43,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         self._writer.flush()
 
     def _write_motion(self, tf, writer, step):
-        motion = getattr(self.model.network, "motion", self.model.network)
+        motion = motion_net_of(self.model.network)
         if motion is None or self.model.streams == ("spatial",):
             return
         if self._clips is None:

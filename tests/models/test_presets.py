@@ -10,6 +10,7 @@ from checks import assert_close
 
 from h2s_keras.errors import UserError
 from h2s_keras.models import MotionNet, load_model, preset_files
+from h2s_keras.models.motion_net import motion_net_of
 from h2s_keras.models.preset_files import FOLDER, preset_index, read_preset, write_preset
 from h2s_keras.models.presets import load_motion_net, preset_name
 
@@ -31,7 +32,7 @@ def test_a_preset_works_and_says_where_it_comes_from(name):
     assert model.count_params() == about["parameters"]
     assert {str(weight.dtype) for weight in model.weights} <= {"float32", "uint32"}
     clip = FRAMES[:, : about["num_frames"]]
-    flow = model.motion.estimate_flow(clip)
+    flow = motion_net_of(model).estimate_flow(clip)
     assert flow.shape == (1, about["num_frames"] - 1, 40, 56, 2)
     assert np.isfinite(flow).all()
     assert about["trained"].startswith("h2s ") and about["figures"]
