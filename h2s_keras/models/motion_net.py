@@ -227,8 +227,11 @@ class MotionNet(keras.Model):
         size = padded.shape[2:4]
         results = []
         for start in range(0, len(padded), batch_size):
-            flows = self(padded[start : start + batch_size], training=False)
-            full = resize_flow(flows["flow2"], size)
+            batch = padded[start : start + batch_size]
+            # Compiled, once for a shape. Under a strategy each replica answers for all
+            # clips, one after the other.
+            flow = self.predict_on_batch(batch)["flow2"][: len(batch)]
+            full = resize_flow(ops.convert_to_tensor(flow), size)
             results.append(ops.convert_to_numpy(full)[:, :, :height, :width])
         if not results:
             return np.zeros((0, self.num_frames - 1, height, width, 2), "float32")
