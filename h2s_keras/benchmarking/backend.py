@@ -74,6 +74,49 @@ def value_and_gradients(function, of):
     return run
 
 
+def gradient_of_sum(function, model=None):
+    """A function that gives the gradients of a scalar in a model's weights or its inputs.
+
+    Args:
+        function: of tensors, with a scalar as result.
+        model: built keras.Model that `function` calls, or None for the inputs' gradients.
+    """
+    backend = keras.backend.backend()
+
+    def run(*inputs):
+        if backend == "tensorflow":
+            import tensorflow as tf
+
+            wanted = list(inputs)
+            if model is not None:
+                wanted = [weight.value for weight in model.trainable_variables]
+            with tf.GradientTape() as tape:
+                tape.watch(wanted)
+                value = function(*inputs)
+            return tape.gradient(value, wanted)
+        if backend == "jax":
+            import jax
+
+            if model is None:
+                return jax.grad(function, tuple(range(len(inputs))))(*inputs)
+
+            def of_weights(values):
+                pairs = zip(model.trainable_variables, values, strict=True)
+                with keras.StatelessScope(list(pairs)):
+                    return function(*inputs)
+
+            return jax.grad(of_weights)([w.value for w in model.trainable_variables])
+        import torch
+
+        if model is None:
+            wanted = inputs = [one.detach().requires_grad_() for one in inputs]
+        else:
+            wanted = [weight.value for weight in model.trainable_variables]
+        return torch.autograd.grad(function(*inputs), wanted)
+
+    return run
+
+
 def wait(outputs):
     """Returns once everything that was asked of the device is done."""
     backend = keras.backend.backend()

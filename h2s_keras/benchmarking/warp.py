@@ -17,7 +17,8 @@ KINDS = {"forward": (), "flow gradient": (1,), "image gradient": (0,)}
 # Of the time of grid_sample, at most; and of map_coordinates.
 AIMS = {"forward": 0.8, "flow gradient": 0.5, "image gradient": 1.0}
 MAP_COORDINATES_AIM = 1 / 8
-TOLERANCE = 1e-3
+# A grid of -1..1 loses about 1e-4 pixels of a wide picture in float32.
+TOLERANCE = 1e-2
 
 
 def run(settings):

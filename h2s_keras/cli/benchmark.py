@@ -1,6 +1,7 @@
 """`h2s benchmark`: how fast the pieces are, as ratios against peers on this machine."""
 
 import json
+import logging
 import os
 import sys
 
@@ -91,6 +92,8 @@ def _measure(arguments):
         import keras
 
         machine["backend"] = keras.backend.backend()
+        # Every measured function is traced anew, which TensorFlow warns of.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
     settings = Settings(arguments.rounds, cores, arguments.smoke)
     print(f"measuring {arguments.suite}: {module.ABOUT}", file=sys.stderr, flush=True)
     figures = module.run(settings)
@@ -118,6 +121,8 @@ def _print(result):
     for row in result["ratios"]:
         low, high = row["quartiles"]
         reached = {True: "reached", False: "missed"}.get(row.get("reached"), "")
+        if result["smoke"]:
+            reached = ""
         rows.append(
             (
                 row["case"],
