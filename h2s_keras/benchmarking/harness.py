@@ -130,9 +130,9 @@ class Figures:
         """
         row = {"case": case, "what": what, **summary(values)}
         if aim is not None:
-            middle = statistics.median(values)
+            middle = float(statistics.median(values))
             row["aim"] = f"{'>=' if at_least else '<='} {aim:g}"
-            row["reached"] = middle >= aim if at_least else middle <= aim
+            row["reached"] = bool(middle >= aim if at_least else middle <= aim)
         self.ratios.append(row)
 
     def value(self, name, value):

@@ -44,11 +44,10 @@ def run(arguments):
         return 0
     _check(arguments)
     result = _measure(arguments)
+    _print(result)
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump(result, file, indent=2)
-            file.write("\n")
-    _print(result)
+            file.write(json.dumps(result, indent=2) + "\n")
     return 0
 
 
