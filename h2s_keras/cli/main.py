@@ -24,6 +24,7 @@ COMMANDS = (
     "data",
     "export",
     "convert",
+    "benchmark",
 )
 
 

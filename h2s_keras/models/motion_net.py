@@ -241,7 +241,10 @@ class MotionNet(keras.Model):
             if self.coarse_to_fine:
                 full = coarse_to_fine_flow(self, batch)
             else:
-                full = resize_flow(self(batch, training=False)["flow2"], size)
+                # Compiled, once for a shape. Under a strategy each replica answers for all
+                # clips, one after the other.
+                flow = self.predict_on_batch(batch)["flow2"][: len(batch)]
+                full = resize_flow(ops.convert_to_tensor(flow), size)
             results.append(ops.convert_to_numpy(full)[:, :, :height, :width])
         if not results:
             return np.zeros((0, self.num_frames - 1, height, width, 2), "float32")

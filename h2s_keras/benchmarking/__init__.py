@@ -1,0 +1,22 @@
+"""Benchmarks that users run: ratios against peers, measured in turns on one machine.
+
+Importing this package imports neither Keras nor any peer; the suites do when they run.
+"""
+
+import importlib
+
+# In the order of the help; each a module of this folder with ABOUT and run(settings).
+SUITES = (
+    "warp",
+    "loss",
+    "motion",
+    "headline",
+    "predict",
+    "startup",
+    "growth",
+)
+
+
+def suite(name):
+    """The module of a suite."""
+    return importlib.import_module(f"{__name__}.{name}")

@@ -1,0 +1,158 @@
+"""Suite `headline`: the temporal stream from frames to scores against stored-flow methods.
+
+The paper's claim: flow from a network is ten times as fast as TV-L1 before the same
+temporal CNN. Here both get the same frames and the same cores. Farneback and DIS are less
+exact than TV-L1 and far faster; they stand beside it, also where they win.
+"""
+
+import numpy as np
+
+from h2s_keras.benchmarking.harness import Figures, measure, timed
+
+ABOUT = "frames to scores: MotionNet against TV-L1, Farneback and DIS; frames per second"
+
+FRAMES, SIZE, SMOKE_SIZE = 11, 224, 64
+# TV-L1's time over ours, at least.
+AIMS = {"motionnet": 20.0, "tiny": 100.0}
+REAL_TIME = 30.0  # frames a second
+
+
+def run(settings):
+    from h2s_keras.benchmarking.backend import ways
+    from h2s_keras.data.synthetic import SyntheticClips
+
+    figures = Figures()
+    size = SMOKE_SIZE if settings.smoke else SIZE
+    clips = SyntheticClips(num_frames=FRAMES, image_size=(size, size), seed=1)
+    clip = np.asarray(clips.example(0)["clip"])
+    # As Keras runs it on this device: without XLA on a CPU.
+    way = "graph" if "graph" in ways() else ways()[-1]
+    networks = _networks(size, settings.smoke)
+    functions = _our_functions(networks, clip, way)
+    network = networks["tiny"]
+    methods, missing = _classical(settings.threads)
+    for name, reason in missing.items():
+        figures.miss(name, reason)
+    cnn = _temporal_of_flow(network, way)
+    for name, method in methods.items():
+        functions[f"{name} to scores"] = timed(_flow_and_cnn(method, cnn, clip))
+    flow = np.zeros((1, FRAMES - 1, size, size, 2), "float32")
+    functions["temporal CNN alone"] = timed(lambda: cnn(flow))
+    seconds = measure(functions, settings.rounds)
+    _tell(figures, seconds, methods, f"{FRAMES}x{size}x{size}")
+    return figures
+
+
+def _networks(size, smoke):
+    import keras
+
+    from h2s_keras.models import HiddenTwoStreamBuilder
+
+    backbone, networks = "tiny" if smoke else "vgg16", {}
+    for variant in AIMS:
+        keras.utils.set_random_seed(0)
+        builder = HiddenTwoStreamBuilder(101, FRAMES, (size, size)).motion(variant)
+        networks[variant] = builder.temporal(backbone).spatial(backbone).build()
+    return networks
+
+
+def _our_functions(networks, clip, way):
+    from h2s_keras.benchmarking.backend import compiled, ready, tensor
+
+    functions, clips = {}, tensor(clip[None])
+    for variant, network in networks.items():
+
+        def temporal(clips, network=network):
+            return network.run_streams(clips, ("temporal",))["temporal_logits"]
+
+        def both(clips, network=network):
+            return network(clips, training=False)["logits"]
+
+        functions[f"{variant} to scores"] = timed(ready(compiled(temporal, way), clips))
+        functions[f"{variant}, both streams"] = timed(ready(compiled(both, way), clips))
+    return functions
+
+
+def _temporal_of_flow(network, way):
+    """A function from flow at full size, (1, pairs, H, W, 2) in pixels, to scores."""
+    from h2s_keras.benchmarking.backend import compiled, ready, tensor
+    from h2s_keras.ops.flow import flow_to_channels
+    from h2s_keras.ops.quantize import flow_to_levels
+
+    adapter = network.adapter
+
+    def scores(flow):
+        levels = flow_to_levels(flow_to_channels(flow), adapter.bound, adapter.levels)
+        return network.temporal(levels - adapter.centre, training=False)
+
+    run = compiled(scores, way)
+    return lambda flow: ready(run, tensor(flow))()
+
+
+def _flow_and_cnn(method, cnn, clip):
+    import cv2
+
+    def run():
+        grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip]
+        pairs = zip(grey[:-1], grey[1:], strict=True)
+        return cnn(np.stack([method(one, two) for one, two in pairs])[None])
+
+    return run
+
+
+def _classical(threads):
+    """(functions from two grey images to flow, why others are missing)"""
+    names = ("TV-L1", "Farneback", "DIS medium", "DIS ultrafast")
+    try:
+        import cv2
+    except ImportError as error:
+        return {}, dict.fromkeys(names, str(error))
+    cv2.setNumThreads(threads)
+    missing = {}
+    medium = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    fast = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+
+    def farneback(one, two):
+        return cv2.calcOpticalFlowFarneback(one, two, None, 0.5, 5, 15, 3, 5, 1.1, 0)
+
+    methods = {
+        "Farneback": farneback,
+        "DIS medium": lambda one, two: medium.calc(one, two, None),
+        "DIS ultrafast": lambda one, two: fast.calc(one, two, None),
+    }
+    if hasattr(cv2, "optflow"):
+        total_variation = cv2.optflow.DualTVL1OpticalFlow_create()
+        methods["TV-L1"] = lambda one, two: total_variation.calc(one, two, None)
+    else:
+        missing["TV-L1"] = "this OpenCV has no cv2.optflow; install the contrib package"
+    return methods, missing
+
+
+def _tell(figures, seconds, methods, size):
+    figures.add_seconds(size, seconds)
+    cnn = np.asarray(seconds["temporal CNN alone"])
+    for variant, aim in AIMS.items():
+        ours = np.asarray(seconds[f"{variant} to scores"])
+        for name in methods:
+            theirs = np.asarray(seconds[f"{name} to scores"])
+            wanted = aim if name == "TV-L1" else None
+            what = f"speed of {variant} over {name}"
+            figures.add(
+                f"frames to scores, {size}", what, theirs / ours, wanted, at_least=True
+            )
+            # Flow is what is left when the time of the same CNN is taken away.
+            alone = (theirs - cnn) / np.maximum(ours - cnn, 1e-9)
+            figures.add(f"flow alone, {size}", what, alone)
+        # Windows that share one frame take every pair of a video once.
+        rate = (FRAMES - 1) / np.asarray(seconds[f"{variant}, both streams"])
+        figures.add(
+            f"both streams, {size}",
+            f"speed of {variant} over {REAL_TIME:g} frames a second",
+            rate / REAL_TIME,
+            1.0,
+            at_least=True,
+        )
+        figures.value(
+            f"frames a second, both streams, {variant}, {size}",
+            round(float(np.median(rate)), 1),
+        )

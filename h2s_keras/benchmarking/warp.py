@@ -1,0 +1,100 @@
+"""Suite `warp`: the backward warp and its gradients against other people's."""
+
+import os
+import tempfile
+
+import numpy as np
+
+from h2s_keras.benchmarking.harness import Figures, measure, timed
+from h2s_keras.benchmarking.peer_process import PeerProcess
+
+ABOUT = "backward warp and its gradients against grid_sample, map_coordinates and kornia"
+
+SHAPES = ((80, 112, 112, 3), (1, 1080, 1920, 3))
+SMOKE_SHAPES = ((2, 16, 24, 3),)
+# Gradients in these positions of (image, flow).
+KINDS = {"forward": (), "flow gradient": (1,), "image gradient": (0,)}
+# Of the time of grid_sample, at most; and of map_coordinates.
+AIMS = {"forward": 0.8, "flow gradient": 0.5, "image gradient": 1.0}
+MAP_COORDINATES_AIM = 1 / 8
+# A grid of -1..1 loses about 1e-4 pixels of a wide picture in float32.
+TOLERANCE = 1e-2
+
+
+def run(settings):
+    """Measures every shape and kind; a case with gradients computes the result too."""
+    figures = Figures()
+    figures.miss(
+        "tensorflow-addons",
+        "cannot be imported beside Keras 3; its numbers are compared by `tox -e tfa`",
+    )
+    for shape in SMOKE_SHAPES if settings.smoke else SHAPES:
+        options = {"shape": shape, "threads": settings.threads}
+        with PeerProcess("torch_warp.py", options) as peer:
+            for name, reason in peer.missing.items():
+                figures.miss(name, reason)
+            _measure_shape(figures, shape, peer, settings)
+    return figures
+
+
+def _measure_shape(figures, shape, peer, settings):
+    from h2s_keras.benchmarking.backend import ready, tensor, ways
+    from h2s_keras.benchmarking.peers.inputs import warp_inputs
+    from h2s_keras.ops.warp import backward_warp
+
+    image, flow, upstream = (tensor(array) for array in warp_inputs(shape))
+    size = "x".join(map(str, shape))
+    if "grid_sample: forward" in peer.runs:
+        _check_peer(figures, size, peer, backward_warp(image, flow))
+    for kind, of in KINDS.items():
+        case = f"{kind}, {size}"
+        functions = {}
+        for way in ways():
+            ours = _function(backward_warp, of, way)
+            functions[f"ours, {way}"] = timed(ready(ours, image, flow, upstream))
+        # Of the ways, the last is the fastest; map_coordinates gets the same.
+        other = _function(_map_coordinates, of, ways()[-1])
+        functions["map_coordinates"] = timed(ready(other, image, flow, upstream))
+        for name in peer.runs:
+            method, _, its_kind = name.partition(": ")
+            if its_kind == kind:
+                functions[method] = peer.timer(name)
+        seconds = measure(functions, settings.rounds)
+        for way in ways():
+            ours, aimed = f"ours, {way}", way == ways()[-1]
+            for method in ("grid_sample", "grid_sample, kernel alone"):
+                figures.ratio(case, seconds, ours, method, AIMS[kind] if aimed else None)
+            if aimed:
+                figures.ratio(case, seconds, ours, "map_coordinates", MAP_COORDINATES_AIM)
+                figures.ratio(case, seconds, ours, "kornia")
+
+
+def _function(method, of, way):
+    from h2s_keras.benchmarking.backend import compiled, value_and_gradients
+
+    if of:
+        return compiled(value_and_gradients(method, of), way)
+    return compiled(lambda image, flow, upstream: method(image, flow), way)
+
+
+def _map_coordinates(image, flow):
+    """The same warp by Keras' own function, which takes one coordinate an axis."""
+    from keras import ops
+
+    axes = [ops.arange(length, dtype="float32") for length in image.shape]
+    batch, y, x, channel = ops.meshgrid(*axes, indexing="ij")
+    coordinates = ops.stack([batch, y + flow[..., 1:], x + flow[..., :1], channel])
+    return ops.image.map_coordinates(image, coordinates, order=1, fill_mode="constant")
+
+
+def _check_peer(figures, size, peer, ours):
+    """Both must compute the same thing, or their times say nothing."""
+    import keras
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "result.npy")
+        peer.seconds("grid_sample: forward", save=path)
+        difference = float(np.abs(keras.ops.convert_to_numpy(ours) - np.load(path)).max())
+    if not difference < TOLERANCE:
+        raise RuntimeError(f"warps differ from grid_sample by {difference} for {size}")
+    figures.value(f"largest difference from grid_sample, {size}", difference)
