@@ -5,6 +5,8 @@ recipe) is raised as a `UserError`. The command line prints its text as one line
 ends with exit code 2; in Python it is an ordinary `ValueError`.
 """
 
+import difflib
+
 
 class UserError(ValueError):
     """A mistake that the user can mend: the text says what came and what to do.
@@ -16,6 +18,15 @@ class UserError(ValueError):
         raise UserError(f"{root}: no such folder; give the folder of class folders")
     ```
     """
+
+
+def refuse_unknown(where, values, known):
+    """Raises a UserError for the first of `values` that is not `known`, with a guess."""
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else "there are " + ", ".join(known)
+            raise UserError(f"{where}: no option {key!r}; {hint}")
 
 
 class FileError(UserError):

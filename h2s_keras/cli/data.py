@@ -122,7 +122,12 @@ def write_csv(path, listed, part):
     if any(example.start is not None for example in examples):
         raise UserError(
             f"{listed.name} consists of segments, and a CSV file of whole videos; h2s "
-            "train measures segments itself"
+            "evaluate takes the dataset itself (--data)"
+        )
+    if any(example.frames is not None for example in examples):
+        raise UserError(
+            f"{listed.name} says how many frames of a video to use, and a CSV file cannot; "
+            "h2s evaluate takes the lists themselves (--data list)"
         )
     if os.path.exists(path):
         raise UserError(f"{path}: exists already; give another name")

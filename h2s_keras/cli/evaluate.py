@@ -6,6 +6,11 @@ import os
 import sys
 import time
 
+from h2s_keras.cli.evaluate_data import (
+    add_data_arguments,
+    check_data_arguments,
+    read_examples,
+)
 from h2s_keras.cli.evaluate_flow import reporter, run_flow, tell_files
 from h2s_keras.errors import UserError
 
@@ -17,12 +22,7 @@ _SCORES = (".npz", ".npy", ".mat")
 
 def add_arguments(parser):
     parser.add_argument("--model", help="a .keras file, or the folder of a training run")
-    parser.add_argument(
-        "--data",
-        metavar="D",
-        help="a folder of class folders, a .csv list, 'synthetic', or scores (.npz, .npy, "
-        ".mat)",
-    )
+    add_data_arguments(parser)
     parser.add_argument(
         "--labels",
         metavar="L",
@@ -53,13 +53,6 @@ def add_arguments(parser):
         type=int,
         metavar="K",
         help="pool the K highest views of each class in place of all",
-    )
-    parser.add_argument(
-        "--group_pattern", metavar="RE", help="group of a video, found in its file name"
-    )
-    parser.add_argument("--group_column", metavar="NAME", help="column of the .csv list")
-    parser.add_argument(
-        "--test_group", metavar="G", help="only the videos of this group, as in training"
     )
     parser.add_argument(
         "--count", type=int, default=240, metavar="N", help="synthetic clips (default 240)"
@@ -133,6 +126,7 @@ def run(arguments):
 def _check(arguments):
     if bool(arguments.data) == bool(arguments.flow_data):
         raise UserError("give either --data (recognition) or --flow_data (flow)")
+    check_data_arguments(arguments)
     if arguments.batch_size < 1 or arguments.count < 1:
         raise UserError("--batch_size and --count take numbers from 1")
     if arguments.scores and not arguments.scores.endswith(".npz"):
@@ -186,15 +180,17 @@ def _scores(arguments):
     from h2s_keras.cli.progress import Progress
     from h2s_keras.evaluation.report_pages import middle_clip
     from h2s_keras.evaluation.score_videos import (
+        example_name,
         matched_examples,
         model_checksum,
         score_clips,
         score_videos,
     )
+    from h2s_keras.evaluation.untrimmed import PROTOCOLS, untrimmed_examples
     from h2s_keras.evaluation.video_classifier import VideoClassifier
 
     synthetic = arguments.data == "synthetic"
-    examples, names = (None, None) if synthetic else _examples(arguments)
+    examples, names = (None, None) if synthetic else read_examples(arguments)
     model = VideoClassifier.from_saved(arguments.model).model
     checksum = model_checksum(arguments.model)
     started = time.monotonic()
@@ -224,6 +220,15 @@ def _scores(arguments):
 
         return scores, shown, clip_of, seconds
     examples = matched_examples(examples, names, model.class_names)
+    labels, unit = None, None
+    if any(example.start is not None for example in examples):
+        unit = arguments.untrimmed or "videos"
+        examples, labels = untrimmed_examples(examples, len(model.class_names), unit)
+        if labels.ndim == 2 and (arguments.compare or arguments.confusion):
+            raise UserError(
+                "--compare and --confusion need one label a video; some of "
+                f"{arguments.data} have several"
+            )
     progress = Progress()
     report = reporter(len(examples), progress)
     scores, bad = score_videos(
@@ -234,29 +239,22 @@ def _scores(arguments):
         arguments.on_bad_file,
         checksum,
         done=report,
+        labels=labels,
+        rate=arguments.rate,
     )
+    if unit is not None:
+        scores.protocol = f"{PROTOCOLS[unit]}; {scores.protocol}"
     if arguments.test_group is not None:
         scores.protocol = f"only group {arguments.test_group}; {scores.protocol}"
     for error in bad:
         print(f"h2s: left out: {error}", file=sys.stderr)
     seconds = time.monotonic() - started
-    return scores, shown, lambda row: middle_clip(model, scores.names[row]), seconds
+    named = {example_name(example): example for example in examples}
 
+    def clip_of_video(row):
+        return middle_clip(model, named[scores.names[row]], arguments.rate)
 
-def _examples(arguments):
-    from h2s_keras.data.sources import (
-        class_folder_source,
-        csv_source,
-        leave_one_group_out,
-    )
-
-    if arguments.data.lower().endswith(".csv"):
-        examples, names = csv_source(arguments.data, group_column=arguments.group_column)
-    else:
-        examples, names = class_folder_source(arguments.data, arguments.group_pattern)
-    if arguments.test_group is not None:
-        _, examples = leave_one_group_out(examples, arguments.test_group)
-    return examples, names
+    return scores, shown, clip_of_video, seconds
 
 
 def _write_confusion(path, results):

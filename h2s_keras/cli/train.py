@@ -9,7 +9,8 @@ import runpy
 import time
 
 from h2s_keras.cli.quiet import import_keras
-from h2s_keras.errors import UserError
+from h2s_keras.data.data_options import EVERY, check_data_options
+from h2s_keras.errors import UserError, refuse_unknown
 from h2s_keras.training.stage_options import complete_config
 
 HELP = "train by a recipe of this package or a recipe file of your own"
@@ -79,6 +80,7 @@ def run(arguments):
             apply_setting(config, assignment)
         if arguments.data_service:
             config["data"]["service"] = arguments.data_service
+        check_data_options(config["data"])
     out = arguments.out or default_folder(config["name"])
     if arguments.hosts and not arguments.out:
         raise UserError("--hosts needs --out, so that every host writes to the same run")
@@ -195,7 +197,12 @@ def apply_setting(config, assignment):
             if part not in names:
                 raise UserError(f"--set {key}: no stage {part!r}; there are {names}")
             part = names.index(part)
+        elif target is config.get("data") and part in EVERY:
+            # A recipe lists the values that are often changed, not all that there are.
+            target.setdefault(part, None)
         elif not isinstance(target, dict) or part not in target:
+            if target is config.get("data"):
+                refuse_unknown(f"--set {key}", [part], EVERY)
             known = ", ".join(target) if isinstance(target, dict) else "nothing"
             raise UserError(f"--set {key}: no value {part!r} here; there are {known}")
         if depth == len(parts) - 1:

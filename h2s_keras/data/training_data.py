@@ -17,6 +17,7 @@ from h2s_keras.data.activitynet import activitynet_list
 from h2s_keras.data.augmentation import ClipAugmentation, class_numbers
 from h2s_keras.data.clip_report import ClipReport
 from h2s_keras.data.clips import frame_size, video_clip_dataset
+from h2s_keras.data.data_options import OFFICIAL, options_of
 from h2s_keras.data.hmdb51 import hmdb51_list
 from h2s_keras.data.hosts import example_numbers, host_batch_size
 from h2s_keras.data.list_source import check_lists
@@ -85,9 +86,6 @@ class SyntheticData:
     def evaluation(self, batch_size):
         dataset = self.test_clips.dataset(batch_size, self.test_count, with_flow=True)
         yield from dataset.as_numpy_iterator()
-
-
-OFFICIAL = ("ucf101", "hmdb51", "thumos14", "activitynet")
 
 
 def official_list(kind, annotations, root=None, split=1):
@@ -241,24 +239,16 @@ class VideoData:
 
 
 def make_data(settings):
-    """The data object of a recipe's "data" values, by their "kind"."""
-    settings = dict(settings)
-    kind = settings.pop("kind")
-    if settings.get("service") and kind != "records":
-        raise UserError(
-            f"data of the kind {kind} cannot be prepared by a tf.data service, whose "
-            "workers run no Python; pack it first (h2s data pack) and train with "
-            "data.kind=records"
-        )
+    """The data object of a recipe's "data" values, by their "kind".
+
+    Raises:
+        UserError: the kind is none or does not know a value, or its data cannot be had.
+    """
+    kind, settings = settings.get("kind"), options_of(settings)
     if kind == "synthetic":
         return SyntheticData(settings)
     if kind == "moving_layers":
         return SyntheticData(settings, MovingLayerClips)
-    if kind in ("videos", "list", *OFFICIAL):
-        return VideoData(settings, kind)
     if kind == "records":
         return RecordData(settings)
-    known = ", ".join(
-        ("synthetic", "moving_layers", "videos", "list", "records", *OFFICIAL)
-    )
-    raise UserError(f"data.kind must be one of {known}; received {kind!r}")
+    return VideoData(settings, kind)

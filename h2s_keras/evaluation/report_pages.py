@@ -5,8 +5,8 @@ import os
 import numpy as np
 
 from h2s_keras.data.crops import centre_crop_box, crop_frames
+from h2s_keras.data.frame_reader import FrameReader
 from h2s_keras.data.sampling import segment_clip_indices
-from h2s_keras.data.video import count_frames, read_frames
 from h2s_keras.evaluation.flow_results import flow_rows
 from h2s_keras.evaluation.grad_cam import grad_cam, heat_overlay
 from h2s_keras.evaluation.recognition_results import figure_rows, probabilities
@@ -148,11 +148,14 @@ def clip_picture(model, clip):
     return image_grid([row]), guess
 
 
-def middle_clip(model, path):
-    """The middle clip of a video, centre crop, uint8 (time, height, width, 3)."""
-    frames, stride = model.num_frames, model.frame_stride
-    indices = segment_clip_indices(count_frames(path), frames, stride, 1)[0]
-    pictures = read_frames(path, indices, size=max(model.image_size) * 2)
+def middle_clip(model, example, rate=None):
+    """The middle clip of a `VideoExample`, centre crop, uint8 (time, height, width, 3)."""
+    reader = FrameReader(max(model.image_size) * 2, rate)
+    frames = reader.frames_of(example)
+    indices = segment_clip_indices(len(frames), model.num_frames, model.frame_stride, 1)[0]
+    indices = indices + frames.start
+    pictures = dict(reader.read(example.path, indices))
+    pictures = np.stack([pictures[number] for number in indices])
     box = centre_crop_box(pictures.shape[1:3], model.image_size)
     return crop_frames(pictures, box, model.image_size, False)
 

@@ -1,14 +1,16 @@
 """Runs a classifier over labelled videos by a protocol, in micro-batches."""
 
+import dataclasses
 import hashlib
 import os
 
 import numpy as np
 
+from h2s_keras.data.frame_reader import FrameReader
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.measure import log_softmax
 from h2s_keras.evaluation.scores import VideoScores
-from h2s_keras.evaluation.views import video_views
+from h2s_keras.evaluation.views import video_views, view_side
 from h2s_keras.models.preset_files import preset_index
 from h2s_keras.models.presets import preset_name
 
@@ -25,13 +27,17 @@ def score_videos(
     checksum="",
     keep_views=True,
     done=None,
+    labels=None,
+    rate=None,
 ):
     """Scores of every video: logits of each stream pooled over views, then fused.
+
+    An example with a segment, or with a number of frames, is scored on these alone.
 
     Args:
         model: HiddenTwoStream with `class_names`, or a SavedNetwork, which gives fused
             scores alone.
-        examples: `VideoExample`s.
+        examples: `VideoExample`s, no two of the same part of a video.
         protocol: Protocol.
         batch_size: views computed at a time, of one or several videos; halved by itself
             where memory runs out.
@@ -39,10 +45,13 @@ def score_videos(
         checksum: of the model's file, stored with the scores.
         keep_views: store the logits of every view as well.
         done: function called with the number of finished videos, or None.
+        labels: of the examples, in place of their own: int (examples,), or bool (examples,
+            classes) where some have several classes.
+        rate: frames per second to read the videos at, or None for their frames as they are.
 
     Returns:
-        (VideoScores, bad): the scores of the readable videos in their order, named by
-        path, and a list of the `VideoError`s of the others.
+        (VideoScores, bad): the scores of the readable videos in their order, named as
+        `example_name` does, and a list of the `VideoError`s of the others, one a file.
 
     Raises:
         VideoError: a bad file under "raise".
@@ -53,7 +62,10 @@ def score_videos(
         >>> scores.streams["fused"].shape
         (27, 3)
     """
-    bad = []
+    if labels is None:
+        labels = np.array([example.label for example in examples])
+    bad, bad_numbers = {}, set()
+    reader = FrameReader(view_side(model.image_size), rate)
 
     def views():
         for number, example in enumerate(examples):
@@ -64,32 +76,43 @@ def score_videos(
                     model.num_frames,
                     model.frame_stride,
                     model.image_size,
+                    reader.frames_of(example),
+                    reader,
                 ):
                     yield number, view
             except VideoError as error:
                 if on_bad_file == "raise":
                     raise
-                bad.append(error)
+                bad.setdefault(error.path, error)
+                bad_numbers.add(number)
             if done is not None:
                 done(number + 1)
 
     collected = collect_views(model, views(), batch_size)
-    bad_paths = {error.path for error in bad}
-    kept = [
-        number for number, example in enumerate(examples) if example.path not in bad_paths
-    ]
+    kept = [number for number in range(len(examples)) if number not in bad_numbers]
     if not kept:
-        raise UserError(f"none of {len(examples)} videos can be read; the first: {bad[0]}")
-    return pool_views(
+        first = next(iter(bad.values()))
+        raise UserError(f"none of {len(examples)} videos can be read; the first: {first}")
+    scores = pool_views(
         model,
         collected,
         kept,
-        [examples[number].path for number in kept],
-        np.array([examples[number].label for number in kept]),
+        [example_name(examples[number]) for number in kept],
+        labels[kept],
         protocol,
         checksum,
         keep_views,
-    ), bad
+    )
+    if rate is not None:
+        scores.protocol = f"{rate:g} frames a second; {scores.protocol}"
+    return scores, list(bad.values())
+
+
+def example_name(example):
+    """Name of an example among scores: its path, and the seconds of its segment."""
+    if example.start is None:
+        return example.path
+    return f"{example.path} {example.start}-{example.end} s"
 
 
 def score_clips(model, batches, protocol, checksum="", keep_views=True):
@@ -235,6 +258,5 @@ def matched_examples(examples, class_names, model_names):
         )
     labels = [place[name] for name in class_names]
     return [
-        type(example)(example.path, labels[example.label], example.group)
-        for example in examples
+        dataclasses.replace(example, label=labels[example.label]) for example in examples
     ]

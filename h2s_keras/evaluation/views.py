@@ -3,13 +3,13 @@
 import numpy as np
 
 from h2s_keras.data.crops import CENTRE_SCALE, crop_frames, ten_crop_boxes
+from h2s_keras.data.frame_reader import FrameReader
 from h2s_keras.data.sampling import (
     clip_indices,
     clip_span,
     even_clip_starts,
     segment_clip_indices,
 )
-from h2s_keras.data.video import count_frames, iterate_frames
 from h2s_keras.errors import VideoError
 
 
@@ -56,45 +56,53 @@ def crop_views(frames, image_size, crops):
         yield crop_frames(frames, box, image_size, mirrored)
 
 
-def video_views(path, protocol, num_frames, stride, image_size, on_broken="raise"):
-    """Every view of a video file, decoding no more than it must and forward only.
+def video_views(path, protocol, num_frames, stride, image_size, frames=None, reader=None):
+    """Every view of a video or of a part of it, decoding no more than it must.
 
     Args:
         path: the video.
         protocol: Protocol.
         num_frames, stride, image_size: of the clips that the model takes.
-        on_broken: "raise", or "keep" to use the good frames before a break.
+        frames: range of the frame numbers to look at, as from `FrameReader.frames_of` for a
+            segment; None for the whole video. Clips longer than it loop inside it.
+        reader: `FrameReader` of the size `view_side(image_size)` that keeps what it found
+            for further parts of the same video; None for one of its own.
 
     Yields:
         uint8 (num_frames, *image_size, 3), the crops of a clip one after the other.
 
     Raises:
-        VideoError: the file cannot be read, or has one frame and so no motion.
+        VideoError: the file cannot be read, or there is one frame and so no motion.
 
     Example:
         >>> views = video_views("jump.mp4", Protocol.parse("paper"), 11, 1, (224, 224))
         >>> sum(1 for _ in views)
         250
     """
-    length = count_frames(path, on_broken=on_broken)
-    if length < 2:
+    if reader is None:
+        reader = FrameReader(view_side(image_size))
+    if frames is None:
+        frames = range(reader.frame_count(path))
+    if len(frames) < 2:
         raise VideoError(path, "has one frame and so no motion; give a longer video")
-    clips = view_indices(protocol, length, num_frames, stride)
-    side = round(min(image_size) / CENTRE_SCALE)
-    wanted = set(clips.ravel().tolist())
+    clips = frames.start + view_indices(protocol, len(frames), num_frames, stride)
     last_use = clips.max(axis=1)
     # The first frame that this clip or a later one still needs.
     first_use = np.minimum.accumulate(clips.min(axis=1)[::-1])[::-1]
     held, clip = {}, 0
-    for number, frame in enumerate(iterate_frames(path, size=side, on_broken=on_broken)):
-        if number in wanted:
-            held[number] = frame
+    for number, frame in reader.read(path, clips.ravel()):
+        held[number] = frame
         # A clip is complete when its last frame is; starts rise, so they come in order.
         while last_use[clip] <= number:
-            frames = np.stack([held[index] for index in clips[clip]])
-            yield from crop_views(frames, image_size, protocol.crops)
+            stacked = np.stack([held[index] for index in clips[clip]])
+            yield from crop_views(stacked, image_size, protocol.crops)
             clip += 1
             if clip == len(clips):
                 return
             for old in [index for index in held if index < first_use[clip]]:
                 del held[old]
+
+
+def view_side(image_size):
+    """Short side of the frames that views of `image_size` are cropped from."""
+    return round(min(image_size) / CENTRE_SCALE)

@@ -1,9 +1,9 @@
 """Everything a recipe can say of a run and of a stage, with what holds if it does not."""
 
 import copy
-import difflib
 
-from h2s_keras.errors import UserError
+from h2s_keras.data.data_options import check_data_options
+from h2s_keras.errors import UserError, refuse_unknown
 
 RUN = {
     # "float32", "mixed_bfloat16" or "mixed_float16"; losses and warps stay float32.
@@ -80,7 +80,8 @@ def complete_config(config):
         config: plain values of a recipe.
 
     Raises:
-        UserError: for an option that no stage has, or a stage that lacks what it needs.
+        UserError: for an option that no stage, model or kind of data has, or a stage that
+            lacks what it needs.
 
     Example:
 
@@ -89,7 +90,9 @@ def complete_config(config):
     ```
     """
     stages = [complete_stage(stage) for stage in config["stages"]]
-    _refuse_unknown("model", config.get("model", {}), MODEL)
+    refuse_unknown("model", config.get("model", {}), MODEL)
+    if "data" in config:
+        check_data_options(config["data"])
     model = {**copy.deepcopy(MODEL), **config.get("model", {})}
     return {**RUN, **config, "model": model, "stages": stages}
 
@@ -100,13 +103,5 @@ def complete_stage(stage):
     lacking = [key for key in _NEEDED if key not in stage]
     if lacking:
         raise UserError(f"stage {name!r}: {lacking[0]!r} is missing")
-    _refuse_unknown(f"stage {name!r}", stage, (*STAGE, *_NEEDED))
+    refuse_unknown(f"stage {name!r}", stage, (*STAGE, *_NEEDED))
     return {**copy.deepcopy(STAGE), **stage}
-
-
-def _refuse_unknown(where, values, known):
-    for key in values:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else "there are " + ", ".join(known)
-            raise UserError(f"{where}: no option {key!r}; {hint}")

@@ -10,9 +10,9 @@ import sys
 
 import pytest
 
-from h2s_keras.cli import evaluate, predict
+from h2s_keras.cli import evaluate, evaluate_data, predict
 from h2s_keras.cli.train import apply_setting, load_recipe
-from h2s_keras.data import csv_source, write_png
+from h2s_keras.data import write_png
 from h2s_keras.data.training_data import make_data
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "data"
@@ -129,8 +129,10 @@ def test_the_commands_of_a_page(page, make_video, tmp_path, monkeypatch):
             parser = argparse.ArgumentParser()
             {"evaluate": evaluate, "predict": predict}[command].add_arguments(parser)
             parsed = parser.parse_args(arguments)
-            if command == "evaluate" and parsed.data.endswith(".csv"):
-                assert len(csv_source(parsed.data)[0]) == 2
+            if command == "evaluate":
+                evaluate_data.check_data_arguments(parsed)
+                examples, names = evaluate_data.read_examples(parsed)
+                assert len(names) == 2 and {item.label for item in examples} == {0, 1}
     assert {"data", "train"} <= seen
 
 

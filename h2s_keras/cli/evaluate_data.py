@@ -1,0 +1,120 @@
+"""The labelled videos that `h2s evaluate` measures on."""
+
+import argparse
+import dataclasses
+import os
+
+from h2s_keras.errors import UserError
+
+DATASETS = ("ucf101", "hmdb51", "thumos14", "activitynet", "list")
+_OF_DATASETS = ("annotations", "test_list", "classes", "root", "split")
+
+
+def add_data_arguments(parser):
+    parser.add_argument(
+        "--data",
+        metavar="D",
+        help="a folder of class folders, a .csv list, 'synthetic', scores (.npz, .npy, "
+        ".mat), or the test part of a dataset with --annotations and --root as for h2s "
+        "data: " + ", ".join(DATASETS),
+    )
+    parser.add_argument(
+        "--annotations",
+        metavar="PATH",
+        help="of a dataset: the official lists; of kind list: the list for training",
+    )
+    parser.add_argument(
+        "--test_list", metavar="FILE", help="of kind list: the text list for testing"
+    )
+    parser.add_argument(
+        "--classes", metavar="FILE", help="of kind list: class names in order of labels"
+    )
+    parser.add_argument("--root", metavar="DIR", help="of a dataset: folder of its videos")
+    parser.add_argument(
+        "--split", type=int, metavar="N", help="of ucf101 and hmdb51: 1 (default), 2 or 3"
+    )
+    parser.add_argument(
+        "--untrimmed",
+        choices=("videos", "segments"),
+        help="of thumos14 and activitynet: score whole videos (default, as published) or "
+        "each annotated segment",
+    )
+    parser.add_argument(
+        "--rate",
+        type=float,
+        metavar="FPS",
+        help="read videos at so many frames a second, as data.rate in training",
+    )
+    parser.add_argument(
+        "--group_pattern", metavar="RE", help="group of a video, found in its file name"
+    )
+    parser.add_argument("--group_column", metavar="NAME", help="column of the .csv list")
+    parser.add_argument(
+        "--test_group", metavar="G", help="only the videos of this group, as in training"
+    )
+
+
+def is_dataset(arguments):
+    """Whether --data names a dataset, and not a folder that has the name of one."""
+    if arguments.data not in DATASETS:
+        return False
+    told = any(getattr(arguments, name) is not None for name in _OF_DATASETS)
+    return told or not os.path.isdir(arguments.data)
+
+
+def check_data_arguments(arguments):
+    """Refuses arguments that say nothing of the data at hand."""
+    if arguments.rate is not None and not arguments.rate > 0:
+        raise UserError(f"--rate is above 0 frames a second; received {arguments.rate:g}")
+    if arguments.data and is_dataset(arguments):
+        for name in ("test_group", "group_pattern", "group_column"):
+            if getattr(arguments, name) is not None:
+                raise UserError(
+                    f"--{name} goes with a folder or a .csv list, a dataset has its own "
+                    "test part"
+                )
+        if arguments.untrimmed and arguments.data not in ("thumos14", "activitynet"):
+            raise UserError(
+                f"--untrimmed goes with thumos14 and activitynet; the videos of "
+                f"{arguments.data} are trimmed"
+            )
+        return
+    for name in (*_OF_DATASETS, "untrimmed"):
+        if getattr(arguments, name) is not None:
+            raise UserError(
+                f"--{name} goes with a dataset as --data: " + ", ".join(DATASETS)
+            )
+
+
+def read_examples(arguments):
+    """(examples, class names) that --data names, labels counted as the names."""
+    from h2s_keras.data.sources import (
+        class_folder_source,
+        csv_source,
+        leave_one_group_out,
+    )
+
+    if is_dataset(arguments):
+        return _test_part(arguments)
+    if arguments.data.lower().endswith(".csv"):
+        examples, names = csv_source(arguments.data, group_column=arguments.group_column)
+    else:
+        examples, names = class_folder_source(arguments.data, arguments.group_pattern)
+    if arguments.test_group is not None:
+        _, examples = leave_one_group_out(examples, arguments.test_group)
+    return examples, names
+
+
+def _test_part(arguments):
+    from h2s_keras.cli.data import read_list
+
+    values = {name: getattr(arguments, name) for name in _OF_DATASETS}
+    values["split"] = values["split"] or 1
+    if arguments.root is None and arguments.data != "list":
+        raise UserError(f"{arguments.data} needs --root, the folder of its videos")
+    listed = read_list(argparse.Namespace(kind=arguments.data, **values))
+    # A single list is all there is to measure on.
+    listed = dataclasses.replace(listed, train=(), test=listed.test or listed.train)
+    if arguments.on_bad_file == "raise":
+        listed.require_videos()
+    return listed.test, listed.class_names
