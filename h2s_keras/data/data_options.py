@@ -47,6 +47,7 @@ KNOWN = {
         *_ALL,
         "seed",
         "test_count",
+        "segments",
         "max_displacement",
         "degrade",
         "pool",
