@@ -1,7 +1,8 @@
 """A MotionNet beside OpenCV's flow on the same pairs: errors and seconds.
 
 Command: python benchmarks/flow_baselines.py MODEL FLOW_FOLDER
-    (needs opencv-contrib-python-headless; the folder holds frame10.png, frame11.png and
+    (MODEL is a preset such as tiny_synthetic_2, a .keras file or a run; needs
+    opencv-contrib-python-headless; the folder holds frame10.png, frame11.png and
     flow10.flo of each sequence, as Middlebury distributes them)
 The first column of every row comes from one run, so that the methods can be compared.
 """

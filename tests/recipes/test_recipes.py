@@ -60,8 +60,9 @@ def test_every_stage_can_be_prepared(name):
         assert model.trainable_variables, stage["name"]
 
 
-def test_an_ablation_has_variants_that_can_be_built():
-    config = recipe("ablation").get_config(smoke=True)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in SHORT])
+def test_an_ablation_has_variants_that_can_be_built(name):
+    config = recipe(name).get_config(smoke=True)
     for variant in config["variants"]:
         plain = complete_config(variant_config(config, variant, 1))
         network = build_network(plain, make_data(plain["data"]).class_names)

@@ -1,0 +1,85 @@
+"""Steps until MotionNet leaves zero flow: the plain loss against a ramp of smoothness.
+
+    python benchmarks/plateau.py --seeds 3
+
+Trains the tiny MotionNet without labels on synthetic clips (3 frames of 48x48, batch 16),
+and looks every 20 steps at 64 held-out clips. Counted is the first look at which the error
+of flow is below half of that of zero flow, under otherwise equal conditions.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+
+from h2s_keras.data import SyntheticClips
+from h2s_keras.evaluation.measure import measure_flow
+from h2s_keras.models import MotionNet
+from h2s_keras.training.stages import prepare_stage
+
+RECIPES = {
+    "plain": {"smoothness_ramp": 0},
+    "ramp": {"smoothness_ramp": 200, "smoothness_start": 0.02},
+}
+
+
+def steps_to_half(changes, seed, limit, every=20):
+    keras.utils.set_random_seed(seed)
+    motion_net = MotionNet(3, "tiny")
+    motion_net.build((None, 3, 48, 48, 3))
+    stage = {
+        "name": "motion",
+        "streams": ["motion"],
+        "steps": limit,
+        "learning_rate": 1e-3,
+        "schedule": "constant",
+        "warmup": 30,
+        "flow_loss": {"weighting": "paper", "smoothness_weight": 10.0},
+        **changes,
+    }
+    model = prepare_stage(motion_net, stage)
+    clips = SyntheticClips(3, (48, 48), seed=seed)
+    held_out = SyntheticClips(3, (48, 48), seed=seed, split="test")
+    test = list(held_out.dataset(64, 64, with_flow=True).as_numpy_iterator())
+    for step, (batch, labels) in enumerate(clips.dataset(16), start=1):
+        model.train_on_batch(batch, labels)
+        if step % every == 0 and measure_flow(motion_net, test)["ratio"] < 0.5:
+            return step
+        if step >= limit:
+            return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--limit", type=int, default=1500, help="steps after which to stop")
+    options = parser.parse_args()
+    found = {
+        name: [
+            steps_to_half(changes, seed, options.limit)
+            for seed in range(1, options.seeds + 1)
+        ]
+        for name, changes in RECIPES.items()
+    }
+    medians = {
+        name: statistics.median(options.limit if s is None else s for s in steps)
+        for name, steps in found.items()
+    }
+    result = {
+        "steps_to_half_of_zero_flow": found,
+        "limit": options.limit,
+        "ratio_of_medians": round(medians["ramp"] / medians["plain"], 3),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
