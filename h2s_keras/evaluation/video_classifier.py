@@ -25,7 +25,12 @@ class VideoClassifier:
     """
 
     def __init__(self, model, clips_per_video=10, batch_size=4):
-        names = getattr(model, "class_names", None)
+        if not hasattr(model, "class_names"):
+            raise UserError(
+                f"a {type(model).__name__} knows motion, not names of actions; give a "
+                "two-stream model"
+            )
+        names = model.class_names
         if names is None:
             raise UserError(
                 "this model has no class names; build it with a list of names in place of "

@@ -346,6 +346,22 @@ def test_predict_for_people(h2s, smoke, files):
     assert all("%" in line for line in lines[1:])
 
 
+def test_flow_and_predict_with_what_comes_along(h2s, files, tmp_path):
+    images = files / "a.png", files / "b.png"
+    done = h2s("flow", *images, "--out", tmp_path / "x.flo", cwd=tmp_path)
+    assert done.code == 0 and not done.error_lines, done.err
+    flow = read_flow(tmp_path / "x.flo")
+    assert flow.shape == (48, 64, 2) and np.isfinite(flow).all()
+    named = h2s("flow", *images, "--model", "tiny_synthetic_2", "--out", tmp_path / "y.flo")
+    assert named.code == 0
+    np.testing.assert_array_equal(read_flow(tmp_path / "y.flo"), flow)
+    done = h2s("predict", files / "good.mp4", "--model", "quickstart", "--json")
+    assert done.code == 0 and "translation/" in done.out
+    done = h2s("predict", files / "good.mp4", "--model", "tiny_synthetic")
+    assert done.code == 2 and len(done.error_lines) == 1
+    assert "not names of actions" in done.err
+
+
 def test_flow_of_two_images_as_flo_png_and_folder(h2s, smoke, files, tmp_path):
     images = [files / "a.png", files / "b.png"]
     for name in ("x.flo", "x.png", "folder"):
