@@ -71,8 +71,9 @@ def test_an_ablation_has_variants_that_can_be_built(name):
 
 
 @pytest.mark.slow
-def test_the_whole_ablation_in_small(tmp_path):
-    config = recipe("ablation").get_config(smoke=True)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in SHORT])
+def test_a_whole_ablation_in_small(name, tmp_path):
+    config = recipe(name).get_config(smoke=True)
     if importlib.util.find_spec("cv2") is None:
         config["variants"] = [
             variant for variant in config["variants"] if variant["name"] != "TV-L1 flow"
