@@ -7,7 +7,7 @@ from h2s_keras.ops.resize import resize_bilinear
 from h2s_keras.ops.warp import backward_warp
 
 
-def coarse_to_fine_flow(motion_net, clips, iterations=2, smallest=32):
+def coarse_to_fine_flow(motion_net, clips, iterations=1, smallest=16):
     """Flow between two frames, found on a small image first and refined up to full size.
 
     At every size the second frame is warped back by the flow found so far, and the
@@ -18,7 +18,8 @@ def coarse_to_fine_flow(motion_net, clips, iterations=2, smallest=32):
         motion_net: MotionNet of 2 frames.
         clips: float or integer (batch, 2, height, width, 3) RGB 0..255, sides multiples of
             `motion_net.size_multiple`.
-        iterations: passes at every size.
+        iterations: passes at every size. More than one helps where motion is beyond 12
+            pixels or so and blurs what is small (docs/results.md).
         smallest: the short side, in pixels, that no image goes below.
 
     Returns:
