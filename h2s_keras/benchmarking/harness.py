@@ -118,7 +118,9 @@ class Figures:
             return
         self.add_seconds(case, seconds)
         pairs = zip(seconds[name], seconds[against], strict=True)
-        self.add(case, f"time of {name} / {against}", [one / two for one, two in pairs], aim)
+        self.add(
+            case, f"time of {name} / {against}", [one / two for one, two in pairs], aim
+        )
 
     def add(self, case, what, values, aim=None, at_least=False):
         """Adds a ratio that was measured round by round.

@@ -22,7 +22,13 @@ def run(settings):
 def _measure_case(figures, settings, variant, batch, frames, size):
     import keras
 
-    from h2s_keras.benchmarking.backend import compiled, gradient_of_sum, ready, tensor, ways
+    from h2s_keras.benchmarking.backend import (
+        compiled,
+        gradient_of_sum,
+        ready,
+        tensor,
+        ways,
+    )
     from h2s_keras.layers import UnsupervisedFlowLoss
     from h2s_keras.models.motion_net import MotionNet
 
@@ -35,7 +41,9 @@ def _measure_case(figures, settings, variant, batch, frames, size):
     names = sorted(flows)
     # Displacements of some pixels, as a network that has learned gives them.
     generator = np.random.default_rng(1)
-    flows = [tensor(generator.normal(0, 2, flows[n].shape).astype("float32")) for n in names]
+    flows = [
+        tensor(generator.normal(0, 2, flows[n].shape).astype("float32")) for n in names
+    ]
 
     def loss_of_flows(*values):
         return keras.ops.sum(loss(clips, dict(zip(names, values, strict=True)))["total"])

@@ -87,7 +87,9 @@ def load(module, file):
     import numpy as np
     import torch
 
-    arrays = {"/".join(path.split("/")[-2:]): value for path, value in np.load(file).items()}
+    arrays = {
+        "/".join(path.split("/")[-2:]): value for path, value in np.load(file).items()
+    }
     with torch.no_grad():
         for name, part in module.parts.items():
             # Keras' kernels are (height, width, in, out), transposed ones (.., out, in).

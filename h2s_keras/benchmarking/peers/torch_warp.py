@@ -20,7 +20,9 @@ def main(options):
     torch.set_num_threads(options["threads"])
     # In PyTorch's own layout, channels before pixels.
     arrays = warp_inputs(options["shape"])
-    image, flow, upstream = (torch.from_numpy(a).movedim(-1, 1).contiguous() for a in arrays)
+    image, flow, upstream = (
+        torch.from_numpy(a).movedim(-1, 1).contiguous() for a in arrays
+    )
     height, width = image.shape[2:]
     y, x = torch.meshgrid(
         torch.arange(height, dtype=torch.float32),
