@@ -52,6 +52,7 @@ def _measure_variant(figures, video, length, side, variant, settings):
             break
     for step in (FRAMES, 2):
         functions[f"windows, step {step}"] = timed(_windows(network, frames, step))
+    functions["windows, step 2, flow reused"] = timed(_windows(network, frames, 2, True))
     offline = _total_variation(settings.threads)
     if offline is None:
         figures.miss("TV-L1", "needs cv2.optflow of opencv-contrib-python-headless")
@@ -85,11 +86,11 @@ def _parts(network, batches):
     }
 
 
-def _windows(network, frames, step):
+def _windows(network, frames, step, reuse_flow=False):
     from h2s_keras.evaluation.streaming import sliding_windows
 
     def run():
-        for _ in sliding_windows(network, frames, step):
+        for _ in sliding_windows(network, frames, step, reuse_flow):
             pass
 
     return run
@@ -128,4 +129,6 @@ def _tell(figures, seconds, case, length):
     streamed = FRAMES * STREAMED_WINDOWS / RATE
     figures.add(case, f"real time / {name}", streamed / seconds[name])
     ratio = seconds["windows, step 2"] / seconds[name]
-    figures.add(case, f"windows, step 2 / step {FRAMES}", ratio)
+    figures.add(case, f"time of windows, step 2 / step {FRAMES}", ratio)
+    ratio = seconds["windows, step 2, flow reused"] / seconds["windows, step 2"]
+    figures.add(case, "time of windows, step 2, flow reused / computed anew", ratio)
