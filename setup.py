@@ -36,10 +36,12 @@ setup(
         "benchmark": [
             "kornia>=0.8",
             "opencv-contrib-python-headless>=4.10,<5",
+            "openvino>=2025.0",
             "torch>=2.4",
         ],
         "flow": ["opencv-contrib-python-headless>=4.10,<5"],
         "onnx": ["tf2onnx>=1.17", "onnx>=1.16", "onnxruntime>=1.20"],
+        "openvino": ["openvino>=2025.0"],
         "serving": ["tensorflow-serving-api>=2.16,<2.22", "grpcio>=1.60"],
         "test": [
             "pytest>=8",

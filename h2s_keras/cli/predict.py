@@ -56,6 +56,12 @@ def add_arguments(parser):
         metavar="OUT.mp4",
         help="write the video with label, score and learned flow",
     )
+    parser.add_argument(
+        "--runtime",
+        choices=("keras", "openvino"),
+        default="keras",
+        help="what computes the network (default keras)",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON line a video")
 
 
@@ -64,7 +70,7 @@ def run(arguments):
     from h2s_keras.evaluation.video_classifier import VideoClassifier
 
     classifier = VideoClassifier.from_saved(
-        arguments.model, clips_per_video=arguments.clips
+        arguments.model, clips_per_video=arguments.clips, runtime=arguments.runtime
     )
     if arguments.camera is not None:
         return _watch(arguments, classifier.model)
