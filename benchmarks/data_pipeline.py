@@ -22,31 +22,10 @@ import time
 
 import numpy as np
 
+from h2s_keras.benchmarking.made_up_video import write_video
+
 CLIP = dict(num_frames=11, image_size=(224, 224), decode_size=(256, 340))
 BATCH, THREADS = 8, 2
-
-
-def write_video(path, frames, seed, size=(240, 320), codec="mpeg4"):
-    """A moving pattern with noise, at the size, rate and codec of UCF101's files."""
-    import av
-
-    generator = np.random.default_rng(seed)
-    height, width = size
-    wide = generator.normal(128, 40, (height // 8 + 8, width // 8 + 8, 3))
-    wide = wide.repeat(8, 0).repeat(8, 1).clip(0, 255)
-    noise = generator.normal(0, 4, (height, width, 3))
-    with av.open(path, "w") as container:
-        stream = container.add_stream(codec, rate=25)
-        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-        stream.bit_rate = 400_000
-        for number in range(frames):
-            down, right = (number % 60, 2 * number % 60)
-            picture = wide[down : down + height, right : right + width] + noise
-            picture = picture.clip(0, 255).astype(np.uint8)
-            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
 
 
 def pyav_clip(path, indices):
@@ -259,7 +238,9 @@ def main():
             examples = examples[: len(examples) // BATCH * BATCH]
         else:
             examples = [
-                VideoExample(write_video(f"{folder}/{n}.avi", 150 + 10 * (n % 16), n), 0)
+                VideoExample(
+                    write_video(f"{folder}/{n}.avi", 150 + 10 * (n % 16), seed=n), 0
+                )
                 for n in range(8 * BATCH)
             ]
         rates = speed(examples, arguments.rounds, arguments.batches)

@@ -30,7 +30,9 @@ def _measure_variant(figures, variant, settings):
 
     from h2s_keras.benchmarking.backend import compiled, ready, tensor, ways
     from h2s_keras.benchmarking.motion_cost import multiply_adds
+    from h2s_keras.errors import UserError
     from h2s_keras.models.motion_net import MotionNet
+    from h2s_keras.models.openvino_network import OpenVinoNetwork, check_runtime
 
     size = SMOKE_SIZE if settings.smoke else SIZE
     shape = (1, FRAMES, size, size, 3)
@@ -54,6 +56,14 @@ def _measure_variant(figures, variant, settings):
         ours = compiled(lambda clips: network(clips, training=False), way)
         functions[f"ours, {way}"] = timed(ready(ours, clips))
     functions["ours, estimate_flow"] = timed(lambda: network.estimate_flow(array))
+    try:
+        check_runtime("openvino")
+    except UserError as error:
+        figures.miss("OpenVINO", str(error))
+    else:
+        # Compared without what estimate_flow does beside, as the other peers are.
+        fast = OpenVinoNetwork(network)
+        functions["ours, runtime openvino"] = timed(lambda: fast.predict_on_batch(array))
     with tempfile.TemporaryDirectory() as folder:
         weights = os.path.join(folder, "weights.npz")
         np.savez(weights, **{weight.path: weight.numpy() for weight in network.weights})
@@ -80,7 +90,7 @@ def _measure_variant(figures, variant, settings):
         aim = AIM if name == "ours, estimate_flow" else None
         what = f"share of the matrix rate: {name}"
         figures.add(case, what, shares, aim, at_least=True)
-    for name in ("PyTorch", "torch.compile"):
+    for name in ("PyTorch", "torch.compile", "ours, runtime openvino"):
         figures.ratio(case, seconds, "ours, estimate_flow", name)
 
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers")
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(FOLDER)))
 
 
 class PeerProcess:
@@ -29,20 +30,24 @@ class PeerProcess:
         missing: dict from the name of a peer that it cannot run to the reason.
 
     Example:
-        >>> with PeerProcess("torch_warp.py", {"shape": [1, 8, 8, 3], "threads": 1}) as peer:
-        ...     peer.seconds("forward")
+        >>> options = {"shape": [1, 8, 8, 3], "threads": 1}
+        >>> with PeerProcess("torch_warp.py", options) as peer:
+        ...     peer.seconds("grid_sample: forward")
     """
 
     def __init__(self, script, options):
         self.script = script
         # A pipe that nobody reads would fill up and stop the child.
         self._errors = tempfile.TemporaryFile("w+")
+        # This very copy of the library, wherever the parent found it.
+        path = os.pathsep.join(filter(None, (ROOT, os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
             [sys.executable, os.path.join(FOLDER, script), json.dumps(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
+            env={**os.environ, "PYTHONPATH": path},
         )
         answer = self._answer()
         self.runs, self.missing = answer["runs"], answer["missing"]

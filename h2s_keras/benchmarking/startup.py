@@ -15,7 +15,8 @@ SCRIPTS = {
     "python": "pass",
     "import keras": "import keras",
     "import h2s_keras": "import h2s_keras",
-    "h2s --help": "import sys, h2s_keras_command as c; sys.argv = ['h2s', '--help']; c.main()",
+    "h2s --help": "import sys, h2s_keras_command as command\n"
+    "sys.argv = ['h2s', '--help']\ncommand.main()",
 }
 
 

@@ -39,6 +39,11 @@ def add_arguments(parser):
         help="frames between sliding windows (default: the span of a clip)",
     )
     parser.add_argument(
+        "--reuse_flow",
+        action="store_true",
+        help="compute flow once for all windows that share it: faster with a small --step",
+    )
+    parser.add_argument(
         "--camera",
         metavar="N|URL",
         help="watch camera N (0 is the first) or a stream (rtsp://, http://)",
@@ -51,6 +56,12 @@ def add_arguments(parser):
         metavar="OUT.mp4",
         help="write the video with label, score and learned flow",
     )
+    parser.add_argument(
+        "--runtime",
+        choices=("keras", "openvino"),
+        default="keras",
+        help="what computes the network (default keras)",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON line a video")
 
 
@@ -59,7 +70,7 @@ def run(arguments):
     from h2s_keras.evaluation.video_classifier import VideoClassifier
 
     classifier = VideoClassifier.from_saved(
-        arguments.model, clips_per_video=arguments.clips
+        arguments.model, clips_per_video=arguments.clips, runtime=arguments.runtime
     )
     if arguments.camera is not None:
         return _watch(arguments, classifier.model)
@@ -106,6 +117,8 @@ def _videos(arguments):
         raise UserError("--max_frames goes with --camera")
     if arguments.step is not None and not (arguments.timeline or arguments.annotate):
         raise UserError("--step goes with --timeline, --annotate or --camera")
+    if arguments.reuse_flow and not (arguments.timeline or arguments.annotate):
+        raise UserError("--reuse_flow goes with --timeline, --annotate or --camera")
     if not arguments.videos:
         raise UserError("name one video or more, a folder, -, or --camera")
     from h2s_keras.data.frame_folder import is_frame_folder
@@ -160,7 +173,7 @@ def _slide(arguments, model, video):
         if arguments.annotate:
             writer = AnnotatedVideo(arguments.annotate, model.class_names, rate)
             stack.enter_context(writer)
-        for window in sliding_windows(model, frames, arguments.step):
+        for window in sliding_windows(model, frames, arguments.step, arguments.reuse_flow):
             told.append((window.start, window.stop, window.probabilities))
             if writer is not None:
                 writer.add(window)
@@ -189,7 +202,9 @@ def _watch(arguments, model):
             writer = AnnotatedVideo(arguments.annotate, model.class_names, rate)
             stack.callback(writer.close)
         try:
-            for window in sliding_windows(model, frames, arguments.step):
+            for window in sliding_windows(
+                model, frames, arguments.step, arguments.reuse_flow
+            ):
                 best = _best(window.probabilities, model, arguments.top_k)
                 record = {
                     "camera": arguments.camera,

@@ -7,6 +7,7 @@ import numpy as np
 from h2s_keras.data.crops import centre_crop_box, crop_frames
 from h2s_keras.data.sampling import clip_span
 from h2s_keras.errors import UserError
+from h2s_keras.evaluation.flow_reuse import windows_reusing_flow
 from h2s_keras.evaluation.measure import log_softmax
 
 
@@ -31,7 +32,7 @@ class Window:
     real: bool = True
 
 
-def sliding_windows(model, frames, step=None):
+def sliding_windows(model, frames, step=None, reuse_flow=False):
     """Runs a model over frames in windows.
 
     A window is one clip of the model; its answer stands for its last `step` frames, the
@@ -42,6 +43,8 @@ def sliding_windows(model, frames, step=None):
         model: HiddenTwoStream or SavedNetwork.
         frames: iterable of uint8 (height, width, 3), of one size.
         step: frames from window to window, 1 to the span of a clip; default the span.
+        reuse_flow: compute the flow of a pair of frames once for all windows that share it;
+            see `windows_reusing_flow`.
 
     Yields:
         Window, as soon as its last frame has come; together they cover every frame once.
@@ -60,6 +63,9 @@ def sliding_windows(model, frames, step=None):
             f"the step between windows must be from 1 to the {span} frames that a clip "
             f"spans, so that no frame is left out; received {step}"
         )
+    if reuse_flow:
+        yield from windows_reusing_flow(model, frames, step)
+        return
     held, told, count = [], 0, 0
     box = None
     for frame in frames:
@@ -69,7 +75,7 @@ def sliding_windows(model, frames, step=None):
         held.append((frame, crop_frames(frame[None], box, model.image_size, False)[0]))
         count += 1
         if count >= span and (count - span) % step == 0:
-            yield _window(model, held[-span:], told, count)
+            yield answer_window(model, held[-span:], told, count)
             told = count
             held = held[-span + 1 :] if span > 1 else []
             held = [(None, crop) for _, crop in held]
@@ -77,10 +83,11 @@ def sliding_windows(model, frames, step=None):
         raise UserError("motion needs at least two frames; this video has one")
     if told < count:
         full = len(held) >= span
-        yield _window(model, held[-span:] if full else held, told, count, full)
+        yield answer_window(model, held[-span:] if full else held, told, count, full)
 
 
-def _window(model, held, told, count, real=True):
+def answer_window(model, held, told, count, real=True):
+    """The Window of a clip of (frame or None, crop); the last is repeated as needed."""
     span = clip_span(model.num_frames, model.frame_stride)
     crops = [crop for _, crop in held]
     crops += [crops[-1]] * (span - len(crops))

@@ -5,6 +5,7 @@ from h2s_keras.data.sampling import clip_indices, even_clip_starts
 from h2s_keras.data.video import count_frames, read_frames
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.measure import log_softmax
+from h2s_keras.models.openvino_network import OpenVinoNetwork, check_runtime
 
 
 class VideoClassifier:
@@ -14,9 +15,11 @@ class VideoClassifier:
         model: HiddenTwoStream with `class_names`, or a SavedNetwork.
         clips_per_video: evenly spaced clips whose log-probabilities are averaged.
         batch_size: clips computed at a time.
+        runtime: "keras", or "openvino" to compute by OpenVINO.
 
     Raises:
-        UserError: if the model does not know its class names.
+        UserError: if the model does not know its class names, or the runtime cannot be
+            used.
 
     Example:
         >>> classifier = VideoClassifier.from_saved("runs/gestures/model.keras")
@@ -24,7 +27,7 @@ class VideoClassifier:
         [{"class": "wave", "score": 0.91}, {"class": "clap", "score": 0.08}]
     """
 
-    def __init__(self, model, clips_per_video=10, batch_size=4):
+    def __init__(self, model, clips_per_video=10, batch_size=4, runtime="keras"):
         if not hasattr(model, "class_names"):
             raise UserError(
                 f"a {type(model).__name__} knows motion, not names of actions; give a "
@@ -36,6 +39,9 @@ class VideoClassifier:
                 "this model has no class names; build it with a list of names in place of "
                 "num_classes"
             )
+        check_runtime(runtime)
+        if runtime == "openvino":
+            model = OpenVinoNetwork(model)
         self.model, self.class_names = model, list(names)
         self.clips_per_video, self.batch_size = clips_per_video, batch_size
 

@@ -7,7 +7,7 @@ from h2s_keras.ops.resize import resize_bilinear
 from h2s_keras.ops.warp import backward_warp
 
 
-def coarse_to_fine_flow(motion_net, clips, iterations=1, smallest=16):
+def coarse_to_fine_flow(motion_net, clips, iterations=1, smallest=16, predict=None):
     """Flow between two frames, found on a small image first and refined up to full size.
 
     At every size the second frame is warped back by the flow found so far, and the
@@ -21,6 +21,8 @@ def coarse_to_fine_flow(motion_net, clips, iterations=1, smallest=16):
         iterations: passes at every size. More than one helps where motion is beyond 12
             pixels or so and blurs what is small (docs/results.md).
         smallest: the short side, in pixels, that no image goes below.
+        predict: function from clips (NumPy) to a dict of flows, such as a compiled one;
+            None: `motion_net` is called.
 
     Returns:
         float32 (batch, 1, height, width, 2), pixels.
@@ -48,8 +50,12 @@ def coarse_to_fine_flow(motion_net, clips, iterations=1, smallest=16):
         else:
             flow = resize_flow(flow, size)
         for _ in range(iterations):
-            rest = motion_net(moved_clip(first, second, flow[:, 0]), training=False)
-            flow = flow + resize_flow(rest["flow2"], size)
+            moved = moved_clip(first, second, flow[:, 0])
+            if predict is None:
+                rest = motion_net(moved, training=False)["flow2"]
+            else:
+                rest = ops.convert_to_tensor(predict(ops.convert_to_numpy(moved))["flow2"])
+            flow = flow + resize_flow(rest, size)
     return flow
 
 

@@ -6,6 +6,7 @@ from h2s_keras.errors import UserError
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.multi_scale_flow_head import SLOPE, MultiScaleFlowHead
 from h2s_keras.models.coarse_to_fine import coarse_to_fine_flow
+from h2s_keras.models.openvino_network import OpenVinoNetwork, check_runtime
 from h2s_keras.ops.flow import clip_to_channels, resize_flow
 from h2s_keras.ops.rematerialize import rematerialize
 
@@ -112,6 +113,7 @@ class MotionNet(keras.Model):
         self.intermediate_convolution = intermediate_convolution
         self.small_displacement = small_displacement
         self.rematerialize = rematerialize
+        self._openvino = None
         table = VARIANTS[variant]
         self.preprocessing = ImagePreprocessing("unit", dtype=self.dtype_policy)
         self.convolutions, self._levels = [], []
@@ -207,7 +209,7 @@ class MotionNet(keras.Model):
             return self.head(features, rematerialized=True)
         return self.head(features)
 
-    def estimate_flow(self, clips, batch_size=8):
+    def estimate_flow(self, clips, batch_size=8, runtime="keras"):
         """Flow at full resolution, for clips of any height and width.
 
         Clips are padded by repeating their border to the next size that fits, and the
@@ -216,12 +218,15 @@ class MotionNet(keras.Model):
         Args:
             clips: array (batch, num_frames, height, width, 3), RGB 0..255, usually uint8.
             batch_size: clips computed at a time.
+            runtime: "keras", or "openvino" to compute by OpenVINO, with the weights of
+                the first such call.
 
         Returns:
             NumPy float32 (batch, num_frames-1, height, width, 2), pixels.
 
         Raises:
-            UserError: if clips has another rank, number of frames or channels.
+            UserError: if clips has another rank, number of frames or channels, or the
+                runtime is unknown or not installed.
         """
         clips = np.asarray(clips)
         if clips.ndim != 5 or clips.shape[1] != self.num_frames or clips.shape[4] != 3:
@@ -235,20 +240,33 @@ class MotionNet(keras.Model):
             clips, ((0, 0), (0, 0), (0, below), (0, right), (0, 0)), mode="edge"
         )
         size = padded.shape[2:4]
+        network = self._in_runtime(runtime)
+
+        def predict(batch):
+            # Compiled, once for a shape. Under a strategy each replica answers for all
+            # clips, one after the other.
+            return {"flow2": network.predict_on_batch(batch)["flow2"][: len(batch)]}
+
         results = []
         for start in range(0, len(padded), batch_size):
             batch = padded[start : start + batch_size]
             if self.coarse_to_fine:
-                full = coarse_to_fine_flow(self, batch)
+                full = coarse_to_fine_flow(self, batch, predict=predict)
             else:
-                # Compiled, once for a shape. Under a strategy each replica answers for all
-                # clips, one after the other.
-                flow = self.predict_on_batch(batch)["flow2"][: len(batch)]
-                full = resize_flow(ops.convert_to_tensor(flow), size)
+                flow = ops.convert_to_tensor(predict(batch)["flow2"])
+                full = resize_flow(flow, size)
             results.append(ops.convert_to_numpy(full)[:, :, :height, :width])
         if not results:
             return np.zeros((0, self.num_frames - 1, height, width, 2), "float32")
         return np.concatenate(results)
+
+    def _in_runtime(self, runtime):
+        if runtime == "keras":
+            return self
+        check_runtime(runtime)
+        if self._openvino is None:
+            self._openvino = OpenVinoNetwork(self)
+        return self._openvino
 
     def _check(self, shape):
         shape = tuple(shape)

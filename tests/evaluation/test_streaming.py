@@ -46,6 +46,58 @@ def test_windows_refuse(network):
         list(sliding_windows(network, FRAMES[:1]))
 
 
+def same_windows(one, other):
+    for a, b in zip(one, other, strict=True):
+        assert (a.start, a.stop, a.real) == (b.start, b.stop, b.real)
+        np.testing.assert_array_equal(np.stack(a.frames), np.stack(b.frames))
+        np.testing.assert_allclose(a.probabilities, b.probabilities, atol=1e-5)
+        np.testing.assert_allclose(a.flow, b.flow, atol=1e-4)
+
+
+def test_windows_side_by_side_have_no_flow_to_reuse(network):
+    for count in (2, 3, 9):
+        frames = FRAMES[:count]
+        plain = list(sliding_windows(network, frames))
+        same_windows(plain, list(sliding_windows(network, frames, reuse_flow=True)))
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_reused_flow_is_that_of_its_pair(network, step, monkeypatch):
+    """Windows as before; MotionNet runs on clips side by side, and no pair twice."""
+    clips = []
+    run = network.motion.predict_on_batch
+
+    def counted(clip):
+        clips.append(clip)
+        return run(clip)
+
+    plain = list(sliding_windows(network, FRAMES, step))
+    monkeypatch.setattr(network.motion, "predict_on_batch", counted)
+    windows = list(sliding_windows(network, FRAMES, step, reuse_flow=True))
+    assert [(w.start, w.stop) for w in windows] == [(w.start, w.stop) for w in plain]
+    shown = np.concatenate([np.stack(one.frames) for one in windows])
+    np.testing.assert_array_equal(shown, FRAMES)
+    # Ten pairs in clips of two pairs.
+    assert len(clips) == 5 and len(plain) == {1: 9, 2: 5}[step]
+    box = centre_crop_box((40, 56), (32, 32))
+    crops = crop_frames(FRAMES, box, (32, 32), False)
+    for number, clip in enumerate(clips):
+        np.testing.assert_array_equal(clip[0], crops[2 * number : 2 * number + 3])
+    # Windows at the place of a clip have its flow; the first one also its answer.
+    same_windows(windows[:1], plain[:1])
+    middle = run(crops[None, 2:5])["flow2"][0, 1]
+    found = [one for one in windows if one.stop == 5]
+    np.testing.assert_allclose(found[0].flow, middle, atol=1e-4)
+
+
+def test_flow_of_an_export_is_not_reused(network):
+    class Exported:
+        num_frames, frame_stride = network.num_frames, network.frame_stride
+
+    with pytest.raises(UserError, match="stacked .keras model only"):
+        list(sliding_windows(Exported(), FRAMES, 1, reuse_flow=True))
+
+
 def test_timeline_merges_neighbours():
     told = [(0, 5, [0.9, 0.1]), (5, 10, [0.7, 0.3]), (10, 12, [0.2, 0.8])]
     rows = merged_timeline([(a, b, np.array(c)) for a, b, c in told], CLASSES, 5.0)

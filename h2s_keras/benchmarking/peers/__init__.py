@@ -1,1 +1,1 @@
-"""Scripts that run a peer in a process of its own; they import nothing of h2s_keras."""
+"""Scripts that `PeerProcess` runs, each by its path in a process of its own."""

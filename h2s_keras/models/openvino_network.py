@@ -1,0 +1,100 @@
+"""A network computed by OpenVINO in place of Keras, for inference on CPUs."""
+
+import os
+import tempfile
+
+import keras
+import numpy as np
+
+from h2s_keras.errors import UserError
+
+RUNTIMES = ("keras", "openvino")
+
+
+def check_runtime(runtime):
+    """Raises UserError for a runtime that is unknown or not installed."""
+    if runtime not in RUNTIMES:
+        raise UserError(
+            f"runtime must be one of {', '.join(RUNTIMES)}; received {runtime!r}"
+        )
+    if runtime == "openvino":
+        try:
+            import openvino  # noqa: F401
+        except ImportError as error:
+            raise UserError(
+                "runtime 'openvino' needs the package openvino; "
+                "pip install 'h2s_keras[openvino]'"
+            ) from error
+
+
+class OpenVinoNetwork:
+    """Answers of a MotionNet or two-stream model, computed by OpenVINO in float32.
+
+    The weights are those at the first call; a model that is trained further needs a new
+    one. Every shape of a batch is compiled once, which takes seconds.
+
+    Args:
+        model: MotionNet or HiddenTwoStream, on the backend TensorFlow, JAX or PyTorch.
+
+    Attributes:
+        class_names, num_frames, image_size, frame_stride: those that `model` has.
+
+    Raises:
+        UserError: openvino is not installed, or the model is an export.
+
+    Example:
+        >>> network = OpenVinoNetwork(MotionNet(num_frames=3, variant="tiny"))
+        >>> network.predict_on_batch(np.zeros((1, 3, 64, 64, 3), "uint8"))["flow2"].shape
+        (1, 2, 32, 32, 2)
+    """
+
+    def __init__(self, model):
+        check_runtime("openvino")
+        if not isinstance(model, keras.Model):
+            raise UserError(
+                f"runtime 'openvino' takes a .keras model; received {type(model).__name__}"
+            )
+        import openvino
+
+        self._model, self._core = model, openvino.Core()
+        self._converted, self._compiled = {}, {}
+        for name in ("class_names", "num_frames", "image_size", "frame_stride"):
+            if hasattr(model, name):
+                setattr(self, name, getattr(model, name))
+
+    def predict_on_batch(self, clips):
+        """dict of NumPy float32 arrays, as the model itself answers.
+
+        Args:
+            clips: uint8 (batch, num_frames, height, width, 3), RGB.
+        """
+        clips = np.ascontiguousarray(clips, "uint8")
+        if clips.shape not in self._compiled:
+            self._compiled[clips.shape] = self._compile(clips.shape)
+        network = self._compiled[clips.shape]
+        results = network(clips)
+        return {_name_of(port): np.array(results[port]) for port in network.outputs}
+
+    def _compile(self, shape):
+        if shape[1:] not in self._converted:
+            self._converted[shape[1:]] = self._convert(shape[1:])
+        # A fixed shape lets OpenVINO choose layouts once and for all.
+        converted = self._converted[shape[1:]].clone()
+        converted.reshape(list(shape))
+        # Left alone, it computes in bfloat16 where the processor can.
+        options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        return self._core.compile_model(converted, "CPU", options)
+
+    def _convert(self, shape):
+        signature = [keras.InputSpec(shape=(None, *shape), dtype="uint8")]
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "network.xml")
+            self._model.export(
+                path, format="openvino", input_signature=signature, verbose=False
+            )
+            return self._core.read_model(path).clone()
+
+
+def _name_of(port):
+    """The name that the model gave an output; others are paths inside the graph."""
+    return min(port.get_names(), key=len)

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from h2s_keras.benchmarking.growth import AXES, charts
+from h2s_keras.benchmarking.harness import Figures, measure, summary
+from h2s_keras.benchmarking.motion_cost import multiply_adds
+from h2s_keras.benchmarking.peer_process import PeerProcess
+from h2s_keras.benchmarking.peers.inputs import warp_inputs
+from h2s_keras.models.motion_net import MotionNet
+
+
+def test_runs_take_turns_and_warm_up_is_not_counted():
+    order, clock = [], iter(range(100))
+
+    def make(name):
+        def run():
+            order.append(name)
+            return next(clock)
+
+        return run
+
+    seconds = measure({"a": make("a"), "b": make("b")}, rounds=3, warm_up=1, pause=0)
+    # One warm-up each, then every round begins with the next one.
+    assert order == ["a", "b", "a", "b", "b", "a", "a", "b"]
+    assert seconds == {"a": [2, 5, 6], "b": [3, 4, 7]}
+
+
+def test_summary():
+    values = summary([4.0, 1.0, 2.0, 3.0, 5.0])
+    assert values["median"] == 3.0 and values["quartiles"] == [2.0, 4.0]
+    assert values["range"] == [1.0, 5.0] and values["runs"] == 5
+    assert summary([2.0])["quartiles"] == [2.0, 2.0]
+
+
+def test_ratios_are_taken_within_a_round():
+    """A machine that is ten times as slow in one round changes no ratio."""
+    figures = Figures()
+    seconds = {"ours": [1.0, 10.0, 1.0], "peer": [2.0, 20.0, 2.0]}
+    figures.ratio("case", seconds, "ours", "peer", aim=0.8)
+    figures.ratio("case", seconds, "peer", "ours", aim=0.8)
+    figures.ratio("case", seconds, "ours", "nobody", aim=0.8)
+    figures.add("case", "speed", [1.5, 1.5], aim=2.0, at_least=True)
+    first, second, third = figures.as_dict()["ratios"]
+    assert first["range"] == [0.5, 0.5] and first["aim"] == "<= 0.8" and first["reached"]
+    assert second["median"] == 2.0 and not second["reached"]
+    assert third["aim"] == ">= 2" and not third["reached"]
+
+
+def test_the_work_of_the_published_network():
+    """40.1 GFLOP a clip, counted from the published table; scales with the pixels."""
+    network = MotionNet(11)
+    network.build((None, 11, 224, 224, 3))
+    count = multiply_adds(network, (224, 224))
+    assert 2 * count / 1e9 == pytest.approx(40.1, abs=0.05)
+    assert multiply_adds(network, (448, 224)) == 2 * count
+
+
+def test_a_peer_that_breaks_tells_why(tmp_path, monkeypatch):
+    (tmp_path / "broken.py").write_text("raise SystemError('no such luck')\n")
+    monkeypatch.setattr("h2s_keras.benchmarking.peer_process.FOLDER", str(tmp_path))
+    with pytest.raises(RuntimeError, match="no such luck"):
+        PeerProcess("broken.py", {})
+
+
+def test_inputs_are_smooth_and_the_same_for_everybody():
+    image, flow, upstream = warp_inputs((2, 32, 48, 3))
+    for one, other in zip(
+        (image, flow, upstream), warp_inputs((2, 32, 48, 3)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    assert flow.shape == (2, 32, 48, 2) and 1.0 < np.abs(flow).max() < 15.0
+    # A field of motion, not noise: neighbours differ far less than the whole does.
+    assert np.abs(np.diff(flow, axis=2)).mean() < 0.2 * flow.std()
+
+
+def test_charts_of_growth():
+    seconds = {
+        axis: {str(size): {"median": 0.1 * size} for size in sizes}
+        for axis, sizes in AXES.items()
+    }
+    drawn = charts({"seconds": seconds})
+    assert set(drawn) == set(AXES)
+    assert all(one.startswith("<svg") and "in proportion" in one for one in drawn.values())
