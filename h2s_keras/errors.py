@@ -24,9 +24,13 @@ def refuse_unknown(where, values, known):
     """Raises a UserError for the first of `values` that is not `known`, with a guess."""
     for key in values:
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else "there are " + ", ".join(known)
-            raise UserError(f"{where}: no option {key!r}; {hint}")
+            raise UserError(f"{where}: no option {key!r}; {what_was_meant(key, known)}")
+
+
+def what_was_meant(key, known):
+    """The known name that is most like `key` as a question, or else all of them."""
+    near = difflib.get_close_matches(key, known, 1)
+    return f"did you mean {near[0]!r}?" if near else "there are " + ", ".join(known)
 
 
 class FileError(UserError):

@@ -10,7 +10,7 @@ import time
 
 from h2s_keras.cli.quiet import import_keras
 from h2s_keras.data.data_options import EVERY, check_data_options
-from h2s_keras.errors import UserError, refuse_unknown
+from h2s_keras.errors import UserError, what_was_meant
 from h2s_keras.training.stage_options import complete_config
 
 HELP = "train by a recipe of this package or a recipe file of your own"
@@ -201,10 +201,11 @@ def apply_setting(config, assignment):
             # A recipe lists the values that are often changed, not all that there are.
             target.setdefault(part, None)
         elif not isinstance(target, dict) or part not in target:
-            if target is config.get("data"):
-                refuse_unknown(f"--set {key}", [part], EVERY)
-            known = ", ".join(target) if isinstance(target, dict) else "nothing"
-            raise UserError(f"--set {key}: no value {part!r} here; there are {known}")
+            known = target if isinstance(target, dict) else ["nothing"]
+            known = EVERY if target is config.get("data") else known
+            raise UserError(
+                f"--set {key}: no value {part!r} here; {what_was_meant(part, known)}"
+            )
         if depth == len(parts) - 1:
             if isinstance(target[part], str) and isinstance(value, (int, float)):
                 value = text  # A group named 1 stays a name.

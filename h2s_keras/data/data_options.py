@@ -25,7 +25,7 @@ _AUGMENTED = {
     "rand_augment": None,
     "rate": None,
 }
-# How video files are read, which cannot be wrong where there are none.
+# How video files are read.
 _READING = ("decode_size", "on_bad_file", "cache_bytes", "timeout")
 _NEEDED = ("num_frames", "image_size")
 _MADE = ("seed", "test_count")
@@ -68,6 +68,8 @@ KNOWN = {
         "service",
     ),
 }
+# What recipes for other kinds leave behind and nobody could take for more than it is.
+_LEFT_OVER = {"records": (*_READING, "seed", "test_count"), "synthetic": _READING}
 # Of all kinds, in a fixed order.
 EVERY = tuple(dict.fromkeys(name for names in KNOWN.values() for name in names))
 _ASKS_FOR_NOTHING = {**_DRAWN, **_AUGMENTED, "split": 1}
@@ -97,7 +99,7 @@ def check_data_options(settings):
             "data.kind=records"
         )
     for name, value in settings.items():
-        if name in KNOWN[kind] or name in _READING:
+        if name in KNOWN[kind] or name in _LEFT_OVER.get(kind, ()):
             continue
         nothing = _ASKS_FOR_NOTHING.get(name)
         if value is None or value == nothing or (not nothing and value in ((), [], {})):

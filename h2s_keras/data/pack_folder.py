@@ -24,6 +24,9 @@ from h2s_keras.data.record_index import (
 )
 from h2s_keras.errors import FileError
 
+# What to do about bad files may change meanwhile: the bytes of good ones stay the same.
+_FREE = ("on_bad_file", "timeout")
+
 
 def begin(plan, out):
     """Makes the folder ready for the shards of a plan, or finds what an earlier run left.
@@ -47,6 +50,7 @@ def begin(plan, out):
         make_folder(out)
         write_json(join(out, PLAN), dataclasses.asdict(plan))
         return plan
+    old = _with_free(old, plan)
     same = dataclasses.replace(plan, shards=old.shards)
     for field in dataclasses.fields(PackPlan):
         was, wanted = getattr(old, field.name), getattr(same, field.name)
@@ -79,13 +83,20 @@ def _reopen(index, plan, out):
     paths = index.shard_paths()
     sizes = [file_size(path) for path in paths]
     wanted = [shard["bytes"] for shard in index.shards]
-    if sizes != wanted and same and _plain(index.settings) == _plain(plan.settings):
+    settings = _with_free(old, plan).settings
+    if sizes != wanted and same and _plain(settings) == _plain(plan.settings):
         for shard, path, size in zip(index.shards, paths, sizes, strict=True):
             if size == shard["bytes"]:
                 write_json(path + ".json", shard)
         write_json(join(out, PLAN), dataclasses.asdict(old))
         remove(join(out, INDEX))
     return old
+
+
+def _with_free(old, plan):
+    """The old plan with those settings of the new one that may change meanwhile."""
+    free = {name: plan.settings[name] for name in _FREE}
+    return dataclasses.replace(old, settings={**old.settings, **free})
 
 
 def finished_shard(out, name):

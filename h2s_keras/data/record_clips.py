@@ -93,6 +93,7 @@ class RecordClips:
         hosts=1,
         steps=None,
         service=None,
+        on_error=None,
     ):
         """The endless stream of batches, from a step on.
 
@@ -104,6 +105,7 @@ class RecordClips:
             steps: end after so many batches; None: never.
             service: `grpc://host:port` of a tf.data service that prepares the batches,
                 which may then come in another order, see `data_service`.
+            on_error: as `data_service.distribute`.
 
         Returns:
             `tf.data.Dataset` of `(clips, labels)`, `(flow, labels)` or `({"clip", "flow"},
@@ -134,7 +136,7 @@ class RecordClips:
         )
         dataset = dataset.batch(rows, drop_remainder=True)
         if service:
-            dataset = distribute(dataset, service)
+            dataset = distribute(dataset, service, on_error=on_error)
         count = tf.data.INFINITE_CARDINALITY if steps is None else steps
         return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)
 

@@ -15,6 +15,7 @@ component negated where the clip is mirrored. `contents="both"` gives ({"clip", 
 label). In the cut of a looped clip, and where a last frame is held, the flow is zero.
 """
 
+from h2s_keras.data.data_service import FORGOTTEN
 from h2s_keras.data.record_clips import RecordClips
 from h2s_keras.data.record_index import read_index
 from h2s_keras.data.sources import (
@@ -60,6 +61,7 @@ class RecordData:
         self.train = [example for example in examples if example["part"] == "train"]
         self.test = [example for example in examples if example["part"] == "test"]
         self._test_index = self.index
+        self._service_errors = []
         if settings.get("test_root"):
             self._test_index = read_index(settings["test_root"])
             if self._test_index.class_names != self.index.class_names:
@@ -79,6 +81,7 @@ class RecordData:
             host,
             hosts,
             service=self.settings.get("service"),
+            on_error=self._service_errors.append,
         )
 
     def training_names(self, batch_size, step, seed=0):
@@ -117,6 +120,10 @@ class RecordData:
         """
         import tensorflow as tf
 
+        if self._service_errors:
+            error = self._service_errors[-1]
+        if isinstance(error, UserError):
+            return error
         damaged = (
             tf.errors.DataLossError,
             tf.errors.NotFoundError,
@@ -125,10 +132,11 @@ class RecordData:
         )
         lost = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError)
         service = self.settings.get("service")
-        if isinstance(error, lost) and service:
+        forgotten = FORGOTTEN.search(str(error))
+        if service and (isinstance(error, lost) or forgotten):
             return UserError(
                 f"{service}: the data service was lost ({_where_it_broke(error)}); start "
-                "it again and go on with --resume"
+                "it again on the same port, if it does not run, and go on with --resume"
             )
         # Other steps raise these, too; those of reading stand in a data set's function.
         if isinstance(error, damaged) and "IteratorGetNext" in str(error):

@@ -17,7 +17,9 @@ def check_flow_method(name):
     """Raises a UserError unless `flow_estimator(name)` can work here."""
     if name in CLASSICAL_FLOWS:
         _opencv(name)
-    elif not (name.endswith(".keras") and os.path.isfile(name)):
+    elif name.endswith(".keras") and os.path.isfile(name):
+        _motion_net(name)
+    else:
         raise UserError(
             f"no flow method {name!r}; there are {', '.join(CLASSICAL_FLOWS)}, or give the "
             ".keras file of a trained model"
@@ -47,8 +49,7 @@ def flow_estimator(name):
     """
     if name in CLASSICAL_FLOWS:
         return _classical(name)
-    check_flow_method(name)
-    return _learned(name)
+    return _learned(_motion_net(name))
 
 
 def _opencv(name):
@@ -86,7 +87,7 @@ def _classical(name):
     return pairs
 
 
-def _learned(path):
+def _motion_net(path):
     import keras
 
     try:
@@ -96,6 +97,10 @@ def _learned(path):
     motion = getattr(model, "motion", model)
     if not hasattr(motion, "estimate_flow"):
         raise FileError(path, "is a model without estimate_flow; give a MotionNet")
+    return motion
+
+
+def _learned(motion):
     window = motion.num_frames
 
     def estimate(frames):

@@ -35,6 +35,13 @@ def test_a_recipe_can_be_given_another_kind(name, kind):
     assert ("color_jitter" in left) == (kind != "records")
 
 
+def test_a_recipe_for_synthetic_clips_reads_packed_ones():
+    config = load_recipe("quickstart")()
+    apply_setting(config, "data.kind=records")
+    apply_setting(config, "data.root=packed")
+    assert set(options_of(config["data"])) == {"num_frames", "image_size", "root"}
+
+
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
@@ -72,7 +79,7 @@ def test_settings_of_the_command_line():
     assert "timeout" not in config["data"] and "timeout" in EVERY
     apply_setting(config, "data.timeout=5")
     assert config["data"]["timeout"] == 5
-    with pytest.raises(UserError, match="data.tmeout: no option 'tmeout'.*'timeout'"):
+    with pytest.raises(UserError, match="no value 'tmeout' here; did you mean 'timeout'"):
         apply_setting(config, "data.tmeout=5")
     with pytest.raises(UserError, match="no value 'batch_sise' here"):
         apply_setting(config, "batch_sise=5")

@@ -1,0 +1,140 @@
+"""`h2s data pack` as users run it: killed in the middle, and with learned flow."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from data.record_videos import folder_list
+
+from h2s_keras.cli.main import build_parser
+from h2s_keras.data import read_frames
+from h2s_keras.data.record_format import decode_flow, parse_frames
+from h2s_keras.data.record_index import read_index
+from h2s_keras.errors import FileError, UserError
+from h2s_keras.models import MotionNet
+
+
+def pack(*arguments):
+    """The command in this process."""
+    parsed = build_parser().parse_args(["data", "pack", *map(str, arguments)])
+    assert parsed.run(parsed) == 0
+
+
+def whole_files(folder):
+    """dict of name to bytes of what a reader may take for something."""
+    return {
+        path.name: path.read_bytes()
+        for path in pathlib.Path(folder).iterdir()
+        if not path.name.startswith(".")
+    }
+
+
+def test_a_killed_pack_leaves_whole_shards_only_and_goes_on(make_video, tmp_path):
+    folder_list(make_video, tmp_path, per_class=2, count=250)
+    common = ("folders", "--root", tmp_path / "videos", "--shards", 4, "--workers", 1)
+    pack(*common, "--out", tmp_path / "reference")
+    reference = whole_files(tmp_path / "reference")
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "h2s_keras_command", "data", "pack", *common]
+    process = subprocess.Popen(
+        [*map(str, command), "--out", str(out)], stderr=subprocess.PIPE, text=True
+    )
+    # Until a shard is whole and another one begun.
+    limit = time.monotonic() + 120
+    while time.monotonic() < limit and process.poll() is None:
+        names = [path.name for path in out.iterdir()] if out.is_dir() else []
+        done = sum(name.endswith(".tfrecord.json") for name in names)
+        if done and any(
+            path.stat().st_size > 0 for path in out.glob(".h2s-*.part") if path.exists()
+        ):
+            process.kill()
+            break
+        time.sleep(0.001)
+    error = process.communicate()[1]
+    assert process.returncode == -signal.SIGKILL, error
+
+    left = whole_files(out)
+    shards = [name for name in left if name.endswith(".tfrecord")]
+    assert 1 <= len(shards) < 4 and "index.json" not in left
+    for name in shards:
+        assert left[name] == reference[name]
+    assert list(out.glob(".h2s-*.part")), "it was killed between two shards"
+    with pytest.raises(FileError, match="unfinished.*run the same h2s data pack"):
+        read_index(str(out))
+
+    kept = {name: (out / name).stat().st_mtime_ns for name in shards}
+    pack(*common, "--out", out)
+    assert whole_files(out) == reference and not list(out.glob(".*"))
+    assert {name: (out / name).stat().st_mtime_ns for name in shards} == kept
+
+
+@pytest.fixture(scope="module")
+def motion_file(tmp_path_factory):
+    """A tiny MotionNet, untrained but of lively flow."""
+    keras.utils.set_random_seed(3)
+    net = MotionNet(num_frames=3, variant="tiny")
+    noise = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 160, 3)).astype("uint8")
+    spread = net.estimate_flow(noise).std()
+    kernel = next(w for w in net.weights if w.path.endswith("flow_head/flow2/kernel"))
+    kernel.assign(kernel * (3 / spread))
+    path = tmp_path_factory.mktemp("motion") / "motion.keras"
+    net.save(path)
+    return net, path
+
+
+def test_learned_flow_is_stored(make_video, tmp_path, motion_file):
+    net, path = motion_file
+    listed = folder_list(make_video, tmp_path, per_class=1, count=7)
+    root = tmp_path / "videos"
+    packing = ("folders", "--root", root, "--flow", path, "--flow_format", "float16")
+    pack(*packing, "--out", tmp_path / "out", "--shards", 1)
+    index = read_index(str(tmp_path / "out"))
+    assert index.settings["flow"] == str(path)
+    records = list(tf.data.TFRecordDataset(index.shard_paths()))
+    assert len(records) == 2
+    frames_of = {read_frames(item.path).shape[0]: item.path for item in listed.train}
+    for record in records:
+        _, flows = parse_frames(record[None], with_flow=True)
+        stored = [decode_flow(flow, 64, 160, "float16").numpy() for flow in flows]
+        frames = read_frames(frames_of[len(stored) + 1])
+        clips = np.stack([frames[first : first + 3] for first in (0, 2, 4)])
+        expected = net.estimate_flow(clips).reshape(6, 64, 160, 2)
+        assert expected.std() > 0.5
+        np.testing.assert_allclose(stored, expected, atol=0.02, rtol=2e-3)
+
+
+def test_a_file_that_is_no_motion_net_is_told(make_video, tmp_path):
+    folder_list(make_video, tmp_path, per_class=1, count=7)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.save(tmp_path / "dense.keras")
+    (tmp_path / "text.keras").write_text("no model")
+    packing = ("folders", "--root", tmp_path / "videos", "--out", tmp_path / "out")
+    for name, text in (
+        ("dense.keras", "dense.keras: is a model without estimate_flow"),
+        ("text.keras", "text.keras: cannot be read as a Keras model"),
+        ("none.keras", "no flow method"),
+    ):
+        with pytest.raises(UserError, match=text):
+            pack(*packing, "--flow", tmp_path / name)
+    # Told before anything was begun, so that the right file goes into the same folder.
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bad_video_can_be_skipped_in_a_second_go(make_video, tmp_path, capsys):
+    folder_list(make_video, tmp_path, per_class=2, count=12)
+    (tmp_path / "videos/jump/bad.avi").write_bytes(b"no video" * 50)
+    packing = ("folders", "--root", tmp_path / "videos", "--out", tmp_path / "out")
+    packing += ("--shards", 5, "--workers", 1)
+    with pytest.raises(UserError, match="bad.avi"):
+        pack(*packing)
+    pack(*packing, "--on_bad_file", "skip")
+    assert "bad.avi" in capsys.readouterr().err
+    index = read_index(str(tmp_path / "out"))
+    assert index.counts()["train"] == 4 and len(index.bad_files) == 1
+    assert index.settings["on_bad_file"] == "skip"
