@@ -5,7 +5,8 @@
 
 Writes the weights (float16) and their line of the index into h2s_keras/models/weights, and
 the run's log, configuration and figures into docs/presets/NAME. The network is kept in
-float32 policy, whatever it was trained in.
+float32 policy, whatever it was trained in; the index has the figures of what is written,
+measured anew on the held-out clips of the run.
 """
 
 import argparse
@@ -16,9 +17,11 @@ import time
 
 import keras
 
+from h2s_keras.data.training_data import make_data
 from h2s_keras.models.motion_net import motion_net_of
-from h2s_keras.models.preset_files import write_preset
+from h2s_keras.models.preset_files import read_preset, write_preset
 from h2s_keras.models.presets import load_model
+from h2s_keras.training.run import measure
 
 
 def in_float32(model):
@@ -51,9 +54,12 @@ def main():
         "seed": config["config"]["seed"],
         "date": time.strftime("%Y-%m-%d"),
         "test": results["test"],
-        "figures": {name: round(value, 4) for name, value in results["final"].items()},
     }
-    write_preset(in_float32(load_model(options.run)), options.name, about)
+    network = in_float32(load_model(options.run))
+    write_preset(network, options.name, about)
+    figures = measure(read_preset(options.name), make_data(config["config"]["data"]))
+    about["figures"] = {name: round(value, 4) for name, value in figures.items()}
+    write_preset(network, options.name, about)
     folder = os.path.join("docs", "presets", options.name)
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as file:
