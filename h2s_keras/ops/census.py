@@ -3,6 +3,8 @@
 import numpy as np
 from keras import ops
 
+from h2s_keras.ops.flow import size_of
+
 # Rounds off differences of a few grey levels, so that noise does not decide a pattern.
 _SOFTNESS = 0.81
 _SATURATION = 0.1
@@ -27,8 +29,9 @@ def census_transform(image, radius=3):
     Source: Meister, Hur and Roth 2018 (UnFlow), section 3; soft form of Stein 2004.
     """
     grey = ops.mean(ops.cast(image, "float32"), axis=-1, keepdims=True)
-    around = ((0, 0), (radius, radius), (radius, radius), (0, 0))
-    padded = ops.pad(grey, around, mode="symmetric")
+    padded = grey
+    for axis in (1, 2):
+        padded = ops.take(padded, _mirrored(size_of(grey, axis), radius), axis=axis)
     neighbours = ops.conv(padded, _picker(radius), padding="valid")
     difference = neighbours - grey
     return difference / ops.sqrt(_SOFTNESS + ops.square(difference))
@@ -56,6 +59,18 @@ def census_distance(first, second, radius=3):
     """
     squared = ops.square(census_transform(first, radius) - census_transform(second, radius))
     return ops.mean(squared / (_SATURATION + squared), axis=-1, keepdims=True)
+
+
+def _mirrored(length, radius):
+    """Indices of an axis with `radius` more at both ends, mirrored at the edges.
+
+    Not ops.pad(mode="symmetric"): PyTorch repeats the edge there.
+    """
+    index = ops.arange(-radius, length + radius, dtype="int32")
+    index = ops.where(index < 0, -1 - index, index)
+    index = ops.where(index >= length, 2 * length - 1 - index, index)
+    # Images smaller than the radius end in their last pixel.
+    return ops.clip(index, 0, length - 1)
 
 
 def _picker(radius):

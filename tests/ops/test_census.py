@@ -68,3 +68,9 @@ def test_half_precision_images_are_compared_in_float32():
     half = ops.cast(ops.convert_to_tensor(IMAGE), "float16")
     distance = census_distance(half, half)
     assert dtype_of(distance) == "float32"
+
+
+def test_images_smaller_than_the_neighbourhood():
+    small = IMAGE[:, :2, :1]
+    assert to_numpy(census_distance(small, small)).max() < 1e-6
+    assert np.isfinite(to_numpy(census_transform(small))).all()

@@ -77,8 +77,9 @@ def test_no_gradient_passes():
     def plain(forth, back):
         return ops.sum(seen_now * ops.sum(forth + back, axis=-1, keepdims=True))
 
-    seen_now = to_numpy(forward_backward_visibility(forth, back)) + to_numpy(
-        range_map_visibility(back)
+    seen_now = ops.convert_to_tensor(
+        to_numpy(forward_backward_visibility(forth, back))
+        + to_numpy(range_map_visibility(back))
     )
     for one, two in zip(
         gradient(seen, forth, back), gradient(plain, forth, back), strict=True
