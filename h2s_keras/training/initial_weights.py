@@ -4,6 +4,7 @@ import os
 
 from h2s_keras.errors import UserError
 from h2s_keras.models import load_model
+from h2s_keras.models.frame_inflation import inflate_frames
 from h2s_keras.training.optimizers import PARTS, part_of
 
 
@@ -12,7 +13,8 @@ def copy_initial_weights(network, path):
 
     A part (motion, temporal, spatial) takes over all of its weights if both models have
     it with the same layers; where only the last layer differs, as with other classes,
-    everything before it. A part that the trained model lacks stays as it is.
+    everything before it. A part that the trained model lacks stays as it is. MotionNet may
+    also start from one of 2 frames, see `inflate_frames`.
 
     Args:
         network: a built HiddenTwoStream.
@@ -35,6 +37,13 @@ def copy_initial_weights(network, path):
     for part in PARTS:
         mine, theirs = part_of(network, part), part_of(source, part)
         if mine is None or theirs is None:
+            continue
+        if part == "motion" and theirs.num_frames == 2 != mine.num_frames:
+            try:
+                inflate_frames(mine, theirs)
+                taken.append(part)
+            except ValueError as error:
+                reasons.append(f"its motion part does not fit: {error}")
             continue
         pairs = list(zip(mine.weights, theirs.weights, strict=False))
         same = [tuple(a.shape) == tuple(b.shape) for a, b in pairs]
