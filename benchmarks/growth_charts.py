@@ -14,7 +14,8 @@ def main(result, folder):
     with open(result, encoding="utf-8") as file:
         drawn = charts(json.load(file))
     for axis, picture in drawn.items():
-        with open(os.path.join(folder, f"growth_{axis}.svg"), "w", encoding="utf-8") as file:
+        path = os.path.join(folder, f"growth_{axis}.svg")
+        with open(path, "w", encoding="utf-8") as file:
             file.write(picture + "\n")
 
 
