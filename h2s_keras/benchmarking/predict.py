@@ -13,7 +13,7 @@ VARIANTS = ("motionnet", "tiny")
 FRAMES, RATE = 11, 25
 # (frames of the video, side of the model's clips)
 SIZE, SMOKE_SIZE = (60 * RATE, 224), (60, 64)
-CLIPS, STREAMED_WINDOWS, FLOW_PAIRS = 10, 6, 4
+CLIPS, STREAMED_WINDOWS, FLOW_PAIRS = 10, 2, 3
 
 
 def run(settings):

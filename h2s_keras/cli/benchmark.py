@@ -96,6 +96,7 @@ def _measure(arguments):
     settings = Settings(arguments.rounds, cores, arguments.smoke)
     print(f"measuring {arguments.suite}: {module.ABOUT}", file=sys.stderr, flush=True)
     figures = module.run(settings)
+    import_keras()  # The table below needs it, also after a suite that does not.
     machine["load_average_after"] = round(os.getloadavg()[0], 2)
     options = f" --rounds {arguments.rounds} --cores {cores}"
     return {

@@ -34,8 +34,8 @@ def windows_reusing_flow(model, frames, step):
 
     if not hasattr(model, "motion") or model.branched:
         raise UserError(
-            "flow is reused between windows by a stacked .keras model only; an export and "
-            "the branched variant compute whole clips"
+            "flow is reused between windows by a stacked .keras model only, on the runtime "
+            "keras; exports and the branched variant compute whole clips"
         )
     span = clip_span(model.num_frames, model.frame_stride)
     store, classify = _PairFlow(model), _FromFlow(model)

@@ -148,6 +148,7 @@ def test_flow(call, tmp_path):
         ("fuse a.npz,b.npz c.npz", "as many comma-separated"),
         ("predict --model model.keras", "name one video"),
         ("predict long.mp4 --model model.keras --step 3", "--step goes"),
+        ("predict long.mp4 --model model.keras --reuse_flow", "--reuse_flow goes"),
         ("predict long.mp4 --model model.keras --camera 0", "not both"),
         ("predict data --model model.keras --annotate x.mp4", "one video"),
         ("predict long.mp4 --model model.keras --top_k 0", "from 1"),
