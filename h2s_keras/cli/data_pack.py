@@ -78,7 +78,7 @@ def add_arguments(parser):
         "--beam_options",
         default="",
         metavar="TEXT",
-        help="more of Beam's options, e.g. '--region=... --temp_location=...'",
+        help="more of Beam's options, as --beam_options='--region=... --temp_location=...'",
     )
     clips = parser.add_argument_group("synthetic clips")
     clips.add_argument("--count", type=int, default=480, help="clips to train on")

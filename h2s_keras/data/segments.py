@@ -11,7 +11,8 @@ def segment_frames(example, frame_count, rate=None):
     """(first frame, number of frames) of an example's segment in its video.
 
     Seconds become frames by `rate`, or by the video's average rate; a segment beyond the
-    end of the file is moved to its last frames, and none is shorter than two frames.
+    end of the file is moved to its last frames. None is shorter than two frames, unless the
+    video is.
     """
     if example.start is None:
         if example.frames is not None and example.frames > frame_count:
@@ -22,7 +23,7 @@ def segment_frames(example, frame_count, rate=None):
             )
         return 0, example.frames or frame_count
     rate = _rate(example.path) if rate is None else rate
-    end = min(frame_count, math.ceil(example.end * rate))
+    end = min(frame_count, max(2, math.ceil(example.end * rate)))
     first = max(0, min(int(example.start * rate), end - 2))
     return first, end - first
 

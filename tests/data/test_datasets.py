@@ -135,6 +135,11 @@ def test_clips_come_from_inside_the_segment(make_video, numbers_of):
     example = VideoExample(str(path), 0, start=1.0, end=2.0)
     assert segment_frames(example, 100) == (25, 25)
     assert segment_frames(VideoExample(str(path), 0, start=90.0, end=95.0), 100) == (98, 2)
+    # Shorter than a frame, and at the very beginning of a slow video.
+    for start, end in ((0.0, 0.3), (0.9, 0.95)):
+        short = VideoExample(str(path), 0, start=start, end=end)
+        assert segment_frames(short, 100, rate=1) == (0, 2)
+        assert segment_frames(short, 1, rate=1) == (0, 1)
     whole = VideoExample(str(path), 1)
     options = {"image_size": (64, 160), "decode_size": (64, 160), "flip": False}
     dataset = video_clip_dataset(

@@ -1,21 +1,25 @@
-"""The commands of docs/data, on files made here by the names that the pages use."""
+"""The commands of docs/data and docs/records.md, on files made here by the pages' names."""
 
 import argparse
 import json
 import pathlib
 import re
 import shlex
+import socket
 import subprocess
 import sys
 
 import pytest
 
 from h2s_keras.cli import evaluate, evaluate_data, predict
+from h2s_keras.cli.main import build_parser
 from h2s_keras.cli.train import apply_setting, load_recipe
 from h2s_keras.data import write_png
+from h2s_keras.data.record_index import read_index
 from h2s_keras.data.training_data import make_data
 
-DOCS = pathlib.Path(__file__).parents[2] / "docs" / "data"
+ROOT = pathlib.Path(__file__).parents[2]
+DOCS = ROOT / "docs" / "data"
 
 
 def write(path, *lines):
@@ -101,10 +105,14 @@ PAGES = {
 }
 
 
+def blocks(page, language="bash"):
+    text = page.read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.S)
+
+
 def commands(page):
-    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
-    for block in re.findall(r"```bash\n(.*?)```", text, re.S):
-        for line in block.strip().splitlines():
+    for block in blocks(page):
+        for line in block.replace("\\\n", " ").strip().splitlines():
             yield shlex.split(line)
 
 
@@ -113,7 +121,7 @@ def test_the_commands_of_a_page(page, make_video, tmp_path, monkeypatch):
     PAGES[page](tmp_path, make_video)
     monkeypatch.chdir(tmp_path)
     seen = set()
-    for program, command, *arguments in commands(page):
+    for program, command, *arguments in commands(DOCS / f"{page}.md"):
         assert program == "h2s"
         seen.add(command)
         if command == "data":
@@ -142,15 +150,107 @@ def check_training(arguments):
     config = load_recipe(recipe)()
     while rest:
         option, value, *rest = rest
-        assert option in ("--set", "--out")
+        assert option in ("--set", "--out", "--data_service")
         if option == "--set":
             apply_setting(config, value)
+        elif option == "--data_service":
+            config["data"]["service"] = value
     config["data"].update(image_size=(16, 16), num_frames=3, clips_per_video=1)
     data = make_data(config["data"])
     clips, _ = next(data.training(2).as_numpy_iterator())
     assert clips.shape == (2, 3, 16, 16, 3) and clips.std() > 0
     if data.test:
         assert next(data.evaluation(2))["clip"].shape[1:] == (3, 16, 16, 3)
+
+
+# === docs/records.md ===
+
+
+@pytest.fixture
+def records_folder(make_video, tmp_path, monkeypatch):
+    def small(name, codec="libx264", count=None):
+        make_video(name, codec=codec, count=5, size=(32, 64))
+
+    make_own_videos(tmp_path, small)
+    make_ucf101(tmp_path, small)
+    make_activitynet(tmp_path, small)
+    (tmp_path / "activitynet").rename(tmp_path / "videos")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def documented_service(tmp_path):
+    """The page's own dispatcher and worker, on a port of this machine: its address."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = str(found.getsockname()[1])
+    (code,) = blocks(ROOT / "docs" / "records.md", "python")
+    for said, meant in (
+        ("10.0.0.5", "127.0.0.1"),
+        ("5050", port),
+        ("/mnt/service", str(tmp_path / "service")),
+    ):
+        assert said in code
+        code = code.replace(said, meant)
+    code += "\nprint(dispatcher.target, flush=True)\nimport sys\nsys.stdin.read()\n"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout.readline()
+    yield f"grpc://127.0.0.1:{port}"
+    process.kill()
+    process.communicate()
+
+
+def test_the_commands_on_records(records_folder, documented_service):
+    done = set()
+    for program, *arguments in commands(ROOT / "docs" / "records.md"):
+        if program == "pip":
+            extra = re.fullmatch(r"h2s_keras\[(\w+)\]", arguments[-1]).group(1)
+            assert f'"{extra}": [' in (ROOT / "setup.py").read_text()
+            continue
+        assert program == "h2s"
+        # A bucket is packed and read by tox -e io, Beam runs under tox -e beam.
+        remote = any("://" in a and "grpc" not in a for a in arguments)
+        if "..." in arguments:
+            arguments[2:3] = ["folders", "--root", "my_videos"]
+        parsed = build_parser().parse_args(arguments)
+        if remote:
+            continue
+        command = arguments.pop(0)
+        if command == "train":
+            meant = {
+                "data.root=/mnt/packed": "data.root=packed",
+                "grpc://10.0.0.5:5050": documented_service,
+            }
+            check_training([meant.get(value, value) for value in arguments])
+        elif "tvl1" in arguments and not has_tvl1():
+            continue
+        else:
+            parsed.beam = False
+            if parsed.action == "pack":
+                # The page packs into one folder, what is packed there differs.
+                parsed.out = "packed" if parsed.kind == "folders" else parsed.kind
+            assert parsed.run(parsed) == 0
+        done.add((command, getattr(parsed, "kind", parsed.command)))
+    kinds = {kind for command, kind in done if command == "data"}
+    assert {"folders", "records", "activitynet"} <= kinds and ("train", "train") in done
+    if has_tvl1():
+        assert read_index("ucf101").settings["flow"] == "tvl1"
+
+
+def has_tvl1():
+    try:
+        import cv2
+    except ImportError:
+        return False
+    return hasattr(cv2, "optflow")
+
+
+# === Links and tables ===
 
 
 def test_every_page_is_linked_and_every_link_exists():

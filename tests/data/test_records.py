@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from data.record_videos import folder_list, plan_of
 
-from h2s_keras.data import VideoExample, crops, read_frames, sampling
+from h2s_keras.data import VideoExample, crops, read_frames, record_frames, sampling
 from h2s_keras.data.dataset_list import DatasetList
 from h2s_keras.data.graph_sampling import (
     GraphDraw,
@@ -307,6 +307,24 @@ def test_cropping_and_shrinking_agree_with_the_video_path():
         found = crop_jpegs(tf.stack([jpeg]), shrunk, size, ratio).numpy()
         assert np.abs(found.astype(int) - expected).mean() < 1.0
         assert np.abs(found[:, :, ::-1].astype(int) - expected).mean() > 5
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["demo.mp4", "test.avi", "flipping_a_pancake.mkv"])
+def test_plain_sampling_is_near_averaging_where_it_is_taken(real_data, name):
+    frames = read_frames(real_data("videos", name), [10, 30], size=256).astype("float32")
+    differences = []
+    for ratio in (8 / 7, record_frames._AVERAGE_ABOVE, 2.0):
+        side = min(frames.shape[1:3])
+        image_size = (round(side / ratio),) * 2
+        square = frames[:, :side, :side]
+        averaged = tf.image.resize(square, image_size, antialias=True)
+        plain = tf.image.resize(square, image_size)
+        differences.append(float(tf.reduce_mean(tf.abs(plain - averaged))))
+        taken = record_frames.resize(square, tf.constant([side, side]), image_size)
+        nearer = plain if ratio <= record_frames._AVERAGE_ABOVE + 0.01 else averaged
+        np.testing.assert_array_equal(taken, nearer)
+    assert differences[0] < 0.5 and differences[1] < 0.7 < differences[2]
 
 
 def test_segments_and_groups(packed):
