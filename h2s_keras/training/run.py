@@ -56,6 +56,15 @@ def train(config, out, resume=False, progress=None, hosts=None):
     if resume:
         config = run.read_config()
     config = complete_config(config)
+    policy = keras.config.dtype_policy()
+    try:
+        return _train(config, run, resume, progress, hosts)
+    finally:
+        # What a caller builds next should not depend on what was trained before.
+        keras.config.set_dtype_policy(policy)
+
+
+def _train(config, run, resume, progress, hosts):
     strategy = make_strategy(config["strategy"])
     say = (lambda text: None) if progress is None else progress.message
     keras.utils.set_random_seed(config["seed"])

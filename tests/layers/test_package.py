@@ -30,6 +30,7 @@ ARGUMENTS = {
     },
     "QuantizedFlowAdapter": {"bound": 9.0, "levels": 64, "scale": 4, "centre": 127.5},
     "SegmentConsensus": {"mode": "top_k", "k": 2},
+    "SupervisedFlowLoss": {"level_weights": (2.0, 1.0), "alpha": 0.3},
     "SynchronizedBatchNormalization": {"frozen": True},
     "UnsupervisedFlowLoss": {
         "weighting": "released",
@@ -38,6 +39,11 @@ ARGUMENTS = {
         "ssim_weight": 0.0,
         "border": 0.2,
         "padding": "border",
+        "photometric": "census",
+        "smoothness_order": 2,
+        "edge_weight": 5.0,
+        "occlusion": "range_map",
+        "consistency_weight": 0.5,
     },
 }
 

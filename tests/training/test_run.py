@@ -245,3 +245,13 @@ def test_values_that_do_not_fit_are_user_errors(tmp_path, small_config, changes,
             config[part].update(values)
     with pytest.raises(UserError, match=text):
         train(config, tmp_path / "run")
+
+
+def test_the_policy_of_a_run_does_not_stay(tmp_path):
+    from h2s_keras.recipes import tiny_synthetic
+
+    config = tiny_synthetic.get_config(smoke=True)
+    assert config["dtype_policy"] == "mixed_bfloat16"
+    done = train(config, tmp_path / "run")
+    assert done["network"].dtype_policy.name == "mixed_bfloat16"
+    assert keras.config.dtype_policy().name == "float32"
