@@ -358,7 +358,7 @@ def test_spatial_stream_gives_caffes_logits(two_stream, mean):
     outputs = model.run_streams(clip, ("spatial",))
     assert_near(keras.ops.convert_to_numpy(outputs["spatial_logits"])[0], expected)
     assert model.get_config()["spatial_preprocessing"] == (
-        "unit" if mean == (104, 117, 123) else "caffe"
+        "tsn" if mean == (104, 117, 123) else "caffe"
     )
     load_caffe_weights(
         model, folder / "spatial.caffemodel", spatial_mean=(103.939, 116.779, 123.68)
