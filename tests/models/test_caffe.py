@@ -498,6 +498,10 @@ HOSTILE = {
     "layer as number": (caffe.integer(100, 5), "wrong type"),
     "blob as number": (caffe.field(100, caffe.integer(7, 5)), "wrong type"),
     "type as number": (caffe.field(100, caffe.integer(2, 5)), "wrong type"),
+    "settings": (
+        caffe.caffe_layer("a", "BN", [], settings=caffe.field(137, b"\xff" * 11)),
+        "more than 10 bytes",
+    ),
     "very old": (caffe.field(2, caffe.field(1, b"")), "V0"),
     "many layers": (caffe.field(100, b"") * 20_000, "more than 10000 layers"),
     "many blobs": (
@@ -634,6 +638,7 @@ def test_convert_the_whole_two_stream_model(tmp_path):
 @pytest.mark.slow
 def test_the_commands_of_the_page_on_weights(tmp_path, monkeypatch, capsys):
     page = (pathlib.Path(__file__).parents[2] / "docs" / "weights.md").read_text()
+    page = page.split("## Caffe: ")[1]
     net = caffe.motion_net(11)
     data = caffe.caffemodel(net, caffe.random_weights(net))
     (tmp_path / "motion_net.caffemodel").write_bytes(data)

@@ -201,6 +201,31 @@ def test_a_network_that_was_never_trained_has_a_factor_of_zero(tmp_path):
     assert to_numpy(ours.gamma).any()
 
 
+def test_a_scale_without_shift_only_where_the_text_says_so(tmp_path):
+    net = made(3, 7, **FORMS["stock"])
+    name = layer_of(net, "Scale")
+    scale, shift = net.weights[name]
+    path = write(tmp_path, net, {name: [scale]})
+    # Blocks of layers that are computed again in training hold the layers one deeper.
+    stream = build_backbone(
+        "bn_inception",
+        (SIZE, SIZE, 3),
+        CLASSES,
+        partial_batch_normalization=True,
+        rematerialize=True,
+    )
+    with pytest.raises(UserError, match=f"{name} shift missing"):
+        load_caffe_weights(stream, path)
+    start, end = caffe.prototxt(net.net, (SIZE, SIZE)).split(f'name: "{name}"')
+    text = tmp_path / "deploy.prototxt"
+    text.write_text(f'{start}name: "{name}"{end.replace("bias_term: true", "", 1)}')
+    load_caffe_weights(stream, path, text)
+    weights = {**net.weights, name: (scale, np.zeros_like(shift))}
+    expected = caffe_forward.forward(net.net, weights, net.data)["fc_action"]
+    assert difference(logits_of(stream, net), expected) < 1e-4
+    assert difference(net.logits, expected) > 1e-3
+
+
 # === What does not fit ===
 
 
