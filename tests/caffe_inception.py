@@ -3,6 +3,8 @@
 Nothing here imports the package.
 """
 
+import types
+
 import caffe_forward
 import caffe_writer as caffe
 import numpy as np
@@ -111,3 +113,44 @@ def _random_blobs(layer, values, rng):
         return *(blob[None] for blob in affine), mean[None], variance[None]
     factor = rng.uniform(500, 1000)
     return mean * factor, variance * factor, [factor]
+
+
+# === Samples for the tests ===
+
+SIZE, CLASSES, FRAMES = 64, 5, 3
+# What real files combine: the release, and a copy in stock Caffe with plain names.
+FORMS = {
+    "BN": {"form": "BN"},
+    "stock": {"form": "stock", "separator": "_", "last": "fc_action"},
+}
+
+
+def made(channels, seed, form):
+    """A network of one of FORMS, an input of its kind, its weights and its logits."""
+    net = bn_inception(channels, SIZE, CLASSES, **FORMS[form])
+    data = np.random.default_rng(seed).normal(0, 50, (channels, SIZE, SIZE))
+    weights = random_weights(net, data, seed)
+    logits = caffe_forward.forward(net, weights, data)[net[-1].top]
+    return types.SimpleNamespace(net=net, weights=weights, data=data, logits=logits)
+
+
+def write(folder, made, changed=(), more=b"", left_out=()):
+    """Path of the file of a network, some of its blobs changed or left out."""
+    path = folder / "tsn.caffemodel"
+    weights = {**made.weights, **dict(changed)}
+    weights = {name: blobs for name, blobs in weights.items() if name not in left_out}
+    path.write_bytes(caffe.caffemodel(made.net, weights) + more)
+    return path
+
+
+def layer_of(made, kind):
+    """Name of the normalisation layer of this kind in the middle of the network."""
+    names = [layer.name for layer in made.net if layer.type == kind]
+    return names[len(names) // 2]
+
+
+def difference(actual, expected):
+    """The largest difference beside the largest value."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape and np.abs(expected).max() > 0.1
+    return np.abs(actual - expected).max() / np.abs(expected).max()
