@@ -1,15 +1,14 @@
 """Caffe networks, written from caffe.proto and the published tables alone.
 
-Descriptions of the networks, random weights for them, their .prototxt text, their
-.caffemodel in both formats, and a plain NumPy forward pass in Caffe's own order of axes.
-Nothing here imports the package.
+Descriptions of the networks, random weights for them, their .prototxt text and their
+.caffemodel in both formats; tests/caffe_forward.py computes them. Nothing here imports the
+package.
 """
 
 import dataclasses
 import struct
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 # === Networks ===
 
@@ -26,6 +25,8 @@ class Layer:
     stride: int = 1
     pad: int = 0
     slope: float = 0.0
+    pool: str = "MAX"
+    eps: float = 1e-5
 
     @property
     def weight_shapes(self):
@@ -38,6 +39,7 @@ class Layer:
 
 
 WEIGHTED = ("Convolution", "Deconvolution", "InnerProduct")
+NORMALIZATIONS = ("BN", "BatchNorm", "Scale")
 
 
 class Net(list):
@@ -53,6 +55,14 @@ class Net(list):
             self.append(Layer(f"relu_{name}", "ReLU", (top,), top, slope=slope))
         self.channels[top] = outputs
         return top
+
+    def pooled(self, name, bottom, kernel, stride, pad=0, pool="MAX"):
+        layer = Layer(
+            name, "Pooling", (bottom,), name, 0, 0, kernel, stride, pad, pool=pool
+        )
+        self.append(layer)
+        self.channels[name] = self.channels[bottom]
+        return name
 
     def joined(self, name, bottoms):
         self.append(Layer(name, "Concat", tuple(bottoms), name))
@@ -114,9 +124,7 @@ def vgg16(channels, size, classes, suffix=""):
         for index in range(1, count + 1):
             name = f"conv{block}_{index}{suffix}"
             bottom = net.weighted("Convolution", name, bottom, width, 3, 1, 1, 0.0)
-        pool = Layer(f"pool{block}{suffix}", "Pooling", (bottom,), f"pool{block}{suffix}")
-        net.append(pool)
-        bottom, net.channels[pool.top] = pool.top, width
+        bottom = net.pooled(f"pool{block}{suffix}", bottom, 2, 2)
     net.channels[bottom] = 512 * (size // 32) ** 2
     for name, outputs in (("fc6", 4096), ("fc7", 4096), ("fc8", classes)):
         slope = None if name == "fc8" else 0.0
@@ -165,7 +173,16 @@ def prototxt(net, size, mean=()):
         elif layer.type == "ReLU":
             settings = f"relu_param {{ negative_slope: {layer.slope} }}"
         elif layer.type == "Pooling":
-            settings = "pooling_param { pool: MAX kernel_size: 2 stride: 2 }"
+            settings = (
+                f"pooling_param {{ pool: {layer.pool} kernel_size: {layer.kernel} stride: "
+                f"{layer.stride} pad: {layer.pad} }}"
+            )
+        elif layer.type == "BN":
+            settings = f"bn_param {{ frozen: true eps: {layer.eps} }}"
+        elif layer.type == "BatchNorm":
+            settings = f"batch_norm_param {{ use_global_stats: true eps: {layer.eps} }}"
+        elif layer.type == "Scale":
+            settings = "scale_param { bias_term: true }"
         lines.append(
             f'layer {{\n  name: "{layer.name}"\n  type: "{layer.type}"\n  {bottoms}\n'
             f'  top: "{layer.top}"\n  {settings}\n}}'
@@ -215,13 +232,18 @@ def blob(array, legacy=False, double=False, unpacked=False):
 _V1_TYPES = {"Convolution": 4, "Deconvolution": 39, "InnerProduct": 14}
 
 
-def caffe_layer(name, kind, blobs, v1=False):
+def real(number, value):
+    return varint(number << 3 | 5) + struct.pack("<f", value)
+
+
+def caffe_layer(name, kind, blobs, v1=False, settings=b""):
     """One field of NetParameter: `layer` (100), or V1 `layers` (2)."""
     if v1:
         body = field(2, b"bottom") + field(3, b"top") + field(4, name.encode())
         body += integer(5, _V1_TYPES[kind]) + b"".join(field(6, one) for one in blobs)
         return field(2, body)
     body = field(1, name.encode()) + field(2, kind.encode()) + field(3, b"bottom")
+    body += settings
     return field(100, body + b"".join(field(7, one) for one in blobs))
 
 
@@ -236,59 +258,3 @@ def caffemodel(net, weights, v1=False, **options):
         elif not v1:
             parts.append(caffe_layer(layer.name, layer.type, []))
     return b"".join(parts)
-
-
-# === Forward pass ===
-
-
-def _convolve(values, weights, bias, stride, pad):
-    padded = np.pad(values, ((0, 0), (pad, pad), (pad, pad)))
-    windows = sliding_window_view(padded, weights.shape[2:], axis=(1, 2))
-    windows = windows[:, ::stride, ::stride]  # c h w kh kw
-    joined = np.tensordot(weights, windows, axes=((1, 2, 3), (0, 3, 4)))
-    return joined + bias[:, None, None]
-
-
-def _deconvolve(values, weights, bias, stride, pad):
-    kernel = weights.shape[2]
-    _, height, width = values.shape
-    rows, columns = (stride * (side - 1) + kernel for side in (height, width))
-    whole = np.zeros((weights.shape[1], rows, columns))
-    for y in range(kernel):
-        for x in range(kernel):
-            added = np.tensordot(weights[:, :, y, x], values, axes=(0, 0))
-            whole[:, y : y + stride * height : stride, x : x + stride * width : stride] += (
-                added
-            )
-    return whole[:, pad : rows - pad, pad : columns - pad] + bias[:, None, None]
-
-
-def forward(net, weights, data):
-    """dict of all tops for data (channels, height, width), computed in float64."""
-    tops = {"data": np.asarray(data, "float64")}
-    for layer in net:
-        first = tops[layer.bottoms[0]]
-        if layer.type in WEIGHTED:
-            kernel, bias = (np.asarray(array, "float64") for array in weights[layer.name])
-        if layer.type == "Convolution":
-            result = _convolve(first, kernel, bias, layer.stride, layer.pad)
-        elif layer.type == "Deconvolution":
-            result = _deconvolve(first, kernel, bias, layer.stride, layer.pad)
-        elif layer.type == "InnerProduct":
-            result = kernel @ first.ravel() + bias
-        elif layer.type == "ReLU":
-            result = np.where(first > 0, first, layer.slope * first)
-        elif layer.type == "Concat":
-            result = np.concatenate([tops[bottom] for bottom in layer.bottoms])
-        elif layer.type == "Pooling":
-            count, height, width = first.shape
-            result = first.reshape(count, height // 2, 2, width // 2, 2).max(axis=(2, 4))
-        tops[layer.top] = result
-    return tops
-
-
-def caffe_frames(clip):
-    """(time, height, width, 3) RGB 0..255 as Caffe's data: BGR minus mean, over 255."""
-    bgr = np.asarray(clip, "float64")[..., ::-1] - (104.0, 117.0, 123.0)
-    stacked = bgr.transpose(0, 3, 1, 2) / 255.0
-    return stacked.reshape(-1, *stacked.shape[2:])

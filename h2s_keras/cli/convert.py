@@ -11,18 +11,20 @@ EXAMPLE = "h2s convert motion_net.caffemodel --out motion_net.keras"
 
 # Far above the published 11; larger numbers of frames come from damaged files only.
 _MAX_FRAMES = 100
+_PUBLISHED_SIZE = (224, 224)
 
 
 def add_arguments(parser):
     parser.add_argument(
         "file",
         metavar="FILE",
-        help="MotionNet's .caffemodel, or that of MotionNet stacked with VGG16",
+        help="a .caffemodel of MotionNet, of MotionNet stacked with VGG16, or of a "
+        "BN-Inception stream (TSN)",
     )
     parser.add_argument("--out", required=True, metavar="X.keras", help="file to write")
     parser.add_argument(
         "--model",
-        choices=("motionnet", "tiny", "stacked"),
+        choices=("motionnet", "tiny", "stacked", "bn_inception"),
         help="what FILE holds (default: told by its layers); motionnet also takes "
         "MotionNet alone out of a stacked file",
     )
@@ -32,7 +34,14 @@ def add_arguments(parser):
     parser.add_argument(
         "--spatial",
         metavar="FILE",
-        help="a spatial VGG16's .caffemodel, joined with a stacked FILE",
+        help="a spatial VGG16's or BN-Inception's .caffemodel, joined with a stacked FILE "
+        "or with a BN-Inception FILE over flow",
+    )
+    parser.add_argument(
+        "--motion",
+        metavar="M",
+        help="preset or .keras file of the MotionNet that a BN-Inception FILE over flow "
+        "gets its flow from; makes a two-stream model",
     )
     parser.add_argument(
         "--spatial_mean",
@@ -77,11 +86,14 @@ def run(arguments):
 def _model(arguments):
     """An empty model of the sizes that the file's arrays have."""
     from h2s_keras.models.builder import HiddenTwoStreamBuilder
-    from h2s_keras.models.caffe_file import read_caffemodel
     from h2s_keras.models.motion_net import MotionNet
 
     path = arguments.file
-    layers = [layer for layer in read_caffemodel(path) if layer.blobs]
+    layers, inception = _layers(path)
+    if arguments.model == "bn_inception" or (inception and arguments.model is None):
+        return _bn_inception(arguments, layers)
+    if arguments.motion:
+        raise UserError("--motion goes with a BN-Inception FILE over flow")
     dense = [layer for layer in layers if layer.type == "InnerProduct"]
     first = next(
         (layer.blobs[0].shape for layer in layers if layer.type == "Convolution"), ()
@@ -121,9 +133,72 @@ def _model(arguments):
         classes = _class_names(arguments.classes, classes)
     builder = HiddenTwoStreamBuilder(classes, frames, (32 * side, 32 * side))
     builder.motion("motionnet").temporal("vgg16")
+    return _with_spatial(builder, arguments).build()
+
+
+def _bn_inception(arguments, layers):
+    """A stream, or with --motion a two-stream model; the sides of images are no part of
+    the file, so a stream takes any and a whole model the published ones."""
+    from h2s_keras.models.backbones import build_backbone
+    from h2s_keras.models.builder import HiddenTwoStreamBuilder
+    from h2s_keras.models.caffe_bn_inception import CLASSIFIERS
+    from h2s_keras.models.caffe_layout import image_channels
+    from h2s_keras.models.motion_net import VARIANTS
+
+    path = arguments.file
+    dense = [layer for layer in layers if layer.type == "InnerProduct"]
+    dense = [layer for layer in dense if layer.name in CLASSIFIERS] or dense
+    channels = image_channels(layers)
+    if len(dense) != 1 or not channels:
+        raise FileError(
+            path,
+            f"is no BN-Inception with one classifier: it has {len(dense)} dense layers and "
+            f"{'a' if channels else 'no'} first convolution",
+        )
+    classes = dense[0].blobs[0].shape[-2:][0]
+    if not arguments.motion:
+        if arguments.spatial or arguments.classes:
+            raise UserError(
+                "--spatial and --classes make a two-stream model of a BN-Inception FILE "
+                "over flow; give it a MotionNet by --motion"
+            )
+        return build_backbone("bn_inception", (None, None, channels), classes)
+    if channels % 2 or not 2 <= channels <= 2 * _MAX_FRAMES:
+        raise FileError(
+            path,
+            f"reads {channels} channels, which is no flow; give the temporal stream as "
+            "FILE and this one as --spatial",
+        )
+    if arguments.motion in VARIANTS:
+        raise UserError(
+            f"--motion {arguments.motion} is an untrained network; give a preset or a "
+            f".keras file for {channels // 2 + 1} frames"
+        )
+    if arguments.classes:
+        classes = _class_names(arguments.classes, classes)
+    builder = HiddenTwoStreamBuilder(classes, channels // 2 + 1, _PUBLISHED_SIZE)
+    try:
+        builder.motion(arguments.motion).temporal("bn_inception")
+    except ValueError as error:
+        raise UserError(f"--motion {arguments.motion}: {error}") from error
+    return _with_spatial(builder, arguments).build()
+
+
+def _with_spatial(builder, arguments):
+    """The builder with the spatial stream that --spatial holds, if there is one."""
     if arguments.spatial:
-        builder.spatial("vgg16")
-    return builder.build()
+        _, inception = _layers(arguments.spatial)
+        builder.spatial("bn_inception" if inception else "vgg16")
+    return builder
+
+
+def _layers(path):
+    """(layers with weights, whether their names are those of BN-Inception)."""
+    from h2s_keras.models.caffe_bn_inception import bn_inception_sign
+    from h2s_keras.models.caffe_file import read_caffemodel
+
+    layers = [layer for layer in read_caffemodel(path) if layer.blobs]
+    return layers, bn_inception_sign(layers) is not None
 
 
 def _class_names(path, count):

@@ -94,15 +94,25 @@ def released_names(model):
         >>> released_names(bn_inception((32, 32, 3), width=0.125))["conv1_7x7_s2"]
         'conv1/7x7_s2'
     """
+    known = {_own(name): name for name in convolution_names()}
+    known |= {f"{own}_bn": f"{name}_bn" for own, name in known.items()}
+    return {layer.name: known[layer.name] for layer in model.layers if layer.weights}
+
+
+def convolution_names():
+    """Names in the release of all convolutions, in its order; "NAME_bn" follows each.
+
+    Example:
+        >>> len(convolution_names()), convolution_names()[0]
+        (69, 'conv1/7x7_s2')
+    """
     names = [row[0] for row in STEM if row[3] is not None]
     for block, (single, *_, projection) in BLOCKS.items():
         names += [f"{block}/1x1"] if single else []
         names += [f"{block}/3x3_reduce", f"{block}/3x3"]
         names += [f"{block}/double_3x3_{part}" for part in ("reduce", "1", "2")]
         names += [f"{block}/pool_proj"] if projection else []
-    known = {_own(name): name for name in names}
-    known |= {f"{own}_bn": f"{name}_bn" for own, name in known.items()}
-    return {layer.name: known[layer.name] for layer in model.layers if layer.weights}
+    return names
 
 
 def _own(released):

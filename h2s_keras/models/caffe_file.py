@@ -12,6 +12,7 @@ import dataclasses
 import math
 import mmap
 import os
+import struct
 
 import numpy as np
 
@@ -25,6 +26,10 @@ _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
 _NEW = {1: "name", 2: "type", 7: "blobs"}
 _V1 = {4: "name", 5: "type", 6: "blobs"}
 _V1_TYPES = {4: "Convolution", 14: "InnerProduct", 39: "Deconvolution"}
+# Type: (field of its settings in a layer, field of eps in these). 137 is bn_param in the
+# fork of Temporal Segment Networks only; stock Caffe has another layer's settings there.
+_EPSILON = {"BN": (137, 4), "BatchNorm": (139, 3)}
+_SETTINGS = {field for field, _ in _EPSILON.values()}
 
 
 @dataclasses.dataclass
@@ -44,6 +49,7 @@ class CaffeLayer:
     name: str = ""
     type: str = ""
     blobs: list = dataclasses.field(default_factory=list)
+    epsilon: float | None = None  # of batch normalisation, where the file says it
 
 
 def read_caffemodel(path):
@@ -101,7 +107,7 @@ class _Reader:
         return layers
 
     def _layer(self, start, end, numbers):
-        layer = CaffeLayer()
+        layer, settings = CaffeLayer(), {}
         for number, wire, value in self._fields(start, end):
             if number == 1 and numbers is _V1:
                 raise FileError(
@@ -111,6 +117,8 @@ class _Reader:
                 )
             role = numbers.get(number)
             if role is None:
+                if wire == _BYTES and number in _SETTINGS and numbers is _NEW:
+                    settings[number] = value
                 continue
             if role == "type" and numbers is _V1:
                 if wire != _VARINT:
@@ -126,6 +134,11 @@ class _Reader:
                 layer.blobs.append(self._blob(*value))
             else:
                 setattr(layer, role, self._text(*value))
+        if layer.type in _EPSILON:
+            field, epsilon = _EPSILON[layer.type]
+            for number, wire, value in self._fields(*settings.get(field, (0, 0))):
+                if number == epsilon and wire == _FOUR_BYTES:
+                    (layer.epsilon,) = struct.unpack("<f", self.data[slice(*value)])
         return layer
 
     def _blob(self, start, end):

@@ -17,6 +17,8 @@ _V1_TYPES = {
     "DECONVOLUTION": "Deconvolution",
     "INNER_PRODUCT": "InnerProduct",
 }
+_SETTINGS = ("convolution_param", "inner_product_param", "bn_param", "batch_norm_param")
+_SETTINGS += ("scale_param",)
 
 
 @dataclasses.dataclass
@@ -29,6 +31,7 @@ class PrototxtLayer:
     stride: int | None
     pad: int | None
     means: tuple
+    epsilon: float | None = None  # of batch normalisation
 
 
 def read_prototxt(path):
@@ -68,7 +71,7 @@ def read_prototxt(path):
 def _layer(fields):
     kind = str(_one(fields, "type", ""))
     settings = {}
-    for name in ("convolution_param", "inner_product_param"):
+    for name in _SETTINGS:
         found = _one(fields, name, {})
         settings.update(found if isinstance(found, dict) else {})
     transform = _one(fields, "transform_param", {})
@@ -76,10 +79,11 @@ def _layer(fields):
     return PrototxtLayer(
         str(_one(fields, "name", "")),
         _V1_TYPES.get(kind, kind),
-        _one(settings, "bias_term", "true") not in ("false", "0"),
+        _one(settings, "bias_term", str(kind != "Scale").lower()) not in ("false", "0"),
         _side(settings, "stride", 1),
         _side(settings, "pad", 0),
         tuple(value for value in map(_number, means) if value is not None),
+        _number(_one(settings, "eps", None)),
     )
 
 

@@ -4,12 +4,19 @@ tests/caffe_writer.py writes .prototxt and .caffemodel of networks with random w
 OpenCV 4 reads and computes them, we convert the same file and compute the same clip.
 """
 
+import caffe_forward
+import caffe_inception
 import caffe_writer as caffe
 import keras
 import numpy as np
 import pytest
 
-from h2s_keras.models import HiddenTwoStreamBuilder, MotionNet, load_caffe_weights
+from h2s_keras.models import (
+    HiddenTwoStreamBuilder,
+    MotionNet,
+    build_backbone,
+    load_caffe_weights,
+)
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV 4 is in the tox environment `caffe`")
 if not hasattr(getattr(cv2, "dnn", None), "readNetFromCaffe"):
@@ -63,7 +70,7 @@ def test_motion_net_at_every_level(tmp_path, variant, frames, size, v1):
     flows = {name: keras.ops.convert_to_numpy(flow) for name, flow in model(clip).items()}
     names = [f"conv_pr{name.removeprefix('flow')}" for name in flows]
     assert len(names) == (5 if variant == "motionnet" else 3)
-    expected = opencv(text, path, caffe.caffe_frames(clip[0]), names)
+    expected = opencv(text, path, caffe_forward.caffe_frames(clip[0]), names)
     worst = {}
     for name, flow in flows.items():
         level = int(name.removeprefix("flow"))
@@ -73,7 +80,7 @@ def test_motion_net_at_every_level(tmp_path, variant, frames, size, v1):
     assert max(worst.values()) < TOLERANCE, worst
 
     # The comparison can fail: the frames in RGB are another input.
-    rgb = caffe.caffe_frames(clip[0][..., ::-1])
+    rgb = caffe_forward.caffe_frames(clip[0][..., ::-1])
     other = opencv(text, path, rgb, names[:1])[names[0]]
     assert difference(other, expected[names[0]]) > 0.01
 
@@ -120,3 +127,26 @@ def test_spatial_stream(two_stream, tmp_path, mean):
     worst = difference(keras.ops.convert_to_numpy(logits)[0], expected)
     print(f"spatial logits, mean {mean}: {worst:.1e}")
     assert worst < TOLERANCE
+
+
+@pytest.mark.parametrize("channels", [3, 10])
+def test_bn_inception_with_stock_batch_normalisation(tmp_path, channels):
+    """OpenCV has no BN of the TSN fork; BatchNorm, Scale, Concat and rounding up it has."""
+    size, eps = 96, 1e-3
+    net = caffe_inception.bn_inception(channels, size, 5, "stock", eps=eps)
+    data = np.random.default_rng(8).normal(0, 50, (channels, size, size))
+    weights = caffe_inception.random_weights(net, data, 9)
+    text, path = write(tmp_path, "inception", net, weights, (size, size))
+    stream = build_backbone("bn_inception", (size, size, channels), 5)
+    load_caffe_weights(stream, path, text)
+    logits = stream(data.transpose(1, 2, 0)[None].astype("float32"))
+    logits = keras.ops.convert_to_numpy(logits)[0]
+    expected = opencv(text, path, data, ["fc-action"])["fc-action"]
+    worst = difference(logits, expected)
+    print(f"BN-Inception, {channels} channels: {worst:.1e}")
+    assert worst < TOLERANCE
+
+    # The comparison can fail: without the text, its eps is not known.
+    load_caffe_weights(stream, path)
+    logits = stream(data.transpose(1, 2, 0)[None].astype("float32"))
+    assert difference(keras.ops.convert_to_numpy(logits)[0], expected) > 10 * TOLERANCE

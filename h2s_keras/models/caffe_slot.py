@@ -1,0 +1,141 @@
+"""A layer of ours that waits for the weights of a Caffe layer.
+
+Caffe convolutions are (out, in, h, w) and deconvolutions (in, out, h, w), neither
+flipped, so both become Keras' kernel by one transposition; a dense layer over a feature
+map reads (C, H, W) there and (H, W, C) here; MotionNet's frames are BGR there and RGB here.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+CONVOLUTION, DECONVOLUTION, DENSE = "Convolution", "Deconvolution", "InnerProduct"
+
+
+@dataclasses.dataclass
+class Slot:
+    """A convolution, deconvolution or dense layer of ours, and its Caffe layer's marks."""
+
+    stream: str
+    name: str
+    kind: str
+    names: tuple  # what Caffe files call it, the likeliest first
+    layer: keras.layers.Layer
+    shape: tuple  # of the first blob in Caffe's order
+    stride: int = 1
+    pad: int = 0
+    map_shape: tuple | None = None  # (channels, height, width) that a dense layer reads
+    reverse_frames: bool = False  # BGR -> RGB within each frame of 3 channels
+
+    @property
+    def outputs(self):
+        return self.shape[1 if self.kind == DECONVOLUTION else 0]
+
+    @property
+    def blobs(self):
+        """(what, shape) of the blobs of the Caffe layer."""
+        return [("weights", self.shape), ("bias", (self.outputs,))]
+
+    def misfits(self, layer, said):
+        """What is wrong with a `CaffeLayer`, of which a prototxt said `said` (or None)."""
+        if layer.type not in ("", self.kind):
+            return [f"{layer.name} is a {layer.type}, not a {self.kind}"]
+        expected, problems = self.blobs, []
+        if said is not None and not said.bias:
+            expected.pop()
+        for (what, shape), blob in zip(expected, layer.blobs, strict=False):
+            if plain_shape(blob.shape, len(shape)) != shape:
+                problems.append(
+                    f"{layer.name} {what} {sides(blob)}, expected "
+                    f"{'x'.join(map(str, shape))}"
+                )
+        for what, _ in expected[len(layer.blobs) :]:
+            problems.append(f"{layer.name} {what} missing")
+        if len(layer.blobs) > len(expected):
+            problems.append(
+                f"{layer.name} has {len(layer.blobs)} blobs, expected {len(expected)}"
+            )
+        if said is None or self.kind not in (CONVOLUTION, DECONVOLUTION):
+            return problems
+        for what, mine in (("stride", self.stride), ("pad", self.pad)):
+            theirs = getattr(said, what)
+            if theirs != mine:
+                shown = "unequal values" if theirs is None else theirs
+                problems.append(f"{layer.name} {what} {shown}, expected {mine}")
+        return problems
+
+    def flaw(self, layer, said):
+        """Why the values of a `CaffeLayer` of the right shapes are no weights, or None."""
+        if all(np.isfinite(blob.flat).all() for blob in layer.blobs):
+            return None
+        return "holds NaN or infinite weights; give another snapshot"
+
+    def fill(self, layer, said):
+        """Gives our layer the weights of a `CaffeLayer`; returns how many numbers."""
+        values = self._arrays(*(blob.values() for blob in layer.blobs))
+        self.layer.set_weights(values)
+        return sum(value.size for value in values)
+
+    def _arrays(self, weights, bias=None):
+        """[kernel, bias] in Keras' order from Caffe's float32 arrays (bias optional)."""
+        weights = weights.reshape(self.shape)
+        if self.map_shape is not None:
+            weights = weights.reshape(-1, *self.map_shape).transpose(2, 3, 1, 0)
+            kernel = weights.reshape(self.shape[::-1])
+        elif self.kind == DENSE:
+            kernel = weights.T
+        else:
+            kernel = weights.transpose(2, 3, 1, 0)
+        if self.reverse_frames:
+            height, width, channels, filters = kernel.shape
+            frames = kernel.reshape(height, width, channels // 3, 3, filters)
+            kernel = frames[:, :, :, ::-1].reshape(height, width, channels, filters)
+        bias = np.zeros(self.outputs, "float32") if bias is None else bias.reshape(-1)
+        return [kernel, bias]
+
+
+def convolution_slot(stream, layer, names, name=None, pad=None):
+    """`Slot` of a Conv2D or Conv2DTranspose; `pad` is half the kernel by default."""
+    kernel = layer.kernel.shape
+    transposed = isinstance(layer, keras.layers.Conv2DTranspose)
+    return Slot(
+        stream,
+        name or layer.name,
+        DECONVOLUTION if transposed else CONVOLUTION,
+        tuple(dict.fromkeys(names)),
+        layer,
+        (kernel[3], kernel[2], kernel[0], kernel[1]),
+        stride=layer.strides[0],
+        pad=kernel[0] // 2 if pad is None else pad,
+    )
+
+
+def dense_slot(stream, layer, names):
+    """`Slot` of a Dense layer over features."""
+    columns, rows = layer.kernel.shape
+    shape = (int(rows), int(columns))
+    return Slot(stream, layer.name, DENSE, tuple(names), layer, shape)
+
+
+def flat_layers(model):
+    """The layers of a model, those of models within it in place of these."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from flat_layers(layer)
+        else:
+            yield layer
+
+
+def plain_shape(shape, axes):
+    """A shape without the ones that some formats add: to four axes, or around a vector."""
+    while len(shape) > axes and shape[0] == 1:
+        shape = shape[1:]
+    while axes == 1 and len(shape) > axes and shape[-1] == 1:
+        shape = shape[:-1]
+    return tuple(shape)
+
+
+def sides(blob):
+    """The shape of a blob in words."""
+    return "x".join(map(str, blob.shape))
