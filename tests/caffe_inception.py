@@ -102,11 +102,12 @@ def random_weights(net, data, seed=0):
 
 def _random_blobs(layer, values, rng):
     count = len(values)
-    affine = (rng.uniform(0.5, 1.5, count), rng.normal(1.0, 0.5, count))
+    affine = (rng.uniform(0.4, 1.0, count), rng.normal(1.0, 0.5, count))
     if layer.type == "Scale":
         return affine
-    # Deep maps have few pixels: the rounding of a constant channel would be enlarged.
-    variance = np.maximum(values.var(axis=1), 0.5 * np.square(values).mean(axis=1))
+    # Around zero: deep maps have few pixels, and the variance of a nearly constant channel
+    # would enlarge its rounding.
+    variance = np.square(values).mean(axis=1)
     variance *= rng.uniform(0.7, 1.5, count)
     mean = values.mean(axis=1) + 0.3 * np.sqrt(variance) * rng.normal(size=count)
     if layer.type == "BN":
