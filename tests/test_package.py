@@ -248,19 +248,22 @@ def already_run():
     return []
 
 
-# Compiling the deep networks takes a minute each; an ablation is many runs and has a
-# test in tests/recipes.
-DEEP = {"activitynet", "thumos14"} | {
+# Compiling the deep networks takes a minute each, and the others here
+# differ from a recipe of the fast set in values alone, or run there in small (README).
+# An ablation is many runs and has a test in tests/recipes.
+SLOW = {"activitynet", "thumos14"} | {
     f"{data}_{kind}" for data in ("ucf101", "hmdb51") for kind in ("tsn", "i3d")
 }
+SLOW |= {"quickstart", "gestures", "hmdb51", "tiny_synthetic_11"}
+ABLATIONS = {name for name in RECIPES if name.startswith("ablation")}
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow) if name in DEEP else name
+        pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
         for name in RECIPES
-        if name != "ablation"
+        if name not in ABLATIONS
     ],
 )
 def test_recipe_runs_as_a_smoke_test(name, tmp_path, already_run):

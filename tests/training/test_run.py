@@ -247,11 +247,18 @@ def test_values_that_do_not_fit_are_user_errors(tmp_path, small_config, changes,
         train(config, tmp_path / "run")
 
 
-def test_the_policy_of_a_run_does_not_stay(tmp_path):
+def test_the_policy_of_a_run_does_not_stay(tmp_path, monkeypatch):
     from h2s_keras.recipes import tiny_synthetic
+    from h2s_keras.training import run
 
-    config = tiny_synthetic.get_config(smoke=True)
-    assert config["dtype_policy"] == "mixed_bfloat16"
-    done = train(config, tmp_path / "run")
-    assert done["network"].dtype_policy.name == "mixed_bfloat16"
+    seen = []
+
+    def no_data(settings):
+        seen.append(keras.config.dtype_policy().name)
+        raise UserError("no data today")
+
+    monkeypatch.setattr(run, "make_data", no_data)
+    with pytest.raises(UserError, match="no data today"):
+        train(tiny_synthetic.get_config(smoke=True), tmp_path / "run")
+    assert seen == ["mixed_bfloat16"]
     assert keras.config.dtype_policy().name == "float32"
