@@ -141,7 +141,7 @@ def test_a_stage_logs_and_learns_every_term():
         ),
         flow_options={"margin": 8, "self_supervision_weight": 0.1},
     )
-    stage.compile(optimizer=keras.optimizers.Adam(1e-4))
+    stage.compile(optimizer=keras.optimizers.Adam(1e-4), run_eagerly=True)
     clips = make_clips(3, margin=8)
     before = to_numpy(motion_net.convolutions[0].kernel)
     logs = stage.train_on_batch(clips, np.zeros(2, "int32"), return_dict=True)
@@ -177,7 +177,7 @@ def test_true_flow_in_the_place_of_labels():
     # A triangle filter in place of the mean of four pixels.
     assert_close(terms["total"], 0.5 * (coarse + fine), rtol=0.1)
     stage = StageModel(motion_net, ["motion"], loss, flow_options={"refinement": True})
-    stage.compile(optimizer=keras.optimizers.Adam(3e-4))
+    stage.compile(optimizer=keras.optimizers.Adam(3e-4), run_eagerly=True)
     losses = [float(stage.train_on_batch(clips, truth)[0]) for _ in range(8)]
     assert losses[-1] < losses[0]
     with pytest.raises(ValueError, match="goes with the stream 'motion' alone"):
