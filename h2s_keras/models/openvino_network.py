@@ -66,27 +66,32 @@ class OpenVinoNetwork:
         """dict of NumPy float32 arrays, as the model itself answers.
 
         Args:
-            clips: uint8 (batch, num_frames, height, width, 3), RGB.
+            clips: uint8 (batch, num_frames, height, width, 3), RGB; others, such as warped
+                clips, are taken as float32.
         """
-        clips = np.ascontiguousarray(clips, "uint8")
-        if clips.shape not in self._compiled:
-            self._compiled[clips.shape] = self._compile(clips.shape)
-        network = self._compiled[clips.shape]
+        clips = np.asarray(clips)
+        dtype = "uint8" if clips.dtype == np.uint8 else "float32"
+        clips = np.ascontiguousarray(clips, dtype)
+        key = (clips.shape, dtype)
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(*key)
+        network = self._compiled[key]
         results = network(clips)
         return {_name_of(port): np.array(results[port]) for port in network.outputs}
 
-    def _compile(self, shape):
-        if shape[1:] not in self._converted:
-            self._converted[shape[1:]] = self._convert(shape[1:])
+    def _compile(self, shape, dtype):
+        key = (shape[1:], dtype)
+        if key not in self._converted:
+            self._converted[key] = self._convert(*key)
         # A fixed shape lets OpenVINO choose layouts once and for all.
-        converted = self._converted[shape[1:]].clone()
+        converted = self._converted[key].clone()
         converted.reshape(list(shape))
         # Left alone, it computes in bfloat16 where the processor can.
         options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         return self._core.compile_model(converted, "CPU", options)
 
-    def _convert(self, shape):
-        signature = [keras.InputSpec(shape=(None, *shape), dtype="uint8")]
+    def _convert(self, shape, dtype):
+        signature = [keras.InputSpec(shape=(None, *shape), dtype=dtype)]
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "network.xml")
             self._model.export(

@@ -55,3 +55,11 @@ def test_scores_of_every_stream_are_the_same():
     assert set(actual) == set(expected)
     for name, value in expected.items():
         np.testing.assert_allclose(actual[name], value, atol=1e-4)
+
+
+def test_frames_warped_between_passes_are_not_rounded():
+    pytest.importorskip("openvino")
+    motion_net = MotionNet.from_preset("tiny_synthetic", num_frames=2)
+    clips = CLIPS[:, :2]
+    again = motion_net.estimate_flow(clips, runtime="openvino")
+    np.testing.assert_allclose(again, motion_net.estimate_flow(clips), atol=1e-3)
