@@ -9,14 +9,15 @@ import math
 
 import numpy as np
 
-from h2s_keras.data.stateless_draws import SPLITS, StatelessDraws
+from h2s_keras.data.clip_stream import ClipStream
+from h2s_keras.data.stateless_draws import StatelessDraws
 
 CLASS_NAMES = ("moving layers",)
 _LAYERS = 5  # with the background
 _BANK, _TEXTURE = 96, 192
 
 
-class MovingLayerClips:
+class MovingLayerClips(ClipStream):
     """A reproducible, endless stream of clips of occluding layers with exact flow.
 
     Clip `i` is a pure function of (seed, split, i), as in `SyntheticClips`.
@@ -44,7 +45,7 @@ class MovingLayerClips:
         ((2, 64, 64, 3), (1, 64, 64, 2))
     """
 
-    class_names = CLASS_NAMES
+    class_names, title = CLASS_NAMES, "Clips of moving layers"
 
     def __init__(
         self,
@@ -56,15 +57,7 @@ class MovingLayerClips:
         degrade=True,
         pool=None,
     ):
-        if num_frames < 2 or min(image_size) < 16:
-            raise ValueError(
-                "Clips of moving layers have at least 2 frames of 16x16 pixels; received "
-                f"num_frames={num_frames} and image_size={tuple(image_size)}."
-            )
-        if split not in SPLITS:
-            raise ValueError(f"split must be one of {sorted(SPLITS)}; received {split!r}.")
-        self.num_frames, self.image_size = num_frames, tuple(image_size)
-        self.seed, self.split = seed, split
+        super().__init__(num_frames, image_size, seed, split)
         if pool and image_size[0] != image_size[1]:
             raise ValueError(
                 f"Clips of a pool are turned and so square; received {tuple(image_size)}."
@@ -82,7 +75,7 @@ class MovingLayerClips:
         """
         import tensorflow as tf
 
-        draw = StatelessDraws(tf, self.seed * 2 + SPLITS[self.split], index)
+        draw = self.draws(tf, index)
         layers = _MovingLayers(tf, draw, self)
         height, width = self.image_size
         x, y = tf.meshgrid(tf.range(width), tf.range(height))
@@ -110,41 +103,14 @@ class MovingLayerClips:
             "label": tf.zeros((), tf.int32),
         }
 
-    def dataset(
-        self,
-        batch_size,
-        count=None,
-        start=0,
-        with_flow=False,
-        numbers=None,
-        targets="label",
-    ):
-        """A tf.data.Dataset of batches; see `SyntheticClips.dataset`.
-
-        Args:
-            batch_size, count, start, with_flow, numbers: as there.
-            targets: "label" or "flow", what stands beside the clips without `with_flow`.
-        """
+    def training_examples(self):
+        """`example`, or of a pool its guises; those with flow for tests are made anew."""
+        if not self.pool:
+            return self.example
         import tensorflow as tf
 
-        if targets not in ("label", "flow"):
-            raise ValueError(f"targets must be 'label' or 'flow'; received {targets!r}.")
-        dataset = numbers
-        if numbers is None:
-            stop = start + count if count is not None else tf.int64.max
-            dataset = tf.data.Dataset.range(start, stop)
-        pool = self._made(tf) if self.pool and not with_flow else None
-
-        def make(index):
-            if pool is not None:
-                example = self._guise(tf, pool, index)
-            else:
-                example = self.example(index)
-            return example if with_flow else (example["clip"], example[targets])
-
-        dataset = dataset.map(make, num_parallel_calls=2, deterministic=True)
-        dataset = dataset.batch(batch_size, drop_remainder=count is None)
-        return dataset.prefetch(2)
+        clips, flows = self._made(tf)
+        return lambda index: self._guise(tf, clips, flows, index)
 
     def _made(self, tf):
         """The clips of the pool and their flow, made once."""
@@ -157,11 +123,11 @@ class MovingLayerClips:
             self._pool = tf.constant(clips), tf.constant(flow)
         return self._pool
 
-    def _guise(self, tf, pool, index):
+    def _guise(self, tf, clips, flows, index):
         """One of the pool in one of its guises; which is a function of the number."""
-        draw = StatelessDraws(tf, self.seed * 2 + SPLITS[self.split] + 7, index)
+        draw = StatelessDraws(tf, self.stream_seed + 7, index)
         number = draw.integer(self.pool)
-        clip, flow = pool[0][number], tf.cast(pool[1][number], tf.float32)
+        clip, flow = clips[number], tf.cast(flows[number], tf.float32)
         for axis, sign in ((2, (-1.0, 1.0)), (1, (1.0, -1.0))):
             mirror = draw.uniform() < 0.5
             clip = tf.where(mirror, tf.reverse(clip, [axis]), clip)
@@ -179,8 +145,7 @@ class MovingLayerClips:
         if self._textures is None:
             from h2s_keras.data.textures import texture_bank
 
-            bank_seed = self.seed * 2 + SPLITS[self.split]
-            self._textures = texture_bank(_BANK, _TEXTURE, bank_seed)
+            self._textures = texture_bank(_BANK, _TEXTURE, self.stream_seed)
         return self._textures
 
 

@@ -10,7 +10,7 @@ is (motion of the plane, appearance), and neither stream alone can name it.
 
 import math
 
-from h2s_keras.data.stateless_draws import SPLITS, StatelessDraws
+from h2s_keras.data.clip_stream import ClipStream
 
 MOTIONS = ("translation", "zoom", "rotation", "shear")
 APPEARANCES = ("ember", "meadow", "ocean")
@@ -25,7 +25,7 @@ _PALETTES = (
 _WAVES = 24
 
 
-class SyntheticClips:
+class SyntheticClips(ClipStream):
     """A reproducible, endless stream of clips with exact ground-truth flow.
 
     Clip `i` is a pure function of (seed, split, i), whatever the batch size or the
@@ -53,7 +53,7 @@ class SyntheticClips:
         ((3, 64, 64, 3), (2, 64, 64, 2))
     """
 
-    class_names = CLASS_NAMES
+    class_names, title = CLASS_NAMES, "Synthetic clips"
 
     def __init__(
         self,
@@ -65,18 +65,10 @@ class SyntheticClips:
         foreground_probability=0.4,
         motions=MOTIONS,
     ):
-        if num_frames < 2 or min(image_size) < 16:
-            raise ValueError(
-                "Synthetic clips have at least 2 frames of 16x16 pixels; received "
-                f"num_frames={num_frames} and image_size={tuple(image_size)}."
-            )
-        if split not in SPLITS:
-            raise ValueError(f"split must be one of {sorted(SPLITS)}; received {split!r}.")
+        super().__init__(num_frames, image_size, seed, split)
         unknown = sorted(set(motions) - set(MOTIONS))
         if unknown or not motions:
             raise ValueError(f"motions must be among {MOTIONS}; received {motions!r}.")
-        self.num_frames, self.image_size = num_frames, tuple(image_size)
-        self.seed, self.split = seed, split
         self.max_displacement = max_displacement
         self.foreground_probability = foreground_probability
         self.motions = tuple(motions)
@@ -91,7 +83,7 @@ class SyntheticClips:
         """
         import tensorflow as tf
 
-        draw = StatelessDraws(tf, self.seed * 2 + SPLITS[self.split], index)
+        draw = self.draws(tf, index)
         motion_choices = tf.constant([MOTIONS.index(name) for name in self.motions])
         motion = motion_choices[draw.integer(len(self.motions))]
         appearance = draw.integer(len(APPEARANCES))
@@ -147,53 +139,6 @@ class SyntheticClips:
             "appearance": appearance,
             "foreground": has_foreground,
         }
-
-    def dataset(
-        self,
-        batch_size,
-        count=None,
-        start=0,
-        with_flow=False,
-        numbers=None,
-        targets="label",
-    ):
-        """A tf.data.Dataset of batches.
-
-        Args:
-            batch_size: clips of a batch.
-            count: clips in all, or None for an endless stream; a last batch may be
-                smaller.
-            start: index of the first clip, to continue a stream.
-            with_flow: yield the whole dict of `example` (plural tensors batched) in
-                place of the pair (clips, labels).
-            numbers: tf.data.Dataset of the indices of the clips, in place of `count` and
-                `start`.
-            targets: "label", or "flow" for pairs (clips, true flow).
-
-        Returns:
-            Dataset of (clips uint8 (batch, time, height, width, 3), labels int32
-            (batch,)), or of dicts.
-
-        Raises:
-            ValueError: for other targets.
-        """
-        import tensorflow as tf
-
-        if targets not in ("label", "flow"):
-            raise ValueError(f"targets must be 'label' or 'flow'; received {targets!r}.")
-        dataset = numbers
-        if numbers is None:
-            stop = start + count if count is not None else tf.int64.max
-            dataset = tf.data.Dataset.range(start, stop)
-
-        def pair(index):
-            example = self.example(index)
-            return example if with_flow else (example["clip"], example[targets])
-
-        # One clip a call and deterministic order: the stream is the same on any machine.
-        dataset = dataset.map(pair, num_parallel_calls=2, deterministic=True)
-        dataset = dataset.batch(batch_size, drop_remainder=count is None)
-        return dataset.prefetch(2)
 
 
 class _Layer:
