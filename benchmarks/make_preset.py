@@ -18,8 +18,7 @@ import time
 import keras
 
 from h2s_keras.data.training_data import make_data
-from h2s_keras.models.motion_net import motion_net_of
-from h2s_keras.models.preset_files import read_preset, write_preset
+from h2s_keras.models.preset_files import read_preset, with_weights, write_preset
 from h2s_keras.models.presets import load_model
 from h2s_keras.training.run import measure
 
@@ -32,11 +31,7 @@ def in_float32(model):
         .replace('"mixed_bfloat16"', '"float32"')
         .replace('"mixed_float16"', '"float32"')
     )
-    copy = keras.saving.deserialize_keras_object(config)
-    if not copy.built:
-        copy.build((None, motion_net_of(copy).num_frames, None, None, 3))
-    copy.set_weights(model.get_weights())
-    return copy
+    return with_weights(keras.saving.deserialize_keras_object(config), model.get_weights())
 
 
 def main():

@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 from h2s_keras.layers.image_preprocessing import RGB_MEAN
-from h2s_keras.ops.flow import clip_to_channels, size_of
+from h2s_keras.ops.flow import channels_to_clip, clip_to_channels, size_of
 from h2s_keras.ops.flow_terms import (
     OCCLUSION,
     PHOTOMETRIC,
@@ -273,7 +273,6 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
 def _pairs(channels, pairs):
     """(batch, h, w, (pairs+1)*3) -> first and second frames, (batch*pairs, h, w, 3)."""
     height, width = size_of(channels, 1), size_of(channels, 2)
-    frames = ops.reshape(channels, (-1, height, width, pairs + 1, 3))
-    frames = ops.transpose(frames, (0, 3, 1, 2, 4))
+    frames = channels_to_clip(channels, pairs + 1)
     parts = frames[:, :-1], frames[:, 1:]
     return [ops.reshape(part, (-1, height, width, 3)) for part in parts]

@@ -18,8 +18,8 @@ def coarse_to_fine_flow(motion_net, clips, iterations=1, smallest=16, predict=No
         motion_net: MotionNet of 2 frames.
         clips: float or integer (batch, 2, height, width, 3) RGB 0..255, sides multiples of
             `motion_net.size_multiple`.
-        iterations: passes at every size. More than one helps where motion is beyond 12
-            pixels or so and blurs what is small (docs/results.md).
+        iterations: passes at every size. A second one gained nothing on held-out clips
+            (docs/results.md).
         smallest: the short side, in pixels, that no image goes below.
         predict: function from clips (NumPy) to a dict of flows, such as a compiled one;
             None: `motion_net` is called.

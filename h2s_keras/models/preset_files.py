@@ -35,7 +35,7 @@ def read_preset(name, folder=FOLDER):
         folder: of the files.
 
     Returns:
-        keras.Model in the present dtype policy.
+        keras.Model of the dtype policy that it was written with, float32 for all that ship.
 
     Raises:
         UserError: no such preset, or its file is missing or damaged.
@@ -71,7 +71,13 @@ def read_preset(name, folder=FOLDER):
             for number in range(len(arrays.files) - 1)
         ]
     model = keras.saving.deserialize_keras_object(config)
-    _build(model)
+    return with_weights(model, weights)
+
+
+def with_weights(model, weights):
+    """`model` with these weights; a MotionNet has none before it has seen a shape."""
+    if not model.built:
+        model.build((None, motion_net_of(model).num_frames, None, None, 3))
     model.set_weights(weights)
     return model
 
@@ -93,20 +99,21 @@ def write_preset(model, name, about, folder=FOLDER):
         parts[f"weight_{number:03}"] = weight.astype("float16")
     path = os.path.join(folder, f"{name}.npz")
     # Not np.savez: it would stamp the time, and the same weights should be the same bytes.
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
         for key, array in parts.items():
             memory = io.BytesIO()
             np.lib.format.write_array(memory, array, allow_pickle=False)
             entry = zipfile.ZipInfo(key + ".npy", date_time=(1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, memory.getvalue())
-    with open(path, "rb") as file:
-        checksum = hashlib.sha256(file.read()).hexdigest()
+    with open(path, "wb") as file:
+        file.write(whole.getvalue())
     index_path = os.path.join(folder, _INDEX)
     index = preset_index(folder) if os.path.exists(index_path) else {}
     index[name] = {
         "file": os.path.basename(path),
-        "sha256": checksum,
+        "sha256": hashlib.sha256(whole.getvalue()).hexdigest(),
         "kind": type(model).__name__,
         "num_frames": motion_net_of(model).num_frames,
         "parameters": int(model.count_params()),
@@ -115,9 +122,3 @@ def write_preset(model, name, about, folder=FOLDER):
     with open(index_path, "w", encoding="utf-8") as file:
         json.dump(dict(sorted(index.items())), file, indent=1)
         file.write("\n")
-
-
-def _build(model):
-    """A MotionNet of any size has weights only once it has seen a shape."""
-    if not model.built:
-        model.build((None, motion_net_of(model).num_frames, None, None, 3))

@@ -38,6 +38,13 @@ def clip_to_channels(clips):
     return ops.reshape(stacked, (-1, height, width, frames * channels))
 
 
+def channels_to_clip(channels, frames):
+    """(batch, height, width, frames*c) -> (batch, frames, height, width, c)."""
+    height, width = size_of(channels, 1), size_of(channels, 2)
+    shape = (-1, height, width, frames, channels.shape[-1] // frames)
+    return ops.transpose(ops.reshape(channels, shape), (0, 3, 1, 2, 4))
+
+
 def flow_to_channels(flow):
     """(batch, pairs, height, width, 2) -> (batch, height, width, 2*pairs), u0 v0 u1 ..."""
     return clip_to_channels(flow)
@@ -55,9 +62,7 @@ def channels_to_flow(channels):
             f"Flow channels come in pairs u0 v0 u1 v1 ..., so their number is even; "
             f"received shape {tuple(channels.shape)}."
         )
-    height, width = size_of(channels, 1), size_of(channels, 2)
-    split = ops.reshape(channels, (-1, height, width, count // 2, 2))
-    return ops.transpose(split, (0, 3, 1, 2, 4))
+    return channels_to_clip(channels, count // 2)
 
 
 def resize_flow(flow, size):

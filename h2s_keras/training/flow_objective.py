@@ -8,7 +8,12 @@ from keras import ops
 from h2s_keras.layers.supervised_flow_loss import SupervisedFlowLoss
 from h2s_keras.models.coarse_to_fine import refined_flows
 from h2s_keras.ops.charbonnier import charbonnier
-from h2s_keras.ops.flow import clip_to_channels, resize_flow, size_of
+from h2s_keras.ops.flow import (
+    channels_to_clip,
+    clip_to_channels,
+    resize_flow,
+    size_of,
+)
 from h2s_keras.ops.resize import resize_bilinear
 from h2s_keras.ops.smoothness import masked_mean
 
@@ -23,8 +28,7 @@ class FlowObjective(keras.layers.Layer):
 
     Args:
         loss: UnsupervisedFlowLoss; with its `occlusion` the clip is also seen backwards.
-            Or SupervisedFlowLoss, for clips whose flow is known: ramps and margin are then
-            of no use.
+            Or SupervisedFlowLoss, for clips whose flow is known: ramps are then of no use.
         smoothness_ramp: batches over which the smoothness term grows geometrically from
             `smoothness_start` of its weight. At full weight from the first step MotionNet
             stays at zero flow for hundreds of steps.
@@ -43,7 +47,8 @@ class FlowObjective(keras.layers.Layer):
 
     Raises:
         ValueError: for `refinement` together with occlusion or self-supervision, which
-            would need these passes at every size.
+            would need these passes at every size; for a margin with true flow, which would
+            be taken for that of the cut clips.
 
     Source: arXiv 1704.00389, equations 1 to 4; occlusion Meister et al. 2018; second pass
     Liu et al. 2019 (SelFlow) and Jonschkowski et al. 2020 (UFlow), section 4.4; margin
@@ -74,6 +79,8 @@ class FlowObjective(keras.layers.Layer):
         self.refinement = refinement
         if refinement and (loss.occlusion or self_supervision_weight):
             raise ValueError("refinement goes without occlusion and self-supervision.")
+        if margin and self.supervised:
+            raise ValueError("True flow lies on the whole clips: leave the margin out.")
         self.built = True
 
     @property
@@ -144,16 +151,10 @@ class FlowObjective(keras.layers.Layer):
         Returns:
             dict of `terms` and "total", each float32 (batch,).
         """
-        if self.supervised:
-            return self._against_truth(truth, outputs)
-        flows = _named(outputs, "")
-        if self.refinement:
-            terms = self._loss(_halved(clips), flows, outputs, step, self.margin // 2)
-        else:
-            terms = self._loss(clips, flows, outputs, step, self.margin)
-        refined = _named(outputs, REFINED)
+        flows, refined = _named(outputs, ""), _named(outputs, REFINED)
+        terms = self._loss(clips, flows, outputs, step, truth, self.refinement)
         if refined:
-            again = self._loss(clips, refined, outputs, step, self.margin)
+            again = self._loss(clips, refined, outputs, step, truth)
             terms = {name: 0.5 * (terms[name] + again[name]) for name in terms}
         if self.self_supervision_weight:
             if STUDENT + "flow2" in outputs:
@@ -171,25 +172,18 @@ class FlowObjective(keras.layers.Layer):
             terms["total"] = terms["total"] + terms["self_supervision"]
         return terms
 
-    def _against_truth(self, truth, outputs):
-        flows, refined = _named(outputs, ""), _named(outputs, REFINED)
-        if not self.refinement:
-            return self.loss(truth, flows)
-        half = (size_of(truth, 2) // 2, size_of(truth, 3) // 2)
-        terms = self.loss(resize_flow(truth, half), flows)
-        if refined:
-            again = self.loss(truth, refined)
-            terms = {name: 0.5 * (terms[name] + again[name]) for name in terms}
-        return terms
-
-    def _loss(self, clips, flows, outputs, step, margin):
+    def _loss(self, clips, flows, outputs, step, truth, half=False):
+        """Terms of flows on the clips, or on the clips at half their size."""
+        if self.supervised:
+            size = (size_of(truth, 2) // 2, size_of(truth, 3) // 2)
+            return self.loss(resize_flow(truth, size) if half else truth, flows)
         return self.loss(
-            clips,
+            _halved(clips) if half else clips,
             flows,
             smoothness_scale=self._smoothness_scale(step),
             backward_flows=_named(outputs, BACKWARD) or None,
             occlusion_scale=self._begun(step, self.occlusion_start),
-            margin=margin,
+            margin=self.margin // 2 if half else self.margin,
         )
 
     def _student_distance(self, teacher, student, clip_height):
@@ -244,10 +238,8 @@ def _named(outputs, prefix):
 
 def _resized(clips, size):
     """Clips (batch, time, height, width, 3) of another size, float32."""
-    frames = clips.shape[1]
     channels = resize_bilinear(clip_to_channels(ops.cast(clips, "float32")), size)
-    resized = ops.reshape(channels, (-1, *size, frames, 3))
-    return ops.transpose(resized, (0, 3, 1, 2, 4))
+    return channels_to_clip(channels, clips.shape[1])
 
 
 def _halved(clips):

@@ -182,3 +182,5 @@ def test_true_flow_in_the_place_of_labels():
     assert losses[-1] < losses[0]
     with pytest.raises(ValueError, match="goes with the stream 'motion' alone"):
         StageModel(motion_net, ["temporal"], loss)
+    with pytest.raises(ValueError, match="leave the margin out"):
+        FlowObjective(loss, margin=8)
