@@ -8,6 +8,7 @@ import types
 import caffe_forward
 import caffe_writer as caffe
 import numpy as np
+from checks import to_numpy
 
 # Ioffe & Szegedy 2015, figure 5, with the depths of the released network: block, 1x1,
 # 3x3 reduce, 3x3, double 3x3 reduce, double 3x3, pooling, projection (0: absent).
@@ -155,3 +156,8 @@ def difference(actual, expected):
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert actual.shape == expected.shape and np.abs(expected).max() > 0.1
     return np.abs(actual - expected).max() / np.abs(expected).max()
+
+
+def logits_of(stream, made):
+    """What a stream of ours says of the image that Caffe's network saw."""
+    return to_numpy(stream(made.data.transpose(1, 2, 0)[None].astype("float32")))[0]

@@ -20,3 +20,19 @@ def real_data():
         return str(path)
 
     return find
+
+
+@pytest.fixture
+def call(work, monkeypatch, capsys):
+    """Runs a command line in the test file's own `work` folder: (code, stdout, stderr)."""
+    from h2s_keras.cli.main import build_parser
+
+    monkeypatch.chdir(work)
+
+    def run(line):
+        arguments = build_parser().parse_args(line.split())
+        code = arguments.run(arguments)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run

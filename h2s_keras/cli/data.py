@@ -16,6 +16,16 @@ KINDS = ("ucf101", "hmdb51", "thumos14", "activitynet", "folders", "csv", "list"
 NOT_VIDEOS = ("records", "synthetic")
 
 
+def add_list_arguments(parser):
+    """What the kind "list" has beside --annotations."""
+    parser.add_argument(
+        "--test_list", metavar="FILE", help="of kind list: the text list for testing"
+    )
+    parser.add_argument(
+        "--classes", metavar="FILE", help="of kind list: class names in order of labels"
+    )
+
+
 def add_arguments(parser):
     parser.add_argument(
         "action",
@@ -36,12 +46,7 @@ def add_arguments(parser):
         metavar="PATH",
         help="the official lists, the CSV file, or the text list for training",
     )
-    parser.add_argument(
-        "--test_list", metavar="FILE", help="of kind list: the text list for testing"
-    )
-    parser.add_argument(
-        "--classes", metavar="FILE", help="of kind list: class names in order of labels"
-    )
+    add_list_arguments(parser)
     parser.add_argument("--root", metavar="DIR", help="folder of the videos or records")
     parser.add_argument(
         "--split", type=_split, default=1, help="1, 2 or 3 (default 1); pack also: all"

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import os
 
+from h2s_keras.cli.data import add_list_arguments
 from h2s_keras.errors import UserError
 
 DATASETS = ("ucf101", "hmdb51", "thumos14", "activitynet", "list")
@@ -23,12 +24,7 @@ def add_data_arguments(parser):
         metavar="PATH",
         help="of a dataset: the official lists; of kind list: the list for training",
     )
-    parser.add_argument(
-        "--test_list", metavar="FILE", help="of kind list: the text list for testing"
-    )
-    parser.add_argument(
-        "--classes", metavar="FILE", help="of kind list: class names in order of labels"
-    )
+    add_list_arguments(parser)
     parser.add_argument("--root", metavar="DIR", help="of a dataset: folder of its videos")
     parser.add_argument(
         "--split", type=int, metavar="N", help="of ucf101 and hmdb51: 1 (default), 2 or 3"

@@ -13,7 +13,6 @@ from evaluation.samples import (
     write_video,
 )
 
-from h2s_keras.cli.main import build_parser
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.scores import VideoScores
 
@@ -29,20 +28,6 @@ def work(tmp_path_factory):
     write_video(folder / "long.mp4", 30)
     (folder / "bad.mp4").write_bytes(b"no video" * 50)
     return folder
-
-
-@pytest.fixture
-def call(work, monkeypatch, capsys):
-    """Runs a command line in the work folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(work)
-
-    def run(line):
-        arguments = build_parser().parse_args(line.split())
-        code = arguments.run(arguments)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 def test_evaluate_writes_everything(call, work, tmp_path):

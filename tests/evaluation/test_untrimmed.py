@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from evaluation.samples import make_network, write_video
 
-from h2s_keras.cli.main import build_parser
 from h2s_keras.data import VideoExample, read_frames, write_png
 from h2s_keras.data.frame_reader import FrameReader
 from h2s_keras.errors import UserError, VideoError
@@ -63,19 +62,6 @@ def work(tmp_path_factory):
     (folder / "test.txt").write_text("left 5 0\nright 6 1\n")
     (folder / "names.txt").write_text("left\nright\n")
     return folder
-
-
-@pytest.fixture
-def call(work, monkeypatch, capsys):
-    monkeypatch.chdir(work)
-
-    def run(line):
-        arguments = build_parser().parse_args(line.split())
-        code = arguments.run(arguments)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 THUMOS = "evaluate --model model.keras --data thumos14 --annotations thumos14 --root videos"

@@ -3,6 +3,9 @@ import pathlib
 
 import keras
 import pytest
+from caffe_inception import CLASSES, FORMS, FRAMES, SIZE, made
+
+from h2s_keras.models import HiddenTwoStreamBuilder, build_backbone
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +24,27 @@ def golden():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+# Of the files test_caffe_bn_inception*.py: networks in Caffe's format, and ours to fill.
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def rgb(request):
+    return made(3, 1, request.param)
+
+
+@pytest.fixture(scope="module")
+def flow():
+    return made(2 * (FRAMES - 1), 2, "BN")
+
+
+@pytest.fixture(scope="module")
+def stream():
+    return build_backbone("bn_inception", (SIZE, SIZE, 3), CLASSES)
+
+
+@pytest.fixture(scope="module")
+def two_stream():
+    builder = HiddenTwoStreamBuilder(CLASSES, FRAMES, (SIZE, SIZE)).motion("tiny")
+    return builder.temporal("bn_inception").spatial("bn_inception").build()

@@ -3,43 +3,25 @@
 import caffe_writer as caffe
 import numpy as np
 import pytest
-from caffe_inception import CLASSES, FORMS, FRAMES, SIZE, difference, layer_of, made, write
+from caffe_inception import (
+    CLASSES,
+    FRAMES,
+    SIZE,
+    difference,
+    layer_of,
+    logits_of,
+    made,
+    write,
+)
 from checks import to_numpy
 
 from h2s_keras.errors import UserError
 from h2s_keras.models import (
     HiddenTwoStreamBuilder,
     MotionNet,
-    build_backbone,
     load_caffe_weights,
     load_model,
 )
-
-
-@pytest.fixture(scope="module", params=FORMS)
-def rgb(request):
-    return made(3, 1, request.param)
-
-
-@pytest.fixture(scope="module")
-def flow():
-    return made(2 * (FRAMES - 1), 2, "BN")
-
-
-@pytest.fixture(scope="module")
-def stream():
-    return build_backbone("bn_inception", (SIZE, SIZE, 3), CLASSES)
-
-
-@pytest.fixture(scope="module")
-def two_stream():
-    builder = HiddenTwoStreamBuilder(CLASSES, FRAMES, (SIZE, SIZE)).motion("tiny")
-    return builder.temporal("bn_inception").spatial("bn_inception").build()
-
-
-def logits_of(stream, made):
-    return to_numpy(stream(made.data.transpose(1, 2, 0)[None].astype("float32")))[0]
-
 
 # === What does not fit ===
 
