@@ -29,6 +29,7 @@ class ClipStream:
             raise ValueError(f"split must be one of {sorted(SPLITS)}; received {split!r}.")
         self.num_frames, self.image_size = num_frames, tuple(image_size)
         self.seed, self.split = seed, split
+        self._traced = {}
 
     @property
     def stream_seed(self):
@@ -76,7 +77,7 @@ class ClipStream:
         if numbers is None:
             stop = start + count if count is not None else tf.int64.max
             dataset = tf.data.Dataset.range(start, stop)
-        make = self.example if with_flow else self.training_examples()
+        make = self._trace(tf, with_flow)
 
         def element(index):
             example = make(index)
@@ -86,6 +87,17 @@ class ClipStream:
         dataset = dataset.map(element, num_parallel_calls=2, deterministic=True)
         dataset = dataset.batch(batch_size, drop_remainder=count is None)
         return dataset.prefetch(2)
+
+    def _trace(self, tf, with_flow):
+        """`example` or what training sees, as a graph: made once for all datasets.
+
+        A run asks for datasets at every stage and test, and a trace takes about a second.
+        """
+        if with_flow not in self._traced:
+            make = self.example if with_flow else self.training_examples()
+            index = tf.TensorSpec((), tf.int64)
+            self._traced[with_flow] = tf.function(make, [index], autograph=False)
+        return self._traced[with_flow]
 
     def training_examples(self):
         """The function of an index that training sees; a subclass may show others."""
