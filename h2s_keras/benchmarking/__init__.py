@@ -10,6 +10,7 @@ SUITES = (
     "warp",
     "loss",
     "motion",
+    "training",
     "headline",
     "predict",
     "startup",

@@ -19,7 +19,8 @@ class PeerProcess:
 
     The script reads its options as JSON from its only argument and writes lines of JSON:
     first {"runs": [...], "missing": {peer: reason}}; then for every name that it reads,
-    {"seconds": s}; for "NAME > FILE" it also saves its result as .npy.
+    {"seconds": s}; for "NAME > FILE" it also saves its result as .npy. Every line tells
+    the largest memory of the child so far as "peak_bytes".
 
     Args:
         script: file name in the folder `peers`.
@@ -28,6 +29,7 @@ class PeerProcess:
     Attributes:
         runs: names of what it can run.
         missing: dict from the name of a peer that it cannot run to the reason.
+        peak_bytes: largest resident memory of the child at its last answer.
 
     Example:
         >>> options = {"shape": [1, 8, 8, 3], "threads": 1}
@@ -69,7 +71,9 @@ class PeerProcess:
             self._errors.seek(0)
             error = self._errors.read().strip()
             raise RuntimeError(f"the peer {self.script} ended: {error[-2000:]}")
-        return json.loads(line)
+        answer = json.loads(line)
+        self.peak_bytes = answer["peak_bytes"]
+        return answer
 
     def close(self):
         if self._process.poll() is None:

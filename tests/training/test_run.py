@@ -48,12 +48,15 @@ class Shown:
 
 with open(sys.argv[1]) as file:
     config = json.load(file)
-train(config, sys.argv[2], progress=Shown())
+train(config, sys.argv[2], resume=config is None, progress=Shown())
 """
 
 
 def cut_run(config, folder, line, number):
-    """Runs `train` in a process of its own and signals it once it printed `line`."""
+    """Runs `train` in a process of its own and signals it once it printed `line`.
+
+    Without a configuration the run in the folder goes on.
+    """
     path = folder.parent / f"{folder.name}.json"
     path.write_text(json.dumps(config))
     process = subprocess.Popen(
@@ -123,28 +126,24 @@ def assert_equal_weights(found, expected):
         np.testing.assert_array_equal(one, two)
 
 
-@pytest.mark.parametrize(
-    ("line", "number"),
-    [
-        ("motion 13", signal.SIGINT),  # within an epoch
-        ("temporal 13", signal.SIGKILL),  # goes back to the last epoch
-    ],
-)
-def test_a_cut_run_ends_bit_equal_to_the_whole_one(whole, tmp_path, line, number):
+def test_a_run_cut_twice_ends_bit_equal_to_the_whole_one(whole, tmp_path):
     config, expected, _ = whole
-    code, seen, errors = cut_run(config, tmp_path / "run", line, number)
-    assert code != 0 and "temporal 60" not in seen
-    stage, step, _ = find_states(tmp_path / "run")[0]
-    last_stage, last_step = seen[-1].split()
-    assert stage == ["motion", "temporal"].index(last_stage)
-    if number == signal.SIGKILL:
-        # Nothing was said, and only whole epochs are saved.
-        assert step % 10 == 0 and step <= int(last_step)
-    else:
-        assert step == int(last_step), "the step in which the signal came is saved"
-        assert "KeyboardInterrupt" in errors
-    assert not (tmp_path / "run" / "model.keras").exists()
-    resumed = train(None, tmp_path / "run", resume=True)
+    folder = tmp_path / "run"
+    # Ctrl-C within an epoch of the first stage: the step in which it came is saved.
+    code, seen, errors = cut_run(config, folder, "motion 13", signal.SIGINT)
+    assert code != 0 and not any(line.startswith("temporal") for line in seen)
+    stage, step, _ = find_states(folder)[0]
+    assert seen[-1] == f"motion {step}" and stage == 0 and step >= 13
+    assert "KeyboardInterrupt" in errors
+    assert not (folder / "model.keras").exists()
+    # Killed within an epoch of the second: nothing was said, only whole epochs are saved.
+    code, seen, _ = cut_run(None, folder, "temporal 13", signal.SIGKILL)
+    assert code != 0 and seen[0] == "motion 1" and "temporal 60" not in seen
+    assert len([line for line in seen if line.startswith("motion")]) == 60 - step
+    stage, step, _ = find_states(folder)[0]
+    assert stage == 1 and step % 10 == 0 and step <= int(seen[-1].split()[1])
+    assert not (folder / "model.keras").exists()
+    resumed = train(None, folder, resume=True)
     assert_equal_weights(resumed["network"].get_weights(), expected)
     assert set(resumed["results"]["stages"]) == {"motion", "temporal"}
 

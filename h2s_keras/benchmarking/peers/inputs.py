@@ -15,6 +15,18 @@ def warp_inputs(shape, seed=0):
     return image, flow, upstream
 
 
+def training_inputs(shape, classes, seed=0):
+    """(uint8 clips whose content moves, labels): patterns that glide, with some noise."""
+    generator = np.random.default_rng(seed)
+    batch, frames, height, width, channels = shape
+    coarse = generator.uniform(0.0, 255.0, (batch, height // 4 + 16, width // 4 + 16, 3))
+    picture = np.repeat(np.repeat(coarse, 4, axis=1), 4, axis=2)
+    clips = [picture[:, t : t + height, 2 * t : 2 * t + width] for t in range(frames)]
+    clips = np.stack(clips, axis=1) + generator.normal(0.0, 4.0, shape)
+    clips = np.clip(np.rint(clips), 0, 255).astype("uint8")
+    return clips, generator.integers(0, classes, batch).astype("int32")
+
+
 def _interpolation(length, source=8):
     position = np.linspace(0, source - 1, length)
     return np.maximum(0.0, 1.0 - np.abs(position[:, None] - np.arange(source)))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import sys
 import time
 
@@ -19,6 +20,10 @@ def serve(runs, missing=None):
     os.dup2(2, 1)
 
     def answer(**values):
+        # In KiB on Linux, in bytes on macOS.
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        values["peak_bytes"] = peak * unit
         answers.write(json.dumps(values) + "\n")
         answers.flush()
 
