@@ -36,12 +36,14 @@ setup(
         "beam": ["apache-beam>=2.60"],
         # Peers of `h2s benchmark`; each is named in the result where it is missing.
         "benchmark": [
+            "ai-edge-litert>=2.0",
             "kornia>=0.8",
             "opencv-contrib-python-headless>=4.10,<5",
             "openvino>=2025.0",
             "torch>=2.4",
         ],
         "flow": ["opencv-contrib-python-headless>=4.10,<5"],
+        "litert": ["ai-edge-litert>=2.0"],
         "onnx": ["tf2onnx>=1.17", "onnx>=1.16", "onnxruntime>=1.20"],
         "openvino": ["openvino>=2025.0"],
         "serving": ["tensorflow-serving-api>=2.16,<2.22", "grpcio>=1.60"],

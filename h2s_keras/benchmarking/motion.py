@@ -16,6 +16,8 @@ MATRIX, SMOKE_MATRIX = 2048, 256
 # Of the matrix-product rate, at least.
 AIM = 0.85
 TOLERANCE = 1e-4
+# Of the time in float32, at most.
+EIGHT_BIT_AIM = 0.5
 
 
 def run(settings):
@@ -32,7 +34,7 @@ def _measure_variant(figures, variant, settings):
     from h2s_keras.benchmarking.motion_cost import multiply_adds
     from h2s_keras.errors import UserError
     from h2s_keras.models.motion_net import MotionNet
-    from h2s_keras.models.openvino_network import OpenVinoNetwork, check_runtime
+    from h2s_keras.models.runtimes import RUNTIMES, in_runtime
 
     size = SMOKE_SIZE if settings.smoke else SIZE
     shape = (1, FRAMES, size, size, 3)
@@ -56,14 +58,19 @@ def _measure_variant(figures, variant, settings):
         ours = compiled(lambda clips: network(clips, training=False), way)
         functions[f"ours, {way}"] = timed(ready(ours, clips))
     functions["ours, estimate_flow"] = timed(lambda: network.estimate_flow(array))
-    try:
-        check_runtime("openvino")
-    except UserError as error:
-        figures.miss("OpenVINO", str(error))
-    else:
-        # Compared without what estimate_flow does beside, as the other peers are.
-        fast = OpenVinoNetwork(network)
-        functions["ours, runtime openvino"] = timed(lambda: fast.predict_on_batch(array))
+    # Compared without what estimate_flow does beside, as the other peers are.
+    expected = keras.ops.convert_to_numpy(network(clips, training=False)["flow2"])
+    for runtime in RUNTIMES[1:]:
+        try:
+            run = in_runtime(network, runtime).predict_on_batch
+        except UserError as error:
+            figures.miss(runtime, str(error))
+            continue
+        flow = run(array)["flow2"]
+        apart = float(np.abs(flow - expected).max() / np.abs(expected).max())
+        what = f"largest difference under runtime {runtime}, share of the flow, {case}"
+        figures.value(what, apart)
+        functions[f"ours, runtime {runtime}"] = timed(lambda run=run: run(array))
     with tempfile.TemporaryDirectory() as folder:
         weights = os.path.join(folder, "weights.npz")
         np.savez(weights, **{weight.path: weight.numpy() for weight in network.weights})
@@ -90,8 +97,11 @@ def _measure_variant(figures, variant, settings):
         aim = AIM if name == "ours, estimate_flow" else None
         what = f"share of the matrix rate: {name}"
         figures.add(case, what, shares, aim, at_least=True)
-    for name in ("PyTorch", "torch.compile", "ours, runtime openvino"):
+    for name in ("PyTorch", "torch.compile"):
         figures.ratio(case, seconds, "ours, estimate_flow", name)
+    for runtime in RUNTIMES[1:]:
+        aim = EIGHT_BIT_AIM if runtime == "litert_8bit" else None
+        figures.ratio(case, seconds, f"ours, runtime {runtime}", "ours, graph", aim)
 
 
 def _check(figures, case, flows, peer, folder):

@@ -4,6 +4,7 @@ import os
 import sys
 
 from h2s_keras.cli.quiet import import_keras
+from h2s_keras.cli.runtime_option import add_runtime_argument
 from h2s_keras.errors import UserError
 
 HELP = "estimate optical flow of a video, or between two image files"
@@ -33,6 +34,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--max_pairs", type=int, default=None, metavar="N", help="stop after N pairs"
     )
+    add_runtime_argument(parser)
 
 
 def run(arguments):
@@ -52,8 +54,8 @@ def run(arguments):
     from h2s_keras.models.presets import load_motion_net
 
     motion_net = load_motion_net(arguments.model, num_frames=2)
-    count = 0
-    for flow in flow_of_frames(motion_net, frames, arguments.inputs[0]):
+    count, name, runtime = 0, arguments.inputs[0], arguments.runtime
+    for flow in flow_of_frames(motion_net, frames, name, runtime):
         if to_file:
             write_flow(arguments.out, flow)
         else:
@@ -65,7 +67,7 @@ def run(arguments):
     return 0
 
 
-def flow_of_frames(motion_net, frames, name="this video"):
+def flow_of_frames(motion_net, frames, name="this video", runtime="keras"):
     """Flow (H, W, 2) of every pair of neighbouring frames, in flat memory.
 
     Frames pass in windows of `num_frames` that share one frame; the last window is
@@ -73,6 +75,9 @@ def flow_of_frames(motion_net, frames, name="this video"):
     the last one, and the flow of the repetitions is dropped.
     """
     import numpy as np
+
+    def flows(clip):
+        return motion_net.estimate_flow(np.stack(clip)[None], runtime=runtime)[0]
 
     window, pending, size = [], 0, motion_net.num_frames
     for frame in frames:
@@ -82,11 +87,11 @@ def flow_of_frames(motion_net, frames, name="this video"):
         if len(window) > size:
             window.pop(0)
         if pending == size - 1:
-            yield from motion_net.estimate_flow(np.stack(window)[None])[0]
+            yield from flows(window)
             pending = 0
     if pending:
         missing = size - len(window)
-        flow = motion_net.estimate_flow(np.stack(window + [window[-1]] * missing)[None])[0]
+        flow = flows(window + [window[-1]] * missing)
         end = size - 1 - missing
         yield from flow[end - pending : end]
     elif len(window) < 2:

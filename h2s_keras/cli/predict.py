@@ -5,6 +5,7 @@ import os
 import sys
 import time
 
+from h2s_keras.cli.runtime_option import add_runtime_argument
 from h2s_keras.errors import FileError, UserError
 
 HELP = "name the action in video files, in a camera's picture or in a stream"
@@ -56,12 +57,7 @@ def add_arguments(parser):
         metavar="OUT.mp4",
         help="write the video with label, score and learned flow",
     )
-    parser.add_argument(
-        "--runtime",
-        choices=("keras", "openvino"),
-        default="keras",
-        help="what computes the network (default keras)",
-    )
+    add_runtime_argument(parser)
     parser.add_argument("--json", action="store_true", help="one JSON line a video")
 
 

@@ -5,7 +5,7 @@ from h2s_keras.data.sampling import clip_indices, even_clip_starts
 from h2s_keras.data.video import count_frames, read_frames
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.measure import log_softmax
-from h2s_keras.models.openvino_network import OpenVinoNetwork, check_runtime
+from h2s_keras.models.runtimes import in_runtime
 
 
 class VideoClassifier:
@@ -15,7 +15,7 @@ class VideoClassifier:
         model: HiddenTwoStream with `class_names`, or a SavedNetwork.
         clips_per_video: evenly spaced clips whose log-probabilities are averaged.
         batch_size: clips computed at a time.
-        runtime: "keras", or "openvino" to compute by OpenVINO.
+        runtime: what computes the network, see `h2s_keras.models.runtimes.in_runtime`.
 
     Raises:
         UserError: if the model does not know its class names, or the runtime cannot be
@@ -39,10 +39,8 @@ class VideoClassifier:
                 "this model has no class names; build it with a list of names in place of "
                 "num_classes"
             )
-        check_runtime(runtime)
-        if runtime == "openvino":
-            model = OpenVinoNetwork(model)
-        self.model, self.class_names = model, list(names)
+        self.model = in_runtime(model, runtime)
+        self.class_names = list(names)
         self.clips_per_video, self.batch_size = clips_per_video, batch_size
 
     @classmethod

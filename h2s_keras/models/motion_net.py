@@ -6,7 +6,7 @@ from h2s_keras.errors import UserError
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.multi_scale_flow_head import SLOPE, MultiScaleFlowHead
 from h2s_keras.models.coarse_to_fine import coarse_to_fine_flow
-from h2s_keras.models.openvino_network import OpenVinoNetwork, check_runtime
+from h2s_keras.models.runtimes import check_runtime, in_runtime
 from h2s_keras.ops.flow import clip_to_channels, resize_flow
 from h2s_keras.ops.rematerialize import rematerialize
 
@@ -113,7 +113,7 @@ class MotionNet(keras.Model):
         self.intermediate_convolution = intermediate_convolution
         self.small_displacement = small_displacement
         self.rematerialize = rematerialize
-        self._openvino = None
+        self._in_runtimes = {}
         table = VARIANTS[variant]
         self.preprocessing = ImagePreprocessing("unit", dtype=self.dtype_policy)
         self.convolutions, self._levels = [], []
@@ -218,8 +218,8 @@ class MotionNet(keras.Model):
         Args:
             clips: array (batch, num_frames, height, width, 3), RGB 0..255, usually uint8.
             batch_size: clips computed at a time.
-            runtime: "keras", or "openvino" to compute by OpenVINO, with the weights of
-                the first such call.
+            runtime: "keras", or another of `h2s_keras.models.runtimes`, with the weights
+                of the first such call.
 
         Returns:
             NumPy float32 (batch, num_frames-1, height, width, 2), pixels.
@@ -261,12 +261,12 @@ class MotionNet(keras.Model):
         return np.concatenate(results)
 
     def _in_runtime(self, runtime):
+        check_runtime(runtime)
         if runtime == "keras":
             return self
-        check_runtime(runtime)
-        if self._openvino is None:
-            self._openvino = OpenVinoNetwork(self)
-        return self._openvino
+        if runtime not in self._in_runtimes:
+            self._in_runtimes[runtime] = in_runtime(self, runtime)
+        return self._in_runtimes[runtime]
 
     def _check(self, shape):
         shape = tuple(shape)

@@ -6,25 +6,7 @@ import tempfile
 import keras
 import numpy as np
 
-from h2s_keras.errors import UserError
-
-RUNTIMES = ("keras", "openvino")
-
-
-def check_runtime(runtime):
-    """Raises UserError for a runtime that is unknown or not installed."""
-    if runtime not in RUNTIMES:
-        raise UserError(
-            f"runtime must be one of {', '.join(RUNTIMES)}; received {runtime!r}"
-        )
-    if runtime == "openvino":
-        try:
-            import openvino  # noqa: F401
-        except ImportError as error:
-            raise UserError(
-                "runtime 'openvino' needs the package openvino; "
-                "pip install 'h2s_keras[openvino]'"
-            ) from error
+from h2s_keras.models.runtimes import check_runtime, copy_description, require_keras_model
 
 
 class OpenVinoNetwork:
@@ -50,17 +32,12 @@ class OpenVinoNetwork:
 
     def __init__(self, model):
         check_runtime("openvino")
-        if not isinstance(model, keras.Model):
-            raise UserError(
-                f"runtime 'openvino' takes a .keras model; received {type(model).__name__}"
-            )
+        require_keras_model(model, "openvino")
         import openvino
 
         self._model, self._core = model, openvino.Core()
         self._converted, self._compiled = {}, {}
-        for name in ("class_names", "num_frames", "image_size", "frame_stride"):
-            if hasattr(model, name):
-                setattr(self, name, getattr(model, name))
+        copy_description(model, self)
 
     def predict_on_batch(self, clips):
         """dict of NumPy float32 arrays, as the model itself answers.

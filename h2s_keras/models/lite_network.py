@@ -1,0 +1,100 @@
+"""A network computed by LiteRT (XNNPACK) in place of Keras, for inference on CPUs."""
+
+import os
+
+import keras
+import numpy as np
+
+from h2s_keras.errors import UserError
+from h2s_keras.models.runtimes import check_runtime, copy_description, require_keras_model
+
+
+class LiteNetwork:
+    """Answers of a MotionNet or two-stream model, computed by LiteRT.
+
+    The weights are those at the first call; a model that is trained further needs a new
+    one. Every shape of a batch is converted once, which takes seconds; a smaller batch is
+    filled up to one that is known.
+
+    Args:
+        model: MotionNet or HiddenTwoStream, on the backend TensorFlow.
+        eight_bits: convolutions and dense layers in 8 bits: weights once, activations by
+            the range that each batch has, so that no clips are needed to calibrate.
+
+    Attributes:
+        class_names, num_frames, image_size, frame_stride: those that `model` has.
+
+    Raises:
+        UserError: ai-edge-litert is not installed, another backend runs, the model is an
+            export, or has layers that LiteRT does not have.
+
+    Example:
+        >>> network = LiteNetwork(MotionNet(num_frames=3, variant="tiny"))
+        >>> network.predict_on_batch(np.zeros((1, 3, 64, 64, 3), "uint8"))["flow2"].shape
+        (1, 2, 32, 32, 2)
+    """
+
+    def __init__(self, model, eight_bits=False):
+        runtime = "litert_8bit" if eight_bits else "litert"
+        check_runtime(runtime)
+        require_keras_model(model, runtime)
+        if keras.backend.backend() != "tensorflow":
+            raise UserError(
+                f"runtime {runtime!r} converts on the backend TensorFlow; set KERAS_BACKEND"
+            )
+        self._model, self._eight_bits, self._runners = model, eight_bits, {}
+        copy_description(model, self)
+
+    def predict_on_batch(self, clips):
+        """dict of NumPy float32 arrays, as the model itself answers.
+
+        Args:
+            clips: uint8 (batch, num_frames, height, width, 3), RGB; others, such as warped
+                clips, are taken as float32.
+        """
+        clips = np.asarray(clips)
+        dtype = "uint8" if clips.dtype == np.uint8 else "float32"
+        clips = np.ascontiguousarray(clips, dtype)
+        count, shape = len(clips), clips.shape[1:]
+        batch = min(
+            (
+                size
+                for size, *rest in self._runners
+                if rest == [shape, dtype] and size >= count
+            ),
+            default=count,
+        )
+        key = (batch, shape, dtype)
+        if key not in self._runners:
+            self._runners[key] = self._convert(*key)
+        if batch > count:
+            clips = np.concatenate([clips, np.repeat(clips[-1:], batch - count, axis=0)])
+        _, run = self._runners[key]
+        return {name: value[:count] for name, value in run(clips=clips).items()}
+
+    def _convert(self, batch, shape, dtype):
+        """(interpreter, which must outlive its runner; the runner)"""
+        import tensorflow as tf
+        from ai_edge_litert.interpreter import Interpreter
+
+        module = tf.Module()
+        module.weights = [weight.value for weight in self._model.weights]
+        module.run = tf.function(
+            lambda clips: self._model(clips, training=False),
+            input_signature=[tf.TensorSpec((batch, *shape), dtype, name="clips")],
+        )
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(
+            [module.run.get_concrete_function()], module
+        )
+        if self._eight_bits:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        try:
+            content = converter.convert()
+        except Exception as error:
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(f"LiteRT cannot run this network ({reason})") from error
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+        interpreter = Interpreter(
+            model_content=content, num_threads=threads or os.cpu_count()
+        )
+        return interpreter, interpreter.get_signature_runner()

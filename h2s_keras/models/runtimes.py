@@ -1,0 +1,74 @@
+"""What can compute a network in place of Keras, behind one name."""
+
+from h2s_keras.errors import UserError
+
+# Name: (package to import, extra that installs it); None is Keras itself.
+_PACKAGES = {
+    "keras": None,
+    "openvino": ("openvino", "openvino"),
+    "litert": ("ai_edge_litert", "litert"),
+    "litert_8bit": ("ai_edge_litert", "litert"),
+}
+RUNTIMES = tuple(_PACKAGES)
+
+
+def check_runtime(runtime):
+    """Raises UserError for a runtime that is unknown or not installed."""
+    if runtime not in RUNTIMES:
+        raise UserError(
+            f"runtime must be one of {', '.join(RUNTIMES)}; received {runtime!r}"
+        )
+    if runtime != "keras":
+        package, extra = _PACKAGES[runtime]
+        try:
+            __import__(package)
+        except ImportError as error:
+            raise UserError(
+                f"runtime {runtime!r} needs the package {package.replace('_', '-')}; "
+                f"pip install 'h2s_keras[{extra}]'"
+            ) from error
+
+
+def in_runtime(model, runtime):
+    """`model` itself, or what computes it by another runtime.
+
+    Args:
+        model: MotionNet or HiddenTwoStream.
+        runtime: "keras"; "openvino" or "litert", float32 by those libraries; or
+            "litert_8bit", LiteRT with weights and activations of 8 bits: about a third of
+            the time, and not the same numbers (docs/performance.md).
+
+    Returns:
+        An object with `predict_on_batch`, `class_names`, `num_frames`, `image_size` and
+        `frame_stride` of the model; its weights are those of now.
+
+    Raises:
+        UserError: the runtime is unknown or not installed, or does not take this model.
+    """
+    check_runtime(runtime)
+    if runtime == "openvino":
+        from h2s_keras.models.openvino_network import OpenVinoNetwork
+
+        return OpenVinoNetwork(model)
+    if runtime != "keras":
+        from h2s_keras.models.lite_network import LiteNetwork
+
+        return LiteNetwork(model, eight_bits=runtime == "litert_8bit")
+    return model
+
+
+def require_keras_model(model, runtime):
+    """Raises UserError for an export, which has a runtime of its own."""
+    import keras
+
+    if not isinstance(model, keras.Model):
+        raise UserError(
+            f"runtime {runtime!r} takes a .keras model; received {type(model).__name__}"
+        )
+
+
+def copy_description(model, network):
+    """Gives `network` what callers ask of a model beside its answers."""
+    for name in ("class_names", "num_frames", "image_size", "frame_stride"):
+        if hasattr(model, name):
+            setattr(network, name, getattr(model, name))

@@ -1,0 +1,121 @@
+"""Other runtimes give the numbers of Keras, or say what they lack."""
+
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from h2s_keras.cli import runtime_option
+from h2s_keras.errors import UserError
+from h2s_keras.evaluation.video_classifier import VideoClassifier
+from h2s_keras.models import HiddenTwoStreamBuilder, MotionNet
+from h2s_keras.models.runtimes import RUNTIMES, in_runtime
+
+CLIPS = np.random.default_rng(0).integers(0, 256, (2, 3, 61, 83, 3), "uint8")
+PACKAGES = {"openvino": "openvino", "litert": "ai_edge_litert"}
+PACKAGES["litert_8bit"] = PACKAGES["litert"]
+
+
+@pytest.fixture(params=["openvino", "litert"])
+def exact(request):
+    """A runtime that computes in float32."""
+    return installed(request.param)
+
+
+def installed(runtime):
+    pytest.importorskip(PACKAGES[runtime])
+    if runtime != "openvino" and keras.backend.backend() != "tensorflow":
+        pytest.skip("LiteRT converts TensorFlow's graphs")
+    return runtime
+
+
+def two_stream():
+    builder = HiddenTwoStreamBuilder(["left", "right"], 3, (32, 32)).motion("tiny")
+    return builder.temporal("tiny").spatial("tiny").build()
+
+
+def test_the_command_line_knows_them_all():
+    assert runtime_option.RUNTIMES == RUNTIMES
+    assert set(PACKAGES) == set(RUNTIMES) - {"keras"}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "extra"),
+    [("openvino", "openvino"), ("litert", "litert"), ("litert_8bit", "litert")],
+)
+def test_a_missing_runtime_is_told(monkeypatch, runtime, extra):
+    monkeypatch.setitem(sys.modules, PACKAGES[runtime], None)
+    motion_net = MotionNet(3, "tiny")
+    with pytest.raises(UserError, match=rf"pip install 'h2s_keras\[{extra}\]'"):
+        motion_net.estimate_flow(CLIPS, runtime=runtime)
+
+
+def test_an_unknown_runtime_is_told():
+    with pytest.raises(UserError, match="one of keras, openvino, .*; received 'tpu'"):
+        MotionNet(3, "tiny").estimate_flow(CLIPS, runtime="tpu")
+
+
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="of other backends")
+def test_litert_needs_the_backend_tensorflow():
+    pytest.importorskip("ai_edge_litert")
+    with pytest.raises(UserError, match="on the backend TensorFlow"):
+        in_runtime(MotionNet(3, "tiny"), "litert")
+
+
+def test_an_export_keeps_its_own_runtime(exact):
+    with pytest.raises(UserError, match="takes a .keras model; received object"):
+        in_runtime(object(), exact)
+
+
+def test_flow_is_the_same(exact):
+    motion_net = MotionNet(3, "tiny")
+    flow = motion_net.estimate_flow(CLIPS)
+    again = motion_net.estimate_flow(CLIPS, runtime=exact)
+    assert np.abs(flow).max() > 0.01
+    np.testing.assert_allclose(again, flow, atol=1e-4)
+    # Another size, and another number of clips, on the same network.
+    small = CLIPS[:1, :, :40, :48]
+    again = motion_net.estimate_flow(small, runtime=exact)
+    np.testing.assert_allclose(again, motion_net.estimate_flow(small), atol=1e-4)
+    again = motion_net.estimate_flow(CLIPS[1:], runtime=exact)
+    np.testing.assert_allclose(again, flow[1:], atol=1e-4)
+
+
+def test_scores_of_every_stream_are_the_same(exact):
+    network, clips = two_stream(), CLIPS[:, :, :32, :32]
+    expected = network.predict_on_batch(clips)
+    classifier = VideoClassifier(network, runtime=exact)
+    assert classifier.class_names == ["left", "right"]
+    actual = classifier.model.predict_on_batch(clips)
+    assert set(actual) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(actual[name], value, atol=1e-4)
+
+
+def test_frames_warped_between_passes_are_not_rounded(exact):
+    motion_net = MotionNet.from_preset("tiny_synthetic", num_frames=2)
+    clips = CLIPS[:, :2]
+    again = motion_net.estimate_flow(clips, runtime=exact)
+    np.testing.assert_allclose(again, motion_net.estimate_flow(clips), atol=1e-3)
+
+
+def test_eight_bits_round_but_find_the_same_motion():
+    """Within a tenth of the motion, and not equal: the weights have 8 bits."""
+    runtime = installed("litert_8bit")
+    motion_net = MotionNet.from_preset("tiny_synthetic", num_frames=2)
+    ramp = np.linspace(0, 6 * np.pi, 96)
+    picture = 128 + 60 * np.sin(ramp)[:, None, None] * np.cos(ramp)[None, :, None]
+    picture = np.repeat(picture, 3, axis=-1)
+    pair = np.stack([picture[8:72, 8:72], picture[8:72, 5:69]])[None].astype("uint8")
+    flow = motion_net.estimate_flow(pair)[0, 0, 12:-12, 12:-12]
+    again = motion_net.estimate_flow(pair, runtime=runtime)[0, 0, 12:-12, 12:-12]
+    assert flow[..., 0].mean() == pytest.approx(3.0, abs=0.5)
+    distance = np.sqrt(np.square(again - flow).sum(-1)).mean()
+    assert 1e-4 < distance < 0.1 * 3.0
+    network, clips = two_stream(), CLIPS[:, :, :32, :32]
+    expected = network.predict_on_batch(clips)
+    actual = in_runtime(network, runtime).predict_on_batch(clips)
+    for name, value in expected.items():
+        largest = np.abs(value).max()
+        np.testing.assert_allclose(actual[name], value, atol=0.1 * largest)
