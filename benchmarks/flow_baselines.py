@@ -1,6 +1,6 @@
 """A MotionNet beside OpenCV's flow on the same pairs: errors and seconds.
 
-Command: python benchmarks/flow_baselines.py MODEL FLOW_FOLDER
+Command: python benchmarks/flow_baselines.py MODEL FLOW_FOLDER [RUNTIME]
     (MODEL is a preset such as tiny_synthetic_2, a .keras file or a run; needs
     opencv-contrib-python-headless; the folder holds frame10.png, frame11.png and
     flow10.flo of each sequence, as Middlebury distributes them)
@@ -22,12 +22,12 @@ def grey(frames):
     return [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
 
 
-def main(model, folder):
+def main(model, folder, runtime="keras"):
     motion_net = load_motion_net(model)
     total_variation = cv2.optflow.DualTVL1OpticalFlow_create()
     inverse_search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     methods = {
-        "MotionNet": lambda frames: pair_flow(motion_net, frames),
+        f"MotionNet, {runtime}": lambda frames: pair_flow(motion_net, frames, runtime),
         "TV-L1": lambda frames: total_variation.calc(*grey(frames), None),
         "Farneback": lambda frames: cv2.calcOpticalFlowFarneback(
             *grey(frames), None, 0.5, 5, 15, 3, 5, 1.1, 0

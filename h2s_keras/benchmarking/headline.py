@@ -2,12 +2,14 @@
 
 The paper's claim: flow from a network is ten times as fast as TV-L1 before the same
 temporal CNN. Here both get the same frames and the same cores. Farneback and DIS are less
-exact than TV-L1 and far faster; they stand beside it, also where they win.
+exact than TV-L1 and far faster; they stand beside it, also where they win. "8 bits" is the
+same network under the runtime litert_8bit.
 """
 
 import numpy as np
 
 from h2s_keras.benchmarking.harness import Figures, measure, timed
+from h2s_keras.errors import UserError
 
 ABOUT = "frames to scores: MotionNet against TV-L1, Farneback and DIS; frames per second"
 
@@ -30,6 +32,13 @@ def run(settings):
     networks = _networks(size, settings.smoke)
     functions = _our_functions(networks, clip, way)
     network = networks["tiny"]
+    ours = dict(AIMS)
+    try:
+        functions.update(_in_eight_bits(size, settings.smoke, clip))
+    except UserError as error:
+        figures.miss("LiteRT", str(error))
+    else:
+        ours.update({f"{variant} in 8 bits": aim for variant, aim in AIMS.items()})
     methods, missing = _classical(settings.threads)
     for name, reason in missing.items():
         figures.miss(name, reason)
@@ -39,11 +48,11 @@ def run(settings):
     flow = np.zeros((1, FRAMES - 1, size, size, 2), "float32")
     functions["temporal CNN alone"] = timed(lambda: cnn(flow))
     seconds = measure(functions, settings.rounds)
-    _tell(figures, seconds, methods, f"{FRAMES}x{size}x{size}")
+    _tell(figures, seconds, ours, methods, f"{FRAMES}x{size}x{size}")
     return figures
 
 
-def _networks(size, smoke):
+def _networks(size, smoke, spatial=True):
     import keras
 
     from h2s_keras.models import HiddenTwoStreamBuilder
@@ -52,8 +61,25 @@ def _networks(size, smoke):
     for variant in AIMS:
         keras.utils.set_random_seed(0)
         builder = HiddenTwoStreamBuilder(101, FRAMES, (size, size)).motion(variant)
-        networks[variant] = builder.temporal(backbone).spatial(backbone).build()
+        builder.temporal(backbone)
+        networks[variant] = (builder.spatial(backbone) if spatial else builder).build()
     return networks
+
+
+def _in_eight_bits(size, smoke, clip):
+    from h2s_keras.models.runtimes import in_runtime
+
+    functions = {}
+    for spatial, what in ((False, "to scores"), (True, "both streams")):
+        for variant, network in _networks(size, smoke, spatial).items():
+            run = in_runtime(network, "litert_8bit").predict_on_batch
+            name = _name(f"{variant} in 8 bits", what)
+            functions[name] = timed(lambda run=run: run(clip[None]))
+    return functions
+
+
+def _name(network, what):
+    return f"{network} {what}" if what == "to scores" else f"{network}, {what}"
 
 
 def _our_functions(networks, clip, way):
@@ -68,8 +94,8 @@ def _our_functions(networks, clip, way):
         def both(clips, network=network):
             return network(clips, training=False)["logits"]
 
-        functions[f"{variant} to scores"] = timed(ready(compiled(temporal, way), clips))
-        functions[f"{variant}, both streams"] = timed(ready(compiled(both, way), clips))
+        for what, run in (("to scores", temporal), ("both streams", both)):
+            functions[_name(variant, what)] = timed(ready(compiled(run, way), clips))
     return functions
 
 
@@ -128,31 +154,31 @@ def _classical(threads):
     return methods, missing
 
 
-def _tell(figures, seconds, methods, size):
+def _tell(figures, seconds, ours, methods, size):
     figures.add_seconds(size, seconds)
     cnn = np.asarray(seconds["temporal CNN alone"])
-    for variant, aim in AIMS.items():
-        ours = np.asarray(seconds[f"{variant} to scores"])
+    for network, aim in ours.items():
+        to_scores = np.asarray(seconds[_name(network, "to scores")])
         for name in methods:
             theirs = np.asarray(seconds[f"{name} to scores"])
             wanted = aim if name == "TV-L1" else None
-            what = f"speed of {variant} over {name}"
-            figures.add(
-                f"frames to scores, {size}", what, theirs / ours, wanted, at_least=True
-            )
-            # Flow is what is left when the time of the same CNN is taken away.
-            alone = (theirs - cnn) / np.maximum(ours - cnn, 1e-9)
-            figures.add(f"flow alone, {size}", what, alone)
+            what = f"speed of {network} over {name}"
+            case, ratio = f"frames to scores, {size}", theirs / to_scores
+            figures.add(case, what, ratio, wanted, at_least=True)
+            if network in AIMS:
+                # Flow is what is left when the time of the same CNN is taken away.
+                alone = (theirs - cnn) / np.maximum(to_scores - cnn, 1e-9)
+                figures.add(f"flow alone, {size}", what, alone)
         # Windows that share one frame take every pair of a video once.
-        rate = (FRAMES - 1) / np.asarray(seconds[f"{variant}, both streams"])
+        rate = (FRAMES - 1) / np.asarray(seconds[_name(network, "both streams")])
         figures.add(
             f"both streams, {size}",
-            f"speed of {variant} over {REAL_TIME:g} frames a second",
+            f"speed of {network} over {REAL_TIME:g} frames a second",
             rate / REAL_TIME,
             1.0,
             at_least=True,
         )
         figures.value(
-            f"frames a second, both streams, {variant}, {size}",
+            f"frames a second, both streams, {network}, {size}",
             round(float(np.median(rate)), 1),
         )

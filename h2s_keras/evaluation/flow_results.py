@@ -32,7 +32,7 @@ _REGIONS = {
 }
 
 
-def pair_flow(motion_net, frames):
+def pair_flow(motion_net, frames, runtime="keras"):
     """Flow between two frames, by a MotionNet that takes any number of them.
 
     Frames beyond the second repeat it, as `h2s flow FRAME FRAME` does; a network of 2
@@ -41,13 +41,14 @@ def pair_flow(motion_net, frames):
     Args:
         motion_net: MotionNet.
         frames: uint8 (2, height, width, 3).
+        runtime: of `MotionNet.estimate_flow`.
 
     Returns:
         float32 (height, width, 2), pixels.
     """
     missing = motion_net.num_frames - 2
     clip = np.concatenate([frames, np.repeat(frames[1:], missing, axis=0)])
-    return motion_net.estimate_flow(clip[None])[0, 0]
+    return motion_net.estimate_flow(clip[None], runtime=runtime)[0, 0]
 
 
 def flow_figures(frames, estimate, truth=None):
