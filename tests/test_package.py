@@ -254,7 +254,7 @@ def already_run():
 SLOW = {"activitynet", "thumos14"} | {
     f"{data}_{kind}" for data in ("ucf101", "hmdb51") for kind in ("tsn", "i3d")
 }
-SLOW |= {"quickstart", "gestures", "hmdb51", "tiny_synthetic_11"}
+SLOW |= {"quickstart", "gestures", "hmdb51", "tiny_synthetic_11", "ucf101"}
 ABLATIONS = {name for name in RECIPES if name.startswith("ablation")}
 
 

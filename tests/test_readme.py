@@ -1,10 +1,11 @@
-"""The README's picture, commands and lines of code do what they say."""
+"""The README's picture, commands and lines of code do what they say.
+
+Its quickstart command runs in small for all tests of the command line (cli/conftest.py).
+"""
 
 import os
 import pathlib
 import re
-import shlex
-import shutil
 import subprocess
 import sys
 
@@ -32,20 +33,6 @@ def test_the_lines_of_code_run(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "network.keras").exists()
-
-
-def test_the_quickstart_command_in_small(tmp_path):
-    """The command's own `h2s` call, in the environment of the tests and shortened."""
-    call = shlex.split(quickstart_command().rsplit("&&", 1)[1])
-    program = shutil.which("h2s", path=os.path.dirname(sys.executable))
-    assert call[0] == ".venv/bin/h2s" and program
-    done = subprocess.run(
-        [program, *call[1:], "--smoke"], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "quickstart" / "report.html").exists()
-    for row in ("spatial", "temporal, motion frozen", "temporal, end to end", "fused"):
-        assert re.search(rf"^{row} +\d", done.stdout, re.M)
 
 
 @pytest.mark.slow

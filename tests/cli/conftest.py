@@ -3,11 +3,14 @@
 import dataclasses
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from test_readme import quickstart_command
 
 
 @dataclasses.dataclass
@@ -45,12 +48,28 @@ def h2s():
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory):
-    """(what `h2s quickstart --smoke` said, the folder it left)"""
-    folder = tmp_path_factory.mktemp("smoke")
-    done = run_h2s("quickstart", "--smoke", "--out", "run", cwd=folder)
+def smoke(made_once):
+    """(what the README's `h2s quickstart`, with --smoke, said; the folder it left)"""
+    call = shlex.split(quickstart_command().rsplit("&&", 1)[1])
+    program = shutil.which("h2s", path=os.path.dirname(sys.executable))
+    assert call[0] == ".venv/bin/h2s" and program
+
+    def run(folder):
+        done = subprocess.run(
+            [program, *call[1:], "--smoke"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "COLUMNS": "100"},
+            stdin=subprocess.DEVNULL,
+        )
+        said = {"code": done.returncode, "out": done.stdout, "err": done.stderr}
+        (folder / "said.json").write_text(json.dumps(said))
+
+    folder = made_once("quickstart_in_small", run)
+    done = Done(**json.loads((folder / "said.json").read_text()))
     assert done.code == 0, done.err
-    return done, folder / "run"
+    return done, folder / call[call.index("--out") + 1]
 
 
 def write_video(path, frames, size=(64, 80)):

@@ -1,6 +1,7 @@
 """The command line as its users meet it: real processes, exit codes, one line an error."""
 
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -303,14 +304,16 @@ def test_quickstart_leaves_report_pictures_and_model(smoke):
     assert "Hidden two-stream quickstart" in report and report.count("<img") >= 5
     results = json.loads((folder / "results.json").read_text())
     assert set(results["stages"]) == {"motion", "temporal", "end_to_end", "spatial"}
-    assert "fused" in done.out and "end-point error" in done.out
+    assert "end-point error" in done.out
+    for row in ("spatial", "temporal, motion frozen", "temporal, end to end", "fused"):
+        assert re.search(rf"^{row} +\d", done.out, re.M)
     assert str(folder / "report.html") in done.out
     assert "Traceback" not in done.err and "WARNING" not in done.err
     # Progress goes to stderr as plain lines, one an epoch, for a log file.
     assert any(line.startswith("motion 4/4") for line in done.error_lines)
     assert "\x1b" not in done.err and "\r" not in done.err
     config = json.loads((folder / "config.json").read_text())
-    assert config["command"].endswith("quickstart --smoke --out run")
+    assert config["command"].endswith("quickstart --out quickstart --smoke")
 
 
 def test_a_second_run_does_not_overwrite_the_first(h2s, smoke):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,7 +82,7 @@ def cut_run(config, folder, line, number):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(made_once):
     """(config, weights of the uninterrupted run, its folder)"""
     stage = {"epoch": 10, "learning_rate": 1e-3}
     config = {
@@ -115,9 +116,8 @@ def whole(tmp_path_factory):
             },
         ],
     }
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    network = train(config, folder)["network"]
-    return config, network.get_weights(), folder
+    folder = made_once("whole_run", lambda folder: train(config, folder / "run")) / "run"
+    return config, load_model(folder).get_weights(), folder
 
 
 def assert_equal_weights(found, expected):
@@ -149,7 +149,8 @@ def test_a_run_cut_twice_ends_bit_equal_to_the_whole_one(whole, tmp_path):
 
 
 def test_a_finished_run_resumed_changes_nothing(whole, tmp_path):
-    _, expected, folder = whole
+    _, expected, run = whole
+    folder = shutil.copytree(run, tmp_path / "run")
     before = json.loads((folder / "results.json").read_text())
     again = train(None, folder, resume=True)
     assert_equal_weights(again["network"].get_weights(), expected)
