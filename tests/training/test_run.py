@@ -138,7 +138,7 @@ def test_a_run_cut_twice_ends_bit_equal_to_the_whole_one(whole, tmp_path):
     assert not (folder / "model.keras").exists()
     # Killed within an epoch of the second: nothing was said, only whole epochs are saved.
     code, seen, _ = cut_run(None, folder, "temporal 13", signal.SIGKILL)
-    assert code != 0 and seen[0] == "motion 1" and "temporal 60" not in seen
+    assert code != 0 and seen[0] == f"motion {step + 1}" and "temporal 60" not in seen
     assert len([line for line in seen if line.startswith("motion")]) == 60 - step
     stage, step, _ = find_states(folder)[0]
     assert stage == 1 and step % 10 == 0 and step <= int(seen[-1].split()[1])
