@@ -157,15 +157,19 @@ class RecordData:
         options = {"image_size": size, **options, **changes}
         return RecordClips(index, examples, self.settings["num_frames"], **options)
 
+    @property
+    def groups(self):
+        """The groups of all videos; {None} where they have none."""
+        return {self._group(example) for example in (*self.train, *self.test)}
+
+    def _group(self, example):
+        pattern = compiled_pattern(self.settings.get("group_pattern"))
+        return example["group"] if pattern is None else group_of(example["name"], pattern)
+
     def _by_group(self, settings):
-        pattern = compiled_pattern(settings.get("group_pattern"))
         everything = [*self.train, *self.test]
         items = {
-            VideoExample(
-                example["name"],
-                place,
-                example["group"] if pattern is None else group_of(example["name"], pattern),
-            ): example
+            VideoExample(example["name"], place, self._group(example)): example
             for place, example in enumerate(everything)
         }
         parts = leave_one_group_out(tuple(items), settings["test_group"])

@@ -186,6 +186,11 @@ class VideoData:
             "max_skip": settings.get("max_skip", 1),
         }
 
+    @property
+    def groups(self):
+        """The groups of the videos that are trained on; {None} where they have none."""
+        return {example.group for example in self.train}
+
     def training(self, batch_size, start_step=0, seed=0, host=0, hosts=1):
         return video_clip_dataset(
             self.train,

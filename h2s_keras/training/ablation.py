@@ -1,13 +1,16 @@
 """Runs the variants of an ablation recipe over several seeds and tabulates them."""
 
 import copy
+import dataclasses
 import os
 import statistics
 
+from h2s_keras.data.clips import frame_size
 from h2s_keras.data.dataset_list import DatasetList
 from h2s_keras.data.pack import pack_records
 from h2s_keras.data.packing import PackSettings, list_plan, synthetic_plan
 from h2s_keras.data.training_data import make_data
+from h2s_keras.data.video import probe_video
 from h2s_keras.errors import UserError
 from h2s_keras.training.run import train_each_group, trainer
 from h2s_keras.training.run_folder import RunFolder
@@ -127,19 +130,27 @@ def _finished(folder, config):
 def _pack_flow(settings, variant, run):
     """Packs the clips of `settings` with their flow; the data of a run on that flow."""
     method = variant["stored_flow"]
-    root = run.file(f"stored-flow-{method}")
-    pack = PackSettings(size=settings.get("decode_size"), flow=method)
+    root = run.file(f"stored-flow-{os.path.basename(method)}")
+    pack = PackSettings(size=None, flow=method)
     if settings["kind"] == "synthetic":
         clips = {k: v for k, v in settings.items() if k not in ("kind", "test_count")}
         count = variant.get("packed_clips", 2000)
         names = make_data(settings).class_names
         plan = synthetic_plan(clips, count, settings["test_count"], names, pack, 4)
     else:
+        # The frames that the other variants see: flow of full frames takes an hour.
+        size = frame_size(settings["image_size"], settings.get("decode_size"))
+        size = size if isinstance(size, int) else min(size)
         videos = make_data({**settings, "test_group": None})
+        # Stored flow is that of neighbours, so frames that a stride skips are not packed.
+        rate, stride = settings.get("rate"), settings.get("stride", 1)
+        if stride > 1:
+            rate = (rate or probe_video(videos.train[0].path).rate) / stride
+        pack = dataclasses.replace(pack, size=size, rate=rate)
         listed = DatasetList("videos", videos.class_names, videos.train, videos.test)
         plan = list_plan({"1": listed}, settings.get("root"), pack, 4)
     pack_records(plan, root)
-    kept = ("num_frames", "image_size", "stride", "flip", "clips_per_video")
+    kept = ("num_frames", "image_size", "flip", "clips_per_video")
     kept += ("group_pattern", "test_group")
     return {
         "kind": "records",

@@ -162,7 +162,7 @@ def train_each_group(config, out, resume=False, progress=None, hosts=None):
     else:
         run.write_config(config)
     listed = make_data({**config["data"], "test_group": None})
-    groups = sorted({example.group for example in listed.train}, key=natural_order)
+    groups = sorted(listed.groups, key=natural_order)
     if groups == [None]:
         raise UserError(
             "test_group=each needs data.group_pattern (a regular expression over file "

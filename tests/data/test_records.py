@@ -332,6 +332,8 @@ def test_segments_and_groups(packed):
     grouped = {"group_pattern": r"(\d)\.avi", "test_group": "1", "clips_per_video": 2}
     data = make_data({"kind": "records", **settings, **grouped})
     assert len(data.train) == 4 and len(data.test) == 2
+    whole = make_data({"kind": "records", **settings, **grouped, "test_group": None})
+    assert "1" in whole.groups and whole.groups == data.groups and len(data.groups) == 3
     clips, _ = batches(data.training(2), 1)[0]
     assert clips.shape == (2, 3, 5, 48, 48, 3)
     tested = list(data.evaluation(3))

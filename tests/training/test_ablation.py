@@ -1,5 +1,7 @@
 """Variants and seeds: what starts from what, what is run again, and the table."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,39 @@ def test_a_run_starts_from_another_packs_flow_and_resumes(config, tmp_path):
     assert (run / "full-seed3" / "model.keras").stat().st_mtime_ns == before
     text = (run / "table.md").read_text()
     assert "| loss | full |" in text and "Seeds 3:" in text
+
+
+@pytest.mark.slow
+def test_flow_of_videos_is_packed_at_the_stride_and_groups_are_left_out(config, tmp_path):
+    from cli.conftest import write_video
+
+    from h2s_keras.models import MotionNet
+
+    for place in range(4):
+        folder = tmp_path / "videos" / ("left", "right")[place % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        write_video(folder / f"P{place // 2}_{place}.mp4", 30)
+    motion_net = MotionNet(2, "tiny")
+    motion_net.build((1, 2, 32, 32, 3))
+    motion_net.save(tmp_path / "flow.keras")
+    config["data"] = {
+        "kind": "videos",
+        "root": str(tmp_path / "videos"),
+        "num_frames": config["data"]["num_frames"],
+        "image_size": (32, 32),
+        "stride": 2,
+        "group_pattern": r"P(\d)",
+        "test_group": "each",
+        "clips_per_video": 1,
+    }
+    (variant,) = (one for one in config["variants"] if one["name"] == "true flow")
+    variant.update(name="stored", stored_flow=str(tmp_path / "flow.keras"))
+    config.update(variants=[variant], figures={"temporal_accuracy": "temporal"})
+    done = train_variants(config, tmp_path / "run")
+    assert done["results"]["final"]["stored"]["temporal_accuracy"]["runs"] == 1
+    (index,) = (tmp_path / "run").glob("stored-flow-*/index.json")
+    packed = json.loads(index.read_text())
+    assert packed["settings"]["rate"] == 12.5 and packed["settings"]["size"] == 37
 
 
 def test_mean_and_standard_deviation_in_the_table():
