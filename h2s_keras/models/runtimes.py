@@ -51,7 +51,8 @@ def in_runtime(model, runtime):
 
         return OpenVinoNetwork(model)
     if runtime != "keras":
-        from h2s_keras.models.lite_network import LiteNetwork
+        # It converts with TensorFlow, which stays out of this floor.
+        from h2s_keras.export.lite_network import LiteNetwork
 
         return LiteNetwork(model, eight_bits=runtime == "litert_8bit")
     return model
