@@ -6,10 +6,11 @@ import keras
 import numpy as np
 
 from h2s_keras.errors import UserError
-from h2s_keras.models.runtimes import check_runtime, copy_description, require_keras_model
+from h2s_keras.models.runtime_network import RuntimeNetwork
+from h2s_keras.models.runtimes import check_runtime
 
 
-class LiteNetwork:
+class LiteNetwork(RuntimeNetwork):
     """Answers of a MotionNet or two-stream model, computed by LiteRT.
 
     The weights are those at the first call; a model that is trained further needs a new
@@ -37,24 +38,14 @@ class LiteNetwork:
     def __init__(self, model, eight_bits=False):
         runtime = "litert_8bit" if eight_bits else "litert"
         check_runtime(runtime)
-        require_keras_model(model, runtime)
+        super().__init__(model, runtime)
         if keras.backend.backend() != "tensorflow":
             raise UserError(
                 f"runtime {runtime!r} converts on the backend TensorFlow; set KERAS_BACKEND"
             )
-        self._model, self._eight_bits, self._runners = model, eight_bits, {}
-        copy_description(model, self)
+        self._eight_bits, self._runners = eight_bits, {}
 
-    def predict_on_batch(self, clips):
-        """dict of NumPy float32 arrays, as the model itself answers.
-
-        Args:
-            clips: uint8 (batch, num_frames, height, width, 3), RGB; others, such as warped
-                clips, are taken as float32.
-        """
-        clips = np.asarray(clips)
-        dtype = "uint8" if clips.dtype == np.uint8 else "float32"
-        clips = np.ascontiguousarray(clips, dtype)
+    def _predict(self, clips, dtype):
         count, shape = len(clips), clips.shape[1:]
         batch = min(
             (

@@ -6,7 +6,7 @@ from h2s_keras.errors import UserError
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.multi_scale_flow_head import SLOPE, MultiScaleFlowHead
 from h2s_keras.models.coarse_to_fine import coarse_to_fine_flow
-from h2s_keras.models.runtimes import check_runtime, in_runtime
+from h2s_keras.models.runtimes import in_runtime
 from h2s_keras.ops.flow import clip_to_channels, resize_flow
 from h2s_keras.ops.rematerialize import rematerialize
 
@@ -261,7 +261,6 @@ class MotionNet(keras.Model):
         return np.concatenate(results)
 
     def _in_runtime(self, runtime):
-        check_runtime(runtime)
         if runtime == "keras":
             return self
         if runtime not in self._in_runtimes:

@@ -6,10 +6,11 @@ import tempfile
 import keras
 import numpy as np
 
-from h2s_keras.models.runtimes import check_runtime, copy_description, require_keras_model
+from h2s_keras.models.runtime_network import RuntimeNetwork
+from h2s_keras.models.runtimes import check_runtime
 
 
-class OpenVinoNetwork:
+class OpenVinoNetwork(RuntimeNetwork):
     """Answers of a MotionNet or two-stream model, computed by OpenVINO in float32.
 
     The weights are those at the first call; a model that is trained further needs a new
@@ -32,23 +33,13 @@ class OpenVinoNetwork:
 
     def __init__(self, model):
         check_runtime("openvino")
-        require_keras_model(model, "openvino")
+        super().__init__(model, "openvino")
         import openvino
 
-        self._model, self._core = model, openvino.Core()
+        self._core = openvino.Core()
         self._converted, self._compiled = {}, {}
-        copy_description(model, self)
 
-    def predict_on_batch(self, clips):
-        """dict of NumPy float32 arrays, as the model itself answers.
-
-        Args:
-            clips: uint8 (batch, num_frames, height, width, 3), RGB; others, such as warped
-                clips, are taken as float32.
-        """
-        clips = np.asarray(clips)
-        dtype = "uint8" if clips.dtype == np.uint8 else "float32"
-        clips = np.ascontiguousarray(clips, dtype)
+    def _predict(self, clips, dtype):
         key = (clips.shape, dtype)
         if key not in self._compiled:
             self._compiled[key] = self._compile(*key)

@@ -56,20 +56,3 @@ def in_runtime(model, runtime):
 
         return LiteNetwork(model, eight_bits=runtime == "litert_8bit")
     return model
-
-
-def require_keras_model(model, runtime):
-    """Raises UserError for an export, which has a runtime of its own."""
-    import keras
-
-    if not isinstance(model, keras.Model):
-        raise UserError(
-            f"runtime {runtime!r} takes a .keras model; received {type(model).__name__}"
-        )
-
-
-def copy_description(model, network):
-    """Gives `network` what callers ask of a model beside its answers."""
-    for name in ("class_names", "num_frames", "image_size", "frame_stride"):
-        if hasattr(model, name):
-            setattr(network, name, getattr(model, name))
