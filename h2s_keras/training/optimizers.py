@@ -4,6 +4,7 @@ import keras
 
 from h2s_keras.errors import UserError
 from h2s_keras.models.motion_net import motion_net_of
+from h2s_keras.training.in_place import apply_adam, apply_momentum, updates_in_place
 from h2s_keras.training.schedule import StageSchedule
 from h2s_keras.training.stage_options import complete_stage
 from h2s_keras.training.stage_updates import StageUpdates
@@ -16,10 +17,23 @@ KINDS = ("kernel", "bias")
 class StageSGD(StageUpdates, keras.optimizers.SGD):
     """SGD with `StageUpdates`."""
 
+    def rule(self, gradient, variable, rate, place):
+        if not (updates_in_place() and self.momentum):
+            return super().rule(gradient, variable, rate, place)
+        moment = self.momentums[place]
+        apply_momentum(variable, moment, gradient, rate, self.momentum, self.nesterov)
+
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
 class StageAdam(StageUpdates, keras.optimizers.Adam):
     """Adam with `StageUpdates`."""
+
+    def rule(self, gradient, variable, rate, place):
+        if not updates_in_place() or self.amsgrad:
+            return super().rule(gradient, variable, rate, place)
+        moments = self._momentums[place], self._velocities[place]
+        betas, step = (self.beta_1, self.beta_2), self.iterations + 1
+        apply_adam(variable, moments, gradient, rate, betas, self.epsilon, step)
 
 
 def build_optimizer(stage, network, dynamic_scale=False):

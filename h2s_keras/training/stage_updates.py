@@ -2,6 +2,7 @@ import types
 
 from keras import ops
 
+from h2s_keras.training.in_place import run_if, updates_in_place
 from h2s_keras.training.replicas import sum_over_replicas
 
 DECAY_KINDS = ("decoupled", "coupled")
@@ -133,7 +134,11 @@ class StageUpdates:
         if self.clip_norm:
             norm = factor * ops.sqrt(sum(ops.sum(ops.square(total)) for total in totals))
             factor = factor * self.clip_norm / ops.maximum(norm, self.clip_norm)
-        self._step = types.SimpleNamespace(update=update, due=due, factor=factor)
+        # A step that must not move anything is masked where it cannot be left out.
+        masked = not updates_in_place()
+        self._step = types.SimpleNamespace(
+            update=update, due=due, factor=factor, masked=masked
+        )
         rate = self.learning_rate * self.rate_scale
         self._backend_update_step(totals, variables, rate)
         self._step = None
@@ -161,14 +166,22 @@ class StageUpdates:
         if self.accumulate > 1:
             rest = ops.where(self._step.due, ops.zeros_like(gradient), gradient)
             super().assign(self._sums[place], rest)
-        gradient = gradient * self._step.factor
+        gradient = ops.cast(gradient * self._step.factor, variable.dtype)
         rate = learning_rate * self._factors[place]
+        if self._step.masked:
+            self._move(gradient, variable, rate, place)
+        else:
+            run_if(
+                self._step.update, lambda: self._move(gradient, variable, rate, place)
+            )
+
+    def _move(self, gradient, variable, rate, place):
         decay = self._decays[place]
         if decay and self.decay_kind == "coupled":
             gradient = gradient + decay * ops.cast(variable, gradient.dtype)
         elif decay:
             self.assign_sub(variable, variable * ops.cast(decay * rate, variable.dtype))
-        super().update_step(gradient, variable, rate)
+        self.rule(gradient, variable, rate, place)
         if self.average:
             # The first update sets the average; zeros must not count as weights.
             keep = ops.where(ops.equal(self._iterations, 0), 0.0, self.average)
@@ -176,11 +189,16 @@ class StageUpdates:
             average = self._averages[place]
             self.assign(average, average * keep + variable * (1 - keep))
 
+    def rule(self, gradient, variable, rate, place):
+        """Moves one variable and its moments; an optimiser may have a leaner one."""
+        super().update_step(gradient, variable, rate)
+
     # Keras' update rules change state through these three only.
 
     def assign(self, variable, value):
-        old = _tensor(variable)
-        value = ops.where(self._step.update, ops.cast(value, old.dtype), old)
+        if self._step.masked:
+            old = _tensor(variable)
+            value = ops.where(self._step.update, ops.cast(value, old.dtype), old)
         super().assign(variable, value)
 
     def assign_add(self, variable, value):
@@ -190,8 +208,10 @@ class StageUpdates:
         super().assign_sub(variable, self._masked(value))
 
     def _masked(self, value):
+        if not self._step.masked:
+            return value
         value = _tensor(value)
-        return ops.where(self._step.update, value, ops.zeros_like(value))
+        return ops.where(self._step.update, value, ops.zeros((), value.dtype))
 
     def _count(self, update, due, finite):
         one = ops.cast(update, self._iterations.dtype)

@@ -82,12 +82,22 @@ def test_sgd_follows_caffes_order(kind):
     assert np.abs(found[1] - other[1]).max() > 1e-2
 
 
-def test_adam_without_extras_is_keras_adam():
+@pytest.mark.parametrize(
+    ("ours", "keras_own", "options"),
+    [
+        (StageAdam, keras.optimizers.Adam, {}),
+        (StageAdam, keras.optimizers.Adam, {"beta_1": 0.7, "epsilon": 1e-2}),
+        (StageAdam, keras.optimizers.Adam, {"amsgrad": True}),
+        (StageSGD, keras.optimizers.SGD, {}),
+        (StageSGD, keras.optimizers.SGD, {"momentum": 0.9}),
+        (StageSGD, keras.optimizers.SGD, {"momentum": 0.9, "nesterov": True}),
+    ],
+)
+def test_without_extras_the_rule_is_that_of_keras(ours, keras_own, options):
     steps = gradients(5)
-    found = feed(StageAdam(0.01), variables(), steps)
-    for one, two in zip(
-        found, feed(keras.optimizers.Adam(0.01), variables(), steps), strict=True
-    ):
+    expected = feed(keras_own(0.01, **options), variables(), steps)
+    found = feed(ours(0.01, **options), variables(), steps)
+    for one, two in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-7)
 
 
