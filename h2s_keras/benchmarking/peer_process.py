@@ -25,6 +25,8 @@ class PeerProcess:
     Args:
         script: file name in the folder `peers`.
         options: dict of plain values.
+        python: the interpreter, of another environment where the peer cannot live beside
+            this library; None for this one.
 
     Attributes:
         runs: names of what it can run.
@@ -37,14 +39,14 @@ class PeerProcess:
         ...     peer.seconds("grid_sample: forward")
     """
 
-    def __init__(self, script, options):
+    def __init__(self, script, options, python=None):
         self.script = script
         # A pipe that nobody reads would fill up and stop the child.
         self._errors = tempfile.TemporaryFile("w+")
         # This very copy of the library, wherever the parent found it.
         path = os.pathsep.join(filter(None, (ROOT, os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
-            [sys.executable, os.path.join(FOLDER, script), json.dumps(options)],
+            [python or sys.executable, os.path.join(FOLDER, script), json.dumps(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

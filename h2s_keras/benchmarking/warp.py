@@ -1,5 +1,6 @@
 """Suite `warp`: the backward warp and its gradients against other people's."""
 
+import contextlib
 import os
 import tempfile
 
@@ -8,7 +9,7 @@ import numpy as np
 from h2s_keras.benchmarking.harness import Figures, measure, timed
 from h2s_keras.benchmarking.peer_process import PeerProcess
 
-ABOUT = "backward warp and its gradients against grid_sample, map_coordinates and kornia"
+ABOUT = "backward warp and its gradients against grid_sample, map_coordinates and others"
 
 SHAPES = ((80, 112, 112, 3), (1, 1080, 1920, 3))
 SMOKE_SHAPES = ((2, 16, 24, 3),)
@@ -17,6 +18,10 @@ KINDS = {"forward": (), "flow gradient": (1,), "image gradient": (0,)}
 # Of the time of grid_sample, at most; and of map_coordinates.
 AIMS = {"forward": 0.8, "flow gradient": 0.5, "image gradient": 1.0}
 MAP_COORDINATES_AIM = 1 / 8
+# Peers whose result is compared with ours.
+METHODS = ("grid_sample", "kornia", "TFA")
+# Where TensorFlow Addons lives, which cannot be imported beside Keras 3.
+TFA_PYTHON = "H2S_KERAS_TFA_PYTHON"
 # A grid of -1..1 loses about 1e-4 pixels of a wide picture in float32.
 TOLERANCE = 1e-2
 
@@ -24,28 +29,42 @@ TOLERANCE = 1e-2
 def run(settings):
     """Measures every shape and kind; a case with gradients computes the result too."""
     figures = Figures()
-    figures.miss(
-        "tensorflow-addons",
-        "cannot be imported beside Keras 3; its numbers are compared by `tox -e tfa`",
-    )
     for shape in SMOKE_SHAPES if settings.smoke else SHAPES:
         options = {"shape": shape, "threads": settings.threads}
-        with PeerProcess("torch_warp.py", options) as peer:
-            for name, reason in peer.missing.items():
-                figures.miss(name, reason)
-            _measure_shape(figures, shape, peer, settings)
+        with contextlib.ExitStack() as stack:
+            peers = [stack.enter_context(PeerProcess("torch_warp.py", options))]
+            python = os.environ.get(TFA_PYTHON)
+            if python:
+                peer = PeerProcess("tfa_warp.py", options, python)
+                peers.append(stack.enter_context(peer))
+            else:
+                figures.miss(
+                    "tensorflow-addons",
+                    "it cannot be imported beside Keras 3; make an environment with "
+                    f"`tox -e tfa` and set {TFA_PYTHON}=.tox/tfa/bin/python",
+                )
+            for peer in peers:
+                for name, reason in peer.missing.items():
+                    figures.miss(name, reason)
+            _measure_shape(figures, shape, peers, settings)
     return figures
 
 
-def _measure_shape(figures, shape, peer, settings):
+def _measure_shape(figures, shape, peers, settings):
+    import keras
+
     from h2s_keras.benchmarking.backend import ready, tensor, ways
     from h2s_keras.benchmarking.peers.inputs import warp_inputs
     from h2s_keras.ops.warp import backward_warp
 
     image, flow, upstream = (tensor(array) for array in warp_inputs(shape))
     size = "x".join(map(str, shape))
-    if "grid_sample: forward" in peer.runs:
-        _check_peer(figures, size, peer, backward_warp(image, flow))
+    ours = keras.ops.convert_to_numpy(backward_warp(image, flow))
+    inside = _samples_inside(keras.ops.convert_to_numpy(flow))
+    for peer in peers:
+        for method in METHODS:
+            if f"{method}: forward" in peer.runs:
+                _check_peer(figures, size, peer, method, ours, inside)
     for kind, of in KINDS.items():
         case = f"{kind}, {size}"
         functions = {}
@@ -55,10 +74,11 @@ def _measure_shape(figures, shape, peer, settings):
         # Of the ways, the last is the fastest; map_coordinates gets the same.
         other = _function(_map_coordinates, of, ways()[-1])
         functions["map_coordinates"] = timed(ready(other, image, flow, upstream))
-        for name in peer.runs:
-            method, _, its_kind = name.partition(": ")
-            if its_kind == kind:
-                functions[method] = peer.timer(name)
+        for peer in peers:
+            for name in peer.runs:
+                method, _, its_kind = name.partition(": ")
+                if its_kind == kind:
+                    functions[method] = peer.timer(name)
         seconds = measure(functions, settings.rounds)
         for way in ways():
             ours, aimed = f"ours, {way}", way == ways()[-1]
@@ -67,6 +87,9 @@ def _measure_shape(figures, shape, peer, settings):
             if aimed:
                 figures.ratio(case, seconds, ours, "map_coordinates", MAP_COORDINATES_AIM)
                 figures.ratio(case, seconds, ours, "kornia")
+                figures.ratio(case, seconds, ours, "TFA under XLA")
+            else:
+                figures.ratio(case, seconds, ours, "TFA")
 
 
 def _function(method, of, way):
@@ -87,14 +110,20 @@ def _map_coordinates(image, flow):
     return ops.image.map_coordinates(image, coordinates, order=1, fill_mode="constant")
 
 
-def _check_peer(figures, size, peer, ours):
-    """Both must compute the same thing, or their times say nothing."""
-    import keras
+def _samples_inside(flow):
+    """Mask of pixels that look inside the image; outside, everybody pads differently."""
+    height, width = flow.shape[1:3]
+    x = np.arange(width) + flow[..., 0]
+    y = np.arange(height)[:, None] + flow[..., 1]
+    return (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
 
+
+def _check_peer(figures, size, peer, method, ours, inside):
+    """Both must compute the same thing, or their times say nothing."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "result.npy")
-        peer.seconds("grid_sample: forward", save=path)
-        difference = float(np.abs(keras.ops.convert_to_numpy(ours) - np.load(path)).max())
+        peer.seconds(f"{method}: forward", save=path)
+        difference = float(np.abs(ours - np.load(path))[inside].max())
     if not difference < TOLERANCE:
-        raise RuntimeError(f"warps differ from grid_sample by {difference} for {size}")
-    figures.value(f"largest difference from grid_sample, {size}", difference)
+        raise RuntimeError(f"warps differ from {method} by {difference} for {size}")
+    figures.value(f"largest difference from {method}, {size}", difference)

@@ -68,6 +68,9 @@ def add_arguments(parser):
         "--rate", type=float, metavar="FPS", help="frames per second (default as they are)"
     )
     group.add_argument(
+        "--stride", type=int, default=1, metavar="N", help="every N-th frame (default 1)"
+    )
+    group.add_argument(
         "--workers", type=int, default=2, metavar="N", help="shards at a time (default 2)"
     )
     group.add_argument("--beam", action="store_true", help="pack with Apache Beam")
@@ -142,6 +145,7 @@ def pack_settings(arguments):
         on_bad_file=arguments.on_bad_file,
         timeout=arguments.timeout,
         rate=arguments.rate,
+        stride=arguments.stride,
     )
     settings.check(synthetic=arguments.kind == "synthetic")
     return settings

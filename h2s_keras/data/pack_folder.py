@@ -12,7 +12,7 @@ from h2s_keras.data.file_systems import (
     remove,
     require_file_system,
 )
-from h2s_keras.data.packing import PackPlan
+from h2s_keras.data.packing import PackPlan, PackSettings
 from h2s_keras.data.record_index import (
     INDEX,
     PLAN,
@@ -94,9 +94,14 @@ def _reopen(index, plan, out):
 
 
 def _with_free(old, plan):
-    """The old plan with those settings of the new one that may change meanwhile."""
+    """The old plan with those settings of the new one that may change meanwhile.
+
+    A setting that a folder does not know is younger than the folder, which was packed as
+    the default is.
+    """
     free = {name: plan.settings[name] for name in _FREE}
-    return dataclasses.replace(old, settings={**old.settings, **free})
+    defaults = dataclasses.asdict(PackSettings())
+    return dataclasses.replace(old, settings={**defaults, **old.settings, **free})
 
 
 def finished_shard(out, name):

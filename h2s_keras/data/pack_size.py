@@ -41,7 +41,7 @@ def estimated_bytes(examples, settings):
         seconds = info.duration or 0
         if example.start is not None:
             seconds = example.end - example.start
-        count = max(len(frames), seconds * (info.rate or 0))
+        count = max(len(frames), seconds * (info.rate or 0)) / settings.stride
         jpegs = [tf.io.encode_jpeg(x, quality=settings.quality).numpy() for x in frames]
         sizes.append(count * np.mean([len(jpeg) for jpeg in jpegs]))
     factor = 1 + (_FLOW_SHARE[settings.flow_format] if settings.flow else 0)

@@ -31,6 +31,8 @@ class PackSettings:
         on_bad_file: "raise" or "skip".
         timeout: seconds that a video may take from one frame to the next.
         rate: frames per second to read the videos at; None for their frames as they are.
+        stride: every how many of these frames one is packed. Flow is then that from one
+            packed frame to the next.
 
     Raises:
         UserError: a value makes no sense, or a flow method cannot work here.
@@ -44,6 +46,7 @@ class PackSettings:
     on_bad_file: str = "raise"
     timeout: float = 60
     rate: float | None = None
+    stride: int = 1
 
     def check(self, synthetic=False):
         """Raises a UserError where the values make no sense."""
@@ -57,6 +60,10 @@ class PackSettings:
             raise UserError("frames_per_record is 1 or more, or 0 for whole examples")
         if self.rate is not None and not self.rate > 0:
             raise UserError(f"the rate is above 0 frames a second; received {self.rate}")
+        if self.stride < 1:
+            raise UserError(f"the stride is 1 frame or more; received {self.stride}")
+        if synthetic and self.stride > 1:
+            raise UserError("synthetic clips are packed whole; leave the stride out")
         if self.flow_format not in FLOW_FORMATS:
             raise UserError(f"flow_format must be one of {FLOW_FORMATS}")
         if self.on_bad_file not in POLICIES:

@@ -320,5 +320,5 @@ class RecordClips:
             raise UserError(
                 "stored flow is that of neighbouring frames: it needs 2 frames or more, "
                 f"stride 1 and max_skip 1. Received: {self.num_frames} frames, stride "
-                f"{self.stride}, max_skip {self.max_skip}; pack at another --rate to skip"
+                f"{self.stride}, max_skip {self.max_skip}; pack with --stride to skip"
             )

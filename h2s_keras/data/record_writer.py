@@ -110,23 +110,28 @@ class _ShardPacker:
     def _encode_video(self, examples, spool):
         path = examples[0]["path"]
         options = {"timeout": self.settings["timeout"], "rate": self.settings["rate"]}
+        stride = self.settings["stride"]
         rate = options["rate"] or probe_video(path, options["timeout"]).rate
         spans = [WHOLE] * len(examples)
         cut = ("start", "only_frames")
         if any(example[key] is not None for example in examples for key in cut):
             count = count_frames(path, **options)
             spans = [_span(example, count, options["rate"]) for example in examples]
+            # Frame k of those packed is frame k * stride of the video.
+            spans = [range(-(-s.start // stride), -(-s.stop // stride)) for s in spans]
         frames = iterate_frames(path, size=self.settings["size"], **options)
+        frames = itertools.islice(frames, 0, None, stride)
         size, position = None, 0
         for run in merged(spans):
             selected = itertools.islice(frames, run.start - position, run.stop - position)
             size = self._spool(self._with_flow(selected), run.start, spool)
             position = run.stop
         if len(spool) < 2:
-            raise VideoError(path, "has 1 frame and so no motion; leave it out")
+            stepped = f" at stride {stride}" if stride > 1 else ""
+            raise VideoError(path, f"has 1 frame{stepped} and so no motion; leave it out")
         spans = [range(len(spool)) if span is WHOLE else span for span in spans]
         return [
-            (self._described(example, span, size, rate), span)
+            (self._described(example, span, size, rate and rate / stride), span)
             for example, span in zip(examples, spans, strict=True)
         ]
 

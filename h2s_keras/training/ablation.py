@@ -10,7 +10,6 @@ from h2s_keras.data.dataset_list import DatasetList
 from h2s_keras.data.pack import pack_records
 from h2s_keras.data.packing import PackSettings, list_plan, synthetic_plan
 from h2s_keras.data.training_data import make_data
-from h2s_keras.data.video import probe_video
 from h2s_keras.errors import UserError
 from h2s_keras.training.run import train_each_group, trainer
 from h2s_keras.training.run_folder import RunFolder
@@ -143,10 +142,8 @@ def _pack_flow(settings, variant, run):
         size = size if isinstance(size, int) else min(size)
         videos = make_data({**settings, "test_group": None})
         # Stored flow is that of neighbours, so frames that a stride skips are not packed.
-        rate, stride = settings.get("rate"), settings.get("stride", 1)
-        if stride > 1:
-            rate = (rate or probe_video(videos.train[0].path).rate) / stride
-        pack = dataclasses.replace(pack, size=size, rate=rate)
+        steps = {key: settings[key] for key in ("rate", "stride") if key in settings}
+        pack = dataclasses.replace(pack, size=size, **steps)
         listed = DatasetList("videos", videos.class_names, videos.train, videos.test)
         plan = list_plan({"1": listed}, settings.get("root"), pack, 4)
     pack_records(plan, root)

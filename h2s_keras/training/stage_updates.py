@@ -171,9 +171,7 @@ class StageUpdates:
         if self._step.masked:
             self._move(gradient, variable, rate, place)
         else:
-            run_if(
-                self._step.update, lambda: self._move(gradient, variable, rate, place)
-            )
+            run_if(self._step.update, lambda: self._move(gradient, variable, rate, place))
 
     def _move(self, gradient, variable, rate, place):
         decay = self._decays[place]

@@ -426,3 +426,59 @@ def test_opencv_flow_is_stored(listed, tmp_path, method):
     found = [verify_shard(index, shard) for shard in index.shards]
     assert sum(shard.flows for shard in found) == index.counts()["frames"] - 6
     assert all(shard.problem is None for shard in found)
+
+
+def test_every_nth_frame_is_packed_with_the_flow_between_those(
+    make_video, tmp_path, numbers_of, monkeypatch
+):
+    path = str(make_video("videos/run/a.avi", 40, "mpeg4"))
+    examples = [
+        VideoExample(path, 0),
+        VideoExample(path, 0, start=0.2, end=1.0),  # frames 5 to 24
+    ]
+    # Flow that tells which frames it was made of: their numbers, as x and y.
+    monkeypatch.setattr(
+        "h2s_keras.data.record_writer.flow_estimator", lambda _: numbers_as_flow(numbers_of)
+    )
+    plan = plan_of(
+        DatasetList("numbers", ["run"], examples, ()),
+        tmp_path,
+        flow="farneback",
+        flow_format="float16",
+        stride=4,
+    )
+    index = pack_records(plan, str(tmp_path / "out"))
+    whole, segment = index.examples()
+    assert (whole["frames"], segment["frames"]) == (10, 5) and whole["rate"] == 25 / 4
+    assert all(verify_shard(index, shard).problem is None for shard in index.shards)
+    for example, numbers in ((whole, range(0, 40, 4)), (segment, range(8, 25, 4))):
+        clips = RecordClips(index, [example], len(numbers), contents="both")
+        loaded = batches(clips.testing(1))[0][0]
+        assert numbers_of(read_frames(path)[numbers]) == list(numbers)
+        pairs = list(itertools.pairwise(numbers))
+        centre = loaded["flow"][0, :, 112, 112]
+        scale = centre[1] / pairs[1]
+        np.testing.assert_allclose(centre, pairs * scale, rtol=1e-2, atol=1e-2)
+        assert abs(scale).min() > 0.5
+
+
+def numbers_as_flow(numbers_of):
+    def estimate(frames):
+        for one, two in itertools.pairwise(frames):
+            flow = np.zeros((*one.shape[:2], 2), "float32")
+            yield flow + numbers_of([one, two])
+
+    return estimate
+
+
+def test_records_of_before_a_setting_was_known_go_on(packed, listed, tmp_path):
+    """A finished folder whose index lacks the stride is that of stride 1."""
+    path = os.path.join(packed.root, "index.json")
+    content = json.loads(open(path).read())
+    del content["settings"]["stride"]
+    with open(path, "w") as file:
+        json.dump(content, file)
+    again = pack_records(plan_of(listed, tmp_path), packed.root)
+    assert again.shards == packed.shards
+    with pytest.raises(FileError, match="stride 1, now 2"):
+        pack_records(plan_of(listed, tmp_path, stride=2), packed.root)

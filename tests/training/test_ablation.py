@@ -88,7 +88,7 @@ def test_flow_of_videos_is_packed_at_the_stride_and_groups_are_left_out(config, 
     assert done["results"]["final"]["stored"]["temporal_accuracy"]["runs"] == 1
     (index,) = (tmp_path / "run").glob("stored-flow-*/index.json")
     packed = json.loads(index.read_text())
-    assert packed["settings"]["rate"] == 12.5 and packed["settings"]["size"] == 37
+    assert packed["settings"]["stride"] == 2 and packed["settings"]["size"] == 37
 
 
 def test_mean_and_standard_deviation_in_the_table():
