@@ -254,7 +254,8 @@ def already_run():
 SLOW = {"activitynet", "thumos14"} | {
     f"{data}_{kind}" for data in ("ucf101", "hmdb51") for kind in ("tsn", "i3d")
 }
-SLOW |= {"quickstart", "gestures", "hmdb51", "tiny_synthetic_11", "ucf101"}
+SLOW |= {"quickstart", "gestures", "ut_interaction", "hmdb51", "ucf101"}
+SLOW |= {"tiny_synthetic_11"}
 ABLATIONS = {name for name in RECIPES if name.startswith("ablation")}
 
 

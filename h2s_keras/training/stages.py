@@ -174,6 +174,10 @@ class _RunningStage:
                     shuffle=False,
                     verbose=0,
                 )
+            # What came after the last step has stopped nothing; all is saved by now.
+            requested = interruption.requested
+            if requested if self.hosts is None else self.hosts.any(requested):
+                raise KeyboardInterrupt
 
     def batches(self, start):
         """The dataset of (clips, labels) from a batch on: this host's share of it."""

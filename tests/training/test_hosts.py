@@ -29,7 +29,7 @@ def get_config(smoke=False):
              "schedule": "constant", "flow_loss": {}, "clip_norm": 1.0}
     return {
         "name": "hosts", "seed": 1, "data": {"kind": "synthetic", **size},
-        "model": {"motion": "tiny", "temporal": "tiny", "temporal_dropout": 0.0},
+        "model": {"motion": "tiny", "temporal": "TEMPORAL", "temporal_dropout": 0.0},
         "batch_size": 4,
         # Temporal first: a stage then starts from weights that are equal to the last bit.
         "stages": [
@@ -51,8 +51,8 @@ def start(*arguments):
     )
 
 
-def end(*processes):
-    outputs = [process.communicate(timeout=300) for process in processes]
+def end(*processes, timeout=300):
+    outputs = [process.communicate(timeout=timeout) for process in processes]
     return [(p.returncode, *output) for p, output in zip(processes, outputs, strict=True)]
 
 
@@ -66,9 +66,10 @@ def together(*arguments):
 
 @pytest.fixture
 def recipe(tmp_path):
-    def write(steps):
+    def write(steps, temporal="tiny"):
         path = tmp_path / "recipe.py"
-        path.write_text(RECIPE.replace("STEPS", str(steps)))
+        text = RECIPE.replace("STEPS", str(steps)).replace("TEMPORAL", temporal)
+        path.write_text(text)
         return path
 
     return write
@@ -101,6 +102,27 @@ def test_two_processes_against_one(recipe, tmp_path):
         for name in ("one", "two")
     ]
     assert results[0]["final"] == pytest.approx(results[1]["final"], rel=1e-4)
+
+
+@needs_jax
+@pytest.mark.slow
+def test_batch_normalisation_sees_the_clips_of_all_hosts(recipe, tmp_path):
+    path, settings = recipe(2, "bn_inception"), ("--set", "data.image_size=(32, 32)")
+    settings += ("--set", "stages.motion.steps=1")
+    done = end(
+        start(path, *settings, "--out", tmp_path / "one"),
+        *together(path, *settings, "--out", tmp_path / "two"),
+        timeout=1200,  # a deep network is compiled three times
+    )
+    for code, _, errors in done:
+        assert code == 0, errors
+    states = [
+        read_state(find_states(folder)[0][2])
+        for folder in (tmp_path / "one", tmp_path / "two", tmp_path / "two" / "host-1")
+    ]
+    for other in states[1:]:
+        worst = max(np.abs(a - b).max() for a, b in zip(states[0], other, strict=True))
+        print("worst", worst)
 
 
 @needs_jax

@@ -148,6 +148,36 @@ def test_a_run_cut_twice_ends_bit_equal_to_the_whole_one(whole, tmp_path):
     assert set(resumed["results"]["stages"]) == {"motion", "temporal"}
 
 
+def test_a_signal_after_the_last_step_of_a_stage_is_not_lost(small_config, tmp_path):
+    """While the end of a stage is written, too; SIGTERM is what a scheduler sends."""
+
+    class Terminating(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        def close(self):
+            pass
+
+    class Shown:
+        stages = []
+
+        def stage(self, name, steps, done=0):
+            self.stages.append(name)
+            return Terminating()
+
+        def message(self, text):
+            pass
+
+    config = small_config(motion_steps=2, temporal_steps=2, tensorboard=False)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", progress=Shown())
+    assert Shown.stages == ["motion"]
+    assert find_states(tmp_path / "run")[0][:2] == (0, 2)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    done = train(None, tmp_path / "run", resume=True)
+    assert set(done["results"]["stages"]) == {"motion", "temporal"}
+
+
 def test_a_finished_run_resumed_changes_nothing(whole, tmp_path):
     _, expected, run = whole
     folder = shutil.copytree(run, tmp_path / "run")
