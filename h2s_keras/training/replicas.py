@@ -1,6 +1,6 @@
 """Sums over the replicas of a `tf.distribute` strategy; everywhere else the value itself.
 
-The one place of a training step that asks for the backend. On JAX with
+With `in_place.py` what a training step asks of the backend. On JAX with
 `keras.distribution` a value is global already, and PyTorch trains on one device.
 """
 
