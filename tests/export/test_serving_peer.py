@@ -34,12 +34,15 @@ def peer(exported):
     )
     line = process.stdout.readline()
     assert line, "the peer did not start"
-    yield json.loads(line)
+    told = {"busy": False, **json.loads(line)}
+    yield told
     ran, _ = process.communicate(timeout=30)
     assert process.returncode == 0, "the peer died"
     # Requests of 1 and 2 clips were joined; every batch had a size that was warmed up.
     sizes = {int(size): count for size, count in json.loads(ran)["ran"].items()}
-    assert sizes.get(5, 0) > 10 and set(sizes) <= {1, 2, 5}, sizes
+    assert set(sizes) <= {1, 2, 5}, sizes
+    # The tests of this file may be shared out to several workers, each with a peer.
+    assert sizes.get(5, 0) > 10 or not told["busy"], sizes
 
 
 def client(peer):
@@ -99,6 +102,7 @@ def test_the_warm_up_file_was_replayed(peer):
 
 def test_four_clients_two_hundred_requests_no_wrong_answer(peer, pool):
     clips, expected = pool
+    peer["busy"] = True
 
     def talk(number):
         service, generator, mistakes = client(peer), np.random.default_rng(number), 0
