@@ -2,19 +2,20 @@
 
 import contextlib
 import os
+import shutil
 import tempfile
 
 import numpy as np
 
 from h2s_keras.benchmarking.harness import Figures, measure, timed
 from h2s_keras.benchmarking.peer_process import PeerProcess
+from h2s_keras.benchmarking.peers.inputs import WARP_KINDS, warp_inputs
+from h2s_keras.errors import UserError
 
 ABOUT = "backward warp and its gradients against grid_sample, map_coordinates and others"
 
 SHAPES = ((80, 112, 112, 3), (1, 1080, 1920, 3))
 SMOKE_SHAPES = ((2, 16, 24, 3),)
-# Gradients in these positions of (image, flow).
-KINDS = {"forward": (), "flow gradient": (1,), "image gradient": (0,)}
 # Of the time of grid_sample, at most; and of map_coordinates.
 AIMS = {"forward": 0.8, "flow gradient": 0.5, "image gradient": 1.0}
 MAP_COORDINATES_AIM = 1 / 8
@@ -29,20 +30,22 @@ TOLERANCE = 1e-2
 def run(settings):
     """Measures every shape and kind; a case with gradients computes the result too."""
     figures = Figures()
+    python = os.environ.get(TFA_PYTHON)
+    if not python:
+        figures.miss(
+            "tensorflow-addons",
+            "it cannot be imported beside Keras 3; make an environment with `tox -e tfa` "
+            f"and set {TFA_PYTHON}=.tox/tfa/bin/python",
+        )
+    elif shutil.which(python) is None:
+        raise UserError(f"{TFA_PYTHON}={python}: no such program; give a Python's path")
     for shape in SMOKE_SHAPES if settings.smoke else SHAPES:
         options = {"shape": shape, "threads": settings.threads}
         with contextlib.ExitStack() as stack:
             peers = [stack.enter_context(PeerProcess("torch_warp.py", options))]
-            python = os.environ.get(TFA_PYTHON)
             if python:
                 peer = PeerProcess("tfa_warp.py", options, python)
                 peers.append(stack.enter_context(peer))
-            else:
-                figures.miss(
-                    "tensorflow-addons",
-                    "it cannot be imported beside Keras 3; make an environment with "
-                    f"`tox -e tfa` and set {TFA_PYTHON}=.tox/tfa/bin/python",
-                )
             for peer in peers:
                 for name, reason in peer.missing.items():
                     figures.miss(name, reason)
@@ -54,18 +57,18 @@ def _measure_shape(figures, shape, peers, settings):
     import keras
 
     from h2s_keras.benchmarking.backend import ready, tensor, ways
-    from h2s_keras.benchmarking.peers.inputs import warp_inputs
     from h2s_keras.ops.warp import backward_warp
 
     image, flow, upstream = (tensor(array) for array in warp_inputs(shape))
     size = "x".join(map(str, shape))
-    ours = keras.ops.convert_to_numpy(backward_warp(image, flow))
-    inside = _samples_inside(keras.ops.convert_to_numpy(flow))
+    warped, field = map(keras.ops.convert_to_numpy, (backward_warp(image, flow), flow))
     for peer in peers:
         for method in METHODS:
             if f"{method}: forward" in peer.runs:
-                _check_peer(figures, size, peer, method, ours, inside)
-    for kind, of in KINDS.items():
+                # All but TFA, which repeats the border, are zero outside as we are.
+                counted = _samples_inside(field) if method == "TFA" else ...
+                _check_peer(figures, size, peer, method, warped, counted)
+    for kind, of in WARP_KINDS.items():
         case = f"{kind}, {size}"
         functions = {}
         for way in ways():
@@ -111,19 +114,19 @@ def _map_coordinates(image, flow):
 
 
 def _samples_inside(flow):
-    """Mask of pixels that look inside the image; outside, everybody pads differently."""
+    """Mask of pixels that look inside the image."""
     height, width = flow.shape[1:3]
     x = np.arange(width) + flow[..., 0]
     y = np.arange(height)[:, None] + flow[..., 1]
     return (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
 
 
-def _check_peer(figures, size, peer, method, ours, inside):
+def _check_peer(figures, size, peer, method, warped, counted):
     """Both must compute the same thing, or their times say nothing."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "result.npy")
         peer.seconds(f"{method}: forward", save=path)
-        difference = float(np.abs(ours - np.load(path))[inside].max())
+        difference = float(np.abs(warped - np.load(path))[counted].max())
     if not difference < TOLERANCE:
         raise RuntimeError(f"warps differ from {method} by {difference} for {size}")
     figures.value(f"largest difference from {method}, {size}", difference)

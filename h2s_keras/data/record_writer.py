@@ -119,8 +119,7 @@ class _ShardPacker:
             spans = [_span(example, count, options["rate"]) for example in examples]
             # Frame k of those packed is frame k * stride of the video.
             spans = [range(-(-s.start // stride), -(-s.stop // stride)) for s in spans]
-        frames = iterate_frames(path, size=self.settings["size"], **options)
-        frames = itertools.islice(frames, 0, None, stride)
+        frames = iterate_frames(path, self.settings["size"], stride=stride, **options)
         size, position = None, 0
         for run in merged(spans):
             selected = itertools.islice(frames, run.start - position, run.stop - position)

@@ -22,6 +22,7 @@ The sample aspect ratio is ignored, as is usual.
 """
 
 import dataclasses
+import itertools
 import os
 import warnings
 
@@ -253,7 +254,7 @@ def read_frames(
     return out
 
 
-def iterate_frames(path, size=None, on_broken="raise", timeout=60, rate=None):
+def iterate_frames(path, size=None, on_broken="raise", timeout=60, rate=None, stride=1):
     """Decodes a video of any length frame by frame, in flat memory.
 
     Args:
@@ -263,6 +264,8 @@ def iterate_frames(path, size=None, on_broken="raise", timeout=60, rate=None):
             ends with a warning.
         timeout: seconds of decoding allowed from one frame to the next, or None.
         rate: as `read_frames`.
+        stride: every how many of these frames one is given; those between are decoded, not
+            converted.
 
     Yields:
         uint8 array (height, width, 3), RGB, upright, all of one size.
@@ -281,7 +284,8 @@ def iterate_frames(path, size=None, on_broken="raise", timeout=60, rate=None):
     convert = FrameConverter(size)
     frames = open_and_decode(path, timeout, per_frame=True)
     try:
-        for frame in frames if rate is None else frames_at_rate(frames, rate, path):
+        frames = frames if rate is None else frames_at_rate(frames, rate, path)
+        for frame in itertools.islice(frames, 0, None, stride):
             yield convert(frame)
     except BrokenVideoError as error:
         _keep_or_raise(error, on_broken)

@@ -134,11 +134,7 @@ class StageUpdates:
         if self.clip_norm:
             norm = factor * ops.sqrt(sum(ops.sum(ops.square(total)) for total in totals))
             factor = factor * self.clip_norm / ops.maximum(norm, self.clip_norm)
-        # A step that must not move anything is masked where it cannot be left out.
-        masked = not updates_in_place()
-        self._step = types.SimpleNamespace(
-            update=update, due=due, factor=factor, masked=masked
-        )
+        self._step = types.SimpleNamespace(update=update, due=due, factor=factor)
         rate = self.learning_rate * self.rate_scale
         self._backend_update_step(totals, variables, rate)
         self._step = None
@@ -168,10 +164,10 @@ class StageUpdates:
             super().assign(self._sums[place], rest)
         gradient = ops.cast(gradient * self._step.factor, variable.dtype)
         rate = learning_rate * self._factors[place]
-        if self._step.masked:
-            self._move(gradient, variable, rate, place)
-        else:
+        if updates_in_place():
             run_if(self._step.update, lambda: self._move(gradient, variable, rate, place))
+        else:
+            self._move(gradient, variable, rate, place)
 
     def _move(self, gradient, variable, rate, place):
         decay = self._decays[place]
@@ -191,10 +187,11 @@ class StageUpdates:
         """Moves one variable and its moments; an optimiser may have a leaner one."""
         super().update_step(gradient, variable, rate)
 
-    # Keras' update rules change state through these three only.
+    # Keras' update rules change state through these three only. Where an update that must
+    # not be made cannot be left out, it is masked.
 
     def assign(self, variable, value):
-        if self._step.masked:
+        if not updates_in_place():
             old = _tensor(variable)
             value = ops.where(self._step.update, ops.cast(value, old.dtype), old)
         super().assign(variable, value)
@@ -206,7 +203,7 @@ class StageUpdates:
         super().assign_sub(variable, self._masked(value))
 
     def _masked(self, value):
-        if not self._step.masked:
+        if updates_in_place():
             return value
         value = _tensor(value)
         return ops.where(self._step.update, value, ops.zeros((), value.dtype))

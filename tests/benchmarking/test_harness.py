@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 
+from h2s_keras.benchmarking import warp
 from h2s_keras.benchmarking.growth import AXES, charts
-from h2s_keras.benchmarking.harness import Figures, measure, summary
+from h2s_keras.benchmarking.harness import Figures, Settings, measure, summary
 from h2s_keras.benchmarking.motion_cost import multiply_adds
 from h2s_keras.benchmarking.peer_process import PeerProcess
 from h2s_keras.benchmarking.peers.inputs import warp_inputs
+from h2s_keras.errors import UserError
 from h2s_keras.models.motion_net import MotionNet
 
 
@@ -60,6 +62,12 @@ def test_a_peer_that_breaks_tells_why(tmp_path, monkeypatch):
     monkeypatch.setattr("h2s_keras.benchmarking.peer_process.FOLDER", str(tmp_path))
     with pytest.raises(RuntimeError, match="no such luck"):
         PeerProcess("broken.py", {})
+
+
+def test_a_wrong_python_for_tensorflow_addons_is_told(monkeypatch):
+    monkeypatch.setenv("H2S_KERAS_TFA_PYTHON", "/nowhere/python")
+    with pytest.raises(UserError, match="/nowhere/python: no such program"):
+        warp.run(Settings(rounds=2, smoke=True))
 
 
 def test_inputs_are_smooth_and_the_same_for_everybody():

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+# What is measured of a warp, and in which of (image, flow) it has gradients.
+WARP_KINDS = {"forward": (), "flow gradient": (1,), "image gradient": (0,)}
+
 
 def warp_inputs(shape, seed=0):
     """(image, smooth flow of some pixels, upstream gradient), float32, channels last."""

@@ -6,8 +6,6 @@ import sys
 
 from serve import serve
 
-KINDS = {"forward": (), "flow gradient": (1,), "image gradient": (0,)}
-
 
 def main(options):
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -16,7 +14,7 @@ def main(options):
         from tensorflow_addons.image import dense_image_warp
     except ImportError as error:
         return serve({}, {"tensorflow-addons": str(error)})
-    from inputs import warp_inputs
+    from inputs import WARP_KINDS, warp_inputs
 
     tf.config.threading.set_intra_op_parallelism_threads(options["threads"])
     tf.config.threading.set_inter_op_parallelism_threads(options["threads"])
@@ -41,7 +39,7 @@ def main(options):
     runs = {
         f"{name}: {kind}": make(of, compiled)
         for name, compiled in (("TFA", False), ("TFA under XLA", True))
-        for kind, of in KINDS.items()
+        for kind, of in WARP_KINDS.items()
     }
     return serve(runs)
 

@@ -5,16 +5,13 @@ import sys
 
 from serve import serve
 
-KINDS = {"forward": (False, False), "flow gradient": (False, True)}
-KINDS["image gradient"] = (True, False)
-
 
 def main(options):
     try:
         import torch
     except ImportError as error:
         return serve({}, {"grid_sample": str(error), "kornia": str(error)})
-    from inputs import warp_inputs
+    from inputs import WARP_KINDS, warp_inputs
     from torch.nn.functional import grid_sample
 
     torch.set_num_threads(options["threads"])
@@ -55,11 +52,11 @@ def main(options):
 
         methods["kornia"] = (kornia, flow)
 
-    def make(method, second, gradients):
+    def make(method, second, of):
         def run():
-            first = image.detach().requires_grad_(gradients[0])
-            other = second.detach().requires_grad_(gradients[1])
-            if not any(gradients):
+            first = image.detach().requires_grad_(0 in of)
+            other = second.detach().requires_grad_(1 in of)
+            if not of:
                 with torch.no_grad():
                     return method(first, other).movedim(1, -1)
             result = method(first, other)
@@ -70,9 +67,9 @@ def main(options):
         return run
 
     runs = {
-        f"{name}: {kind}": make(method, second, gradients)
+        f"{name}: {kind}": make(method, second, of)
         for name, (method, second) in methods.items()
-        for kind, gradients in KINDS.items()
+        for kind, of in WARP_KINDS.items()
     }
     return serve(runs, missing)
 
