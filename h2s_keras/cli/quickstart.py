@@ -3,6 +3,7 @@
 import json
 
 from h2s_keras.cli.train import default_folder, run_training
+from h2s_keras.errors import UserError
 
 HELP = "learn motion, train both streams, fuse them: the whole method in minutes"
 EXAMPLE = "h2s quickstart --out quickstart --seed 1"
@@ -12,7 +13,7 @@ USES_KERAS = False  # `run_training` imports it.
 
 def add_arguments(parser):
     parser.add_argument("--out", metavar="DIR", help="new folder for everything it makes")
-    parser.add_argument("--seed", type=int, default=1, help="default 1")
+    parser.add_argument("--seed", type=int, help="default 1")
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in --out where it was cut"
     )
@@ -28,7 +29,10 @@ def run(arguments):
     config = None
     if not arguments.resume:
         config = get_config(smoke=arguments.smoke)
-        config["seed"] = config["data"]["seed"] = arguments.seed
+        if arguments.seed is not None:
+            config["seed"] = config["data"]["seed"] = arguments.seed
+    elif arguments.smoke or arguments.seed is not None:
+        raise UserError("--resume goes on with the run's own values; leave others out")
     out = arguments.out or default_folder("quickstart")
     done = run_training(config, out, arguments.resume)
 

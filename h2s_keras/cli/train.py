@@ -6,12 +6,14 @@ import json
 import os
 import pkgutil
 import runpy
+import shlex
+import sys
 import time
 
 from h2s_keras.cli.quiet import import_keras
-from h2s_keras.data.data_options import EVERY, check_data_options
-from h2s_keras.errors import UserError, what_was_meant
-from h2s_keras.training.stage_options import complete_config
+from h2s_keras.cli.settings import apply_setting
+from h2s_keras.errors import UserError
+from h2s_keras.training.stage_options import check_recipe, complete_config
 
 HELP = "train by a recipe of this package or a recipe file of your own"
 EXAMPLE = "h2s train videos --set data.root=my_videos --out runs/mine"
@@ -74,19 +76,28 @@ def run(arguments):
     else:
         if not arguments.recipe:
             raise UserError("name a recipe; 'h2s train list' lists them")
-        config = load_recipe(arguments.recipe)(smoke=arguments.smoke)
-        config = complete_config(config)
+        config = check_recipe(load_recipe(arguments.recipe)(smoke=arguments.smoke))
         for assignment in arguments.set:
-            apply_setting(config, assignment)
+            for variant in apply_setting(config, assignment):
+                print(f"h2s: {variant!r} keeps its own {assignment}", file=sys.stderr)
         if arguments.data_service:
             config["data"]["service"] = arguments.data_service
-        check_data_options(config["data"])
+        config = complete_config(config)
     out = arguments.out or default_folder(config["name"])
-    if arguments.hosts and not arguments.out:
-        raise UserError("--hosts needs --out, so that every host writes to the same run")
-    together = (arguments.hosts, arguments.host, arguments.coordinator)
-    done = run_training(config, out, arguments.resume, together if together[0] else None)
-    if arguments.hosts and arguments.host:
+    together = None
+    if arguments.hosts is not None:
+        if not arguments.out:
+            raise UserError(
+                "--hosts needs --out, so that every host writes to the same run"
+            )
+        if arguments.hosts < 1:
+            raise UserError(f"--hosts takes a number from 1; received {arguments.hosts}")
+        together = (arguments.hosts, arguments.host, arguments.coordinator)
+    elif arguments.host or arguments.coordinator:
+        raise UserError("--host and --coordinator go with --hosts, the number of all hosts")
+    recipe = arguments.recipe if arguments.resume else None
+    done = run_training(config, out, arguments.resume, together, recipe)
+    if arguments.host:
         return 0  # Host 0 tells the results.
     if arguments.json:
         print(json.dumps(done["results"], indent=2))
@@ -99,10 +110,11 @@ def run(arguments):
     return 0
 
 
-def run_training(config, out, resume, together=None):
+def run_training(config, out, resume, together=None, recipe=None):
     """`h2s_keras.training.train`, or one a group, with progress on stderr.
 
-    `together` is (hosts, number of this host, coordinator), or None.
+    `together` is (hosts, number of this host, coordinator), or None; `recipe` one that the
+    run to resume must be of, or None.
     """
     import_keras()
     from h2s_keras.cli.progress import Progress
@@ -117,6 +129,8 @@ def run_training(config, out, resume, together=None):
         hosts = Hosts(*together)
         out = hosts.folder(out)
     values = RunFolder(out, resume=True).read_config() if resume else config
+    if recipe is not None:
+        _check_same_recipe(out, values, load_recipe(recipe)())
     go = train_variants if "variants" in values else trainer(values)
     try:
         return go(config, out, resume, Progress(), hosts)
@@ -127,9 +141,6 @@ def run_training(config, out, resume, together=None):
 
 
 def print_resume(out):
-    import shlex
-    import sys
-
     print(
         f"h2s: everything up to the last step is saved; go on with: h2s train --resume "
         f"--out {shlex.quote(out)}",
@@ -181,49 +192,9 @@ def load_recipe(name):
     return names["get_config"]
 
 
-def apply_setting(config, assignment):
-    """Applies one `key=value`; keys are dotted, stages are found by name."""
-    key, separator, text = assignment.partition("=")
-    if not separator:
-        raise UserError(f"--set takes KEY=VALUE; received {assignment!r}")
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
-    target, parts = config, key.split(".")
-    for depth, part in enumerate(parts):
-        if isinstance(target, list):
-            names = [stage["name"] for stage in target]
-            if part not in names:
-                raise UserError(f"--set {key}: no stage {part!r}; there are {names}")
-            part = names.index(part)
-        elif target is config.get("data") and part in EVERY:
-            # A recipe lists the values that are often changed, not all that there are.
-            target.setdefault(part, None)
-        elif not isinstance(target, dict) or part not in target:
-            known = target if isinstance(target, dict) else ["nothing"]
-            known = EVERY if target is config.get("data") else known
-            raise UserError(
-                f"--set {key}: no value {part!r} here; {what_was_meant(part, known)}"
-            )
-        if depth == len(parts) - 1:
-            if isinstance(target[part], str) and isinstance(value, (int, float)):
-                value = text  # A group named 1 stays a name.
-            _check_kind(key, target[part], value)
-            target[part] = value
-        else:
-            target = target[part]
-
-
-def _check_kind(key, old, new):
-    number = (int, float)
-    same = isinstance(new, type(old)) or (
-        isinstance(old, number) and isinstance(new, number)
-    )
-    if old is None or new is None or same:
-        return
-    if isinstance(old, (tuple, list)) and isinstance(new, (tuple, list)):
-        return
-    raise UserError(
-        f"--set {key}: takes a {type(old).__name__} such as {old!r}; received {new!r}"
-    )
+def _check_same_recipe(out, own, wanted):
+    if own["name"] != wanted["name"]:
+        raise UserError(
+            f"{out}: holds a run of {own['name']!r}, not of {wanted['name']!r}; leave the "
+            "recipe out to go on with it"
+        )

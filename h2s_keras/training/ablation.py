@@ -13,6 +13,7 @@ from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
 from h2s_keras.training.run import train_each_group, trainer
 from h2s_keras.training.run_folder import RunFolder
+from h2s_keras.training.stage_options import check_recipe
 
 
 def train_variants(config, out, resume=False, progress=None, hosts=None):
@@ -38,11 +39,14 @@ def train_variants(config, out, resume=False, progress=None, hosts=None):
     """
     if hosts is not None:
         raise UserError("an ablation runs on one host; leave --hosts out")
+    config = None if resume else check_recipe(config)
     run = RunFolder(out, resume)
     if resume:
         config = run.read_config()
     check_variants(config)
     if not resume:
+        # Before anything is written, so that a mistake leaves the folder free.
+        make_data({**config["data"], "test_group": None})
         run.write_config(config)
     results = {"name": config["name"], "seeds": config["seeds"], "variants": {}}
     for seed in config["seeds"]:

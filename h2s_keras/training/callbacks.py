@@ -55,7 +55,7 @@ class StateCheckpoint(keras.callbacks.Callback):
         self.position.step += 1
         if self.interruption.requested and self.hosts is None:
             # Within an epoch the guard has not looked yet; the last state stays good.
-            if weights_are_finite(self.model):
+            if bad_batch(self.model) < 0 and weights_are_finite(self.model):
                 self.save()
             raise KeyboardInterrupt
 
@@ -63,6 +63,11 @@ class StateCheckpoint(keras.callbacks.Callback):
         self.save()
         if self.hosts is not None and self.hosts.any(self.interruption.requested):
             raise KeyboardInterrupt
+
+
+def bad_batch(model):
+    """The batch whose gradient was not finite and stopped all updates, or -1."""
+    return int(keras.ops.convert_to_numpy(model.optimizer.bad_batch))
 
 
 def weights_are_finite(model):

@@ -2,7 +2,7 @@ import keras
 from absl import logging
 
 from h2s_keras.errors import UserError
-from h2s_keras.training.callbacks import weights_are_finite
+from h2s_keras.training.callbacks import bad_batch, weights_are_finite
 
 
 class NonFiniteGuard(keras.callbacks.Callback):
@@ -31,14 +31,11 @@ class NonFiniteGuard(keras.callbacks.Callback):
         self.patience, self.check_every = patience, check_every
 
     def on_train_batch_end(self, batch, logs=None):
-        if (batch + 1) % self.check_every == 0 and self._bad_batch() >= 0:
+        if (batch + 1) % self.check_every == 0 and bad_batch(self.model) >= 0:
             self.model.stop_training = True
 
-    def _bad_batch(self):
-        return int(keras.ops.convert_to_numpy(self.model.optimizer.bad_batch))
-
     def on_epoch_end(self, epoch, logs=None):
-        bad = self._bad_batch()
+        bad = bad_batch(self.model)
         if bad < 0 and weights_are_finite(self.model):
             return
         model = self.model

@@ -23,8 +23,9 @@ from h2s_keras.models.motion_net import VARIANTS, MotionNet, motion_net_of
 from h2s_keras.models.stored_flow import StoredFlowStream
 from h2s_keras.training.initial_weights import copy_initial_weights
 from h2s_keras.training.run_folder import RunFolder
-from h2s_keras.training.stage_options import complete_config
+from h2s_keras.training.stage_options import check_recipe, complete_config
 from h2s_keras.training.stages import run_stages
+from h2s_keras.training.state import find_states
 from h2s_keras.training.strategy import make_strategy, synchronize_batch_normalization
 
 MEASURE_BATCH = 32
@@ -52,10 +53,10 @@ def train(config, out, resume=False, progress=None, hosts=None):
         >>> done = train(quickstart.get_config(smoke=True), "runs/smoke")
         >>> done["results"]["stages"]["motion"]["end_point_error"]
     """
+    config = None if resume else check_recipe(config)
     run = RunFolder(out, resume)
     if resume:
-        config = run.read_config()
-    config = complete_config(config)
+        config = check_recipe(run.read_config())
     policy = keras.config.dtype_policy()
     try:
         return _train(config, run, resume, progress, hosts)
@@ -69,17 +70,13 @@ def _train(config, run, resume, progress, hosts):
     say = (lambda text: None) if progress is None else progress.message
     keras.utils.set_random_seed(config["seed"])
     keras.config.set_dtype_policy(config["dtype_policy"])
-    try:
-        data = make_data(config["data"])
-    except (TypeError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"the data of this recipe cannot be made: {error}") from error
+    data = _made(config["data"])
     try:
         with contextlib.nullcontext() if strategy is None else strategy.scope():
             network = build_network(config, data.class_names)
             initial = config["model"]["initial"]
-            if initial and not resume:
+            # Resumed before the first state, a run starts from the beginning.
+            if initial and not find_states(run.path):
                 parts = copy_initial_weights(network, initial)
                 say(f"started from {initial}: {', '.join(parts)}")
     except UserError:
@@ -125,6 +122,15 @@ def _train(config, run, resume, progress, hosts):
     return {"results": results, "network": network, "data": data, "run": run}
 
 
+def _made(settings):
+    try:
+        return make_data(settings)
+    except UserError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the data of this recipe cannot be made: {error}") from error
+
+
 @contextlib.contextmanager
 def _local(network, hosts):
     """`network` itself, or where hosts share its weights a copy of this host's own."""
@@ -156,18 +162,19 @@ def train_each_group(config, out, resume=False, progress=None, hosts=None):
         dict "results" with the mean of the final figures over the groups ("final"), those
         of each group ("groups") and "run", the folder of all.
     """
+    config = None if resume else check_recipe(config)
     run = RunFolder(out, resume)
     if resume:
         config = run.read_config()
-    else:
-        run.write_config(config)
-    listed = make_data({**config["data"], "test_group": None})
+    listed = _made({**config["data"], "test_group": None})
     groups = sorted(listed.groups, key=natural_order)
     if groups == [None]:
         raise UserError(
             "test_group=each needs data.group_pattern (a regular expression over file "
             "names) or data.group_column (of the CSV file)"
         )
+    if not resume:
+        run.write_config(config)
     results = {"name": config["name"], "groups": {}}
     for group in groups:
         folder = run.file(f"group-{group}")

@@ -71,6 +71,32 @@ STAGE = {
     "jit_compile": "auto",
 }
 _NEEDED = ("name", "streams", "steps", "learning_rate")
+_NEEDED_OF_RUN = ("name", "seed", "batch_size", "data", "stages")
+# Of an ablation, see `train_variants`.
+_ABLATION = ("variants", "seeds", "figures", "table")
+_POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
+# The least value of what is counted.
+_LEAST_OF_RUN = {"seed": 0, "batch_size": 1}
+_LEAST = {
+    "steps": 1,
+    "epoch": 1,
+    "accumulate": 1,
+    "batch_size": 1,
+    "warmup": 0,
+    "smoothness_ramp": 0,
+}
+
+
+def check_recipe(config):
+    """`complete_config` of a recipe that must say everything that a run needs.
+
+    Raises:
+        UserError: as `complete_config`, and for a value that is missing.
+    """
+    lacking = [key for key in _NEEDED_OF_RUN if key not in config]
+    if lacking:
+        raise UserError(f"this recipe lacks {lacking[0]!r}; a run needs its value")
+    return complete_config(config)
 
 
 def complete_config(config):
@@ -89,19 +115,60 @@ def complete_config(config):
     complete_config({"stages": [...]})["strategy"]      # "none"
     ```
     """
-    stages = [complete_stage(stage) for stage in config["stages"]]
+    refuse_unknown("recipe", config, (*_NEEDED_OF_RUN, "model", *RUN, *_ABLATION))
     refuse_unknown("model", config.get("model", {}), MODEL)
     if "data" in config:
         check_data_options(config["data"])
     model = {**copy.deepcopy(MODEL), **config.get("model", {})}
-    return {**RUN, **config, "model": model, "stages": stages}
+    complete = {**RUN, **config, "model": model, "stages": _stages(config)}
+    if complete["dtype_policy"] not in _POLICIES:
+        raise UserError(
+            f"dtype_policy must be one of {', '.join(_POLICIES)}; received "
+            f"{complete['dtype_policy']!r}"
+        )
+    _count("recipe", complete, _LEAST_OF_RUN)
+    if "variants" in config:
+        complete["variants"] = [
+            {**variant, "stages": _stages(variant)} if "stages" in variant else variant
+            for variant in config["variants"]
+        ]
+    return complete
 
 
 def complete_stage(stage):
     """One stage with every option filled in; raises as `complete_config`."""
-    name = stage.get("name", "without a name")
+    where = f"stage {stage.get('name', 'without a name')!r}"
     lacking = [key for key in _NEEDED if key not in stage]
     if lacking:
-        raise UserError(f"stage {name!r}: {lacking[0]!r} is missing")
-    refuse_unknown(f"stage {name!r}", stage, (*STAGE, *_NEEDED))
-    return {**copy.deepcopy(STAGE), **stage}
+        raise UserError(f"{where}: {lacking[0]!r} is missing")
+    refuse_unknown(where, stage, (*STAGE, *_NEEDED))
+    # A recipe's stages may share dicts of options; settings must not.
+    complete = copy.deepcopy({**STAGE, **stage})
+    _count(where, complete, _LEAST)
+    rate = complete["learning_rate"]
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not rate >= 0:
+        raise UserError(f"{where}: learning_rate takes a number from 0; received {rate!r}")
+    if complete["jit_compile"] not in ("auto", True, False):
+        raise UserError(
+            f"{where}: jit_compile is 'auto', True or False; received "
+            f"{complete['jit_compile']!r}"
+        )
+    return complete
+
+
+def _stages(config):
+    return [complete_stage(stage) for stage in config["stages"]]
+
+
+def _count(where, values, least):
+    """Checks numbers that count something; 2e3 becomes 2000."""
+    for key, lowest in least.items():
+        value = values.get(key)
+        if value is None and STAGE.get(key, 0) is None or key not in values:
+            continue
+        if isinstance(value, float) and value.is_integer():
+            value = values[key] = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+            raise UserError(
+                f"{where}: {key} takes a whole number from {lowest}; received {value!r}"
+            )

@@ -22,7 +22,13 @@ from h2s_keras.training.guard import NonFiniteGuard
 from h2s_keras.training.optimizers import build_optimizer
 from h2s_keras.training.stage_model import StageModel
 from h2s_keras.training.stage_options import complete_config, complete_stage
-from h2s_keras.training.state import find_states, read_state, restore_state, save_state
+from h2s_keras.training.state import (
+    find_states,
+    read_state,
+    remove_unfinished,
+    restore_state,
+    save_state,
+)
 from h2s_keras.training.tensorboard import TensorBoardLog
 
 
@@ -62,6 +68,7 @@ def run_stages(
     scope = contextlib.nullcontext if strategy is None else strategy.scope
     first_stage, first_step, arrays = 0, 0, None
     if resume:
+        remove_unfinished(run.path)
         first_stage, first_step, arrays = newest_state(run, hosts)
     for index, stage in enumerate(config["stages"]):
         if index < first_stage:
@@ -216,12 +223,15 @@ class _RunningStage:
 
 
 def newest_state(run, hosts=None):
-    """(stage, step, arrays) of the newest state that can be read, or (0, 0, None).
+    """(stage, step, arrays) of the newest state that can be read.
 
-    Damaged states are reported and passed over. Hosts that train together go on with
-    the newest state that all of them hold.
+    (0, 0, None) where none was ever saved. Damaged states are reported and passed over.
+    Hosts that train together go on with the newest state that all of them hold.
+
+    Raises:
+        UserError: there are states, and none to go on from.
     """
-    states = find_states(run.path)
+    states = saved = find_states(run.path)
     if hosts is not None:
         stage, step = hosts.least(states[0][:2] if states else (0, 0))
         states = [state for state in states if state[:2] <= (stage, step)]
@@ -236,5 +246,11 @@ def newest_state(run, hosts=None):
         raise UserError(
             f"{run.path}: the hosts hold no common state to go on from; copy the newest "
             "state of one host to the others"
+        )
+    lost = bool(saved) and found[2] is None
+    if lost if hosts is None else hosts.any(lost):
+        raise UserError(
+            f"{run.path}: none of its saved states can be read; start anew in another "
+            "--out folder"
         )
     return found

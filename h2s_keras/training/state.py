@@ -40,7 +40,7 @@ def save_state(folder, stage_index, step, stage_model):
     except OSError as error:
         raise UserError(
             f"{path}: the training state could not be written ({error.strerror or error}); "
-            "the states before it are whole: free some space or mend the folder, then go "
+            "what was saved before is whole: free some space or mend the folder, then go "
             "on with --resume"
         ) from error
     for old in find_states(folder)[_KEPT:]:
@@ -60,6 +60,13 @@ def _write(folder, path, arrays):
         except BaseException:
             os.unlink(file.name)
             raise
+
+
+def remove_unfinished(folder):
+    """Removes what a save that was killed left behind; it may be of full size."""
+    for name in os.listdir(folder):
+        if name.startswith(".state-") and name.endswith(".tmp"):
+            os.unlink(os.path.join(folder, name))
 
 
 def state_path(folder, stage_index, step):

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from h2s_keras.cli import main
-from h2s_keras.cli.train import apply_setting, recipe_list
+from h2s_keras.cli.settings import apply_setting
+from h2s_keras.cli.train import recipe_list
 from h2s_keras.data import read_flow
 from h2s_keras.data.images import read_image
 from h2s_keras.errors import UserError
-from h2s_keras.recipes import quickstart
+from h2s_keras.recipes import ablation, quickstart
+from h2s_keras.training.stage_options import complete_config
 from h2s_keras.training.state import read_state
 from h2s_keras.version import __version__
 
@@ -111,6 +113,26 @@ MISTAKES = {
     "hosts without a folder": (
         ["train", "quickstart", "--smoke", "--hosts", "2"],
         "--hosts needs --out",
+    ),
+    "host without hosts": (
+        ["train", "quickstart", "--host", "1", "--out", "{new}/host"],
+        "go with --hosts",
+    ),
+    "no hosts at all": (
+        ["train", "quickstart", "--hosts", "0", "--out", "{new}/none"],
+        "--hosts takes a number from 1; received 0",
+    ),
+    "no steps": (
+        ["train", "quickstart", "--set", "stages.motion.steps=0", "--out", "{new}/steps"],
+        "steps takes a whole number from 1; received 0",
+    ),
+    "resume of another recipe": (
+        ["train", "videos", "--resume", "--out", "{run}"],
+        "holds a run of 'quickstart', not of 'videos'",
+    ),
+    "resume with another seed": (
+        ["quickstart", "--resume", "--seed", "2", "--out", "{run}"],
+        "goes on with the run's own values",
     ),
     "out in use": (["quickstart", "--smoke", "--out", "{files}"], "holds files already"),
     "out is a file": (["quickstart", "--smoke", "--out", "{files}/a.png"], "is a file"),
@@ -211,6 +233,7 @@ def check(code, out, err, text):
 @pytest.fixture
 def fill_in(files, smoke, tmp_path):
     names = {"files": files, "new": tmp_path, "model": smoke[1] / "model.keras"}
+    names["run"] = smoke[1]
     return lambda arguments: [text.format(**names) for text in arguments]
 
 
@@ -275,12 +298,64 @@ def test_settings_reach_values_and_stages():
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("stages.motion.jit_compile=False", False),
+        ("stages.motion.flow_loss.photometric=census", "census"),
+        ("stages.motion.flow_options.margin=16", 16),
+        ("data.decode_size=(256, 340)", (256, 340)),
+        ("model.temporal_dropout=0.5", 0.5),
+        ("data.test_group=1", "1"),
+    ],
+)
+def test_settings_of_many_kinds(text, value):
+    config = complete_config(quickstart.get_config())
+    config["data"].update(decode_size=256, test_group="s1")
+    config["model"]["temporal_dropout"] = (0.9, 0.9)
+    apply_setting(config, text)
+    found = config
+    for part in text.split("=")[0].split("."):
+        if isinstance(found, list):
+            found = next(stage for stage in found if stage["name"] == part)
+        else:
+            found = found[part]
+    assert found == value and type(found) is type(value)
+
+
+def test_settings_of_a_stage_reach_the_variants_of_an_ablation():
+    """But not where a variant differs in that value, which is what it asks."""
+    config = complete_config(ablation.get_config())
+
+    def values(stage, *keys):
+        for place in (config, *config["variants"]):
+            for one in place.get("stages", ()):
+                if one["name"] == stage:
+                    for key in keys:
+                        one = one[key]
+                    yield one
+
+    assert apply_setting(config, "stages.motion.steps=1000") == []
+    assert set(values("motion", "steps")) == {1000}
+    kept = apply_setting(config, "stages.motion.flow_loss.smoothness_weight=5.0")
+    assert kept == ["without smoothness"]
+    assert sorted(set(values("motion", "flow_loss", "smoothness_weight"))) == [0.0, 5.0]
+    assert apply_setting(config, "stages.temporal.steps=9") == ["TV-L1 flow", "true flow"]
+    # A stage that variants alone have.
+    assert apply_setting(config, "stages.end_to_end.epoch=7") == []
+    assert set(values("end_to_end", "epoch")) == {7}
+    with pytest.raises(UserError, match="no stage 'end_to_ned'"):
+        apply_setting(config, "stages.end_to_ned.steps=1")
+
+
+@pytest.mark.parametrize(
     ("text", "error"),
     [
         ("stages.motoin.steps=7", "no stage 'motoin'; there are"),
         ("batch_size.more=1", "no value 'more' here; there are nothing"),
         ("stages.motion.steps='7'", "takes a int"),
         ("data=5", "takes a dict"),
+        ("stages.motion.steps=True", "takes a int"),
+        ("data.seed={[1]: 2}", "takes a int"),
         ("", "KEY=VALUE"),
     ],
 )

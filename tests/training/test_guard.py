@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 
 from h2s_keras.errors import UserError
+from h2s_keras.training.callbacks import Interruption, StateCheckpoint
 from h2s_keras.training.diagnosis import explain_batch
 from h2s_keras.training.run_folder import RunFolder
-from h2s_keras.training.stages import prepare_stage, run_stages
+from h2s_keras.training.stages import Position, prepare_stage, run_stages
 from h2s_keras.training.state import find_states
 
 STAGE = {
@@ -100,6 +101,21 @@ def test_a_bad_batch_stops_the_updates_even_where_the_loss_hides_it(network):
         for two in later:
             np.testing.assert_array_equal(one, two)
     assert int(keras.ops.convert_to_numpy(stage_model.optimizer.bad_batch.value)) == 1
+
+
+def test_an_interruption_after_a_bad_batch_keeps_the_last_good_state(network, tmp_path):
+    """Before the guard has looked; a saved state that updates nothing never goes on."""
+    stage_model = prepare_stage(network, STAGE)
+    saved, interruption = [], Interruption()
+    position = Position()
+    checkpoint = StateCheckpoint(lambda: saved.append(1), position, interruption)
+    checkpoint.set_model(stage_model)
+    interruption.requested = True
+    for bad, times in ((-1, 1), (0, 1)):  # A good batch is saved, a bad one no more.
+        stage_model.optimizer.bad_batch.assign(bad)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoint.on_train_batch_end(0)
+        assert len(saved) == times
 
 
 def test_a_rate_that_blows_the_weights_up_ends_with_a_user_error(network, tmp_path):

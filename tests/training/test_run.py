@@ -14,7 +14,8 @@ import pytest
 
 from h2s_keras.errors import UserError
 from h2s_keras.models import load_model
-from h2s_keras.training import train
+from h2s_keras.training import run as run_module
+from h2s_keras.training import train, train_each_group
 from h2s_keras.training.run_folder import RunFolder
 from h2s_keras.training.stage_options import complete_config
 from h2s_keras.training.state import find_states
@@ -178,6 +179,35 @@ def test_a_signal_after_the_last_step_of_a_stage_is_not_lost(small_config, tmp_p
     assert set(done["results"]["stages"]) == {"motion", "temporal"}
 
 
+def test_a_run_killed_before_its_first_state_still_starts_from_the_initial_weights(
+    whole, tmp_path, small_config, monkeypatch
+):
+    _, expected, start = whole
+    started = []
+
+    def killed(network, *arguments):
+        started.append(network.get_weights())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "run_stages", killed)
+    config = small_config()
+    config["model"]["initial"] = str(start)
+    for again in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            train(None if again else config, tmp_path / "run", resume=again)
+    for weights in started:
+        assert_equal_weights(weights, expected)
+
+
+def test_what_a_killed_save_left_is_removed(tmp_path, small_config):
+    config = small_config(motion_steps=1, temporal_steps=1)
+    folder = tmp_path / "run"
+    RunFolder(folder).write_config(config)
+    (folder / ".state-half.tmp").write_bytes(b"half")
+    train(None, folder, resume=True)
+    assert not (folder / ".state-half.tmp").exists()
+
+
 def test_a_finished_run_resumed_changes_nothing(whole, tmp_path):
     _, expected, run = whole
     folder = shutil.copytree(run, tmp_path / "run")
@@ -264,6 +294,16 @@ def test_a_folder_in_use_is_refused(tmp_path, small_config):
         ({"stages": [{"freeze": ["motion/conv9*"]}]}, "freeze names 'motion/conv9.'"),
         ({"stages": [{"streams": ["sound"]}]}, "stage 'motion': it trains 'sound'"),
         ({"stages": [{"train": ["spatial"]}]}, "stage 'motion': it trains 'spatial'"),
+        ({"stages": [{"epoch": 0}]}, "epoch takes a whole number from 1; received 0"),
+        ({"stages": [{"steps": 1.5}]}, "steps takes a whole number from 1; received 1.5"),
+        ({"stages": [{"learning_rate": "high"}]}, "learning_rate takes a number from 0"),
+        ({"stages": [{"jit_compile": "False"}]}, "jit_compile is 'auto', True or False"),
+        ({"seed": -1}, "recipe: seed takes a whole number from 0; received -1"),
+        ({"dtype_policy": "mixed_floaty"}, "dtype_policy must be one of float32, mixed_b"),
+        (
+            {"dtype_polcy": "float32"},
+            "no option 'dtype_polcy'; did you mean 'dtype_policy'",
+        ),
     ],
 )
 def test_values_that_do_not_fit_are_user_errors(tmp_path, small_config, changes, text):
@@ -271,10 +311,33 @@ def test_values_that_do_not_fit_are_user_errors(tmp_path, small_config, changes,
     for part, values in changes.items():
         if part == "stages":
             config["stages"][0].update(values[0])
-        else:
+        elif isinstance(values, dict):
             config[part].update(values)
+        else:
+            config[part] = values
     with pytest.raises(UserError, match=text):
         train(config, tmp_path / "run")
+
+
+def test_a_recipe_that_lacks_a_value_is_told_and_whole_floats_count(small_config):
+    config = small_config()
+    config["stages"][0]["steps"] = 2e2
+    assert repr(complete_config(config)["stages"][0]["steps"]) == "200"
+    del config["batch_size"]
+    with pytest.raises(UserError, match="lacks 'batch_size'"):
+        train(config, "not made")
+    assert not os.path.exists("not made")
+
+
+def test_groups_without_a_pattern_leave_the_folder_free(tmp_path, small_config):
+    config = small_config()
+    videos = {"kind": "videos", "root": str(tmp_path / "gone"), "test_group": "each"}
+    config["data"] = {**config["data"], **videos}
+    for key in ("seed", "test_count"):
+        del config["data"][key]
+    with pytest.raises(UserError, match="gone"):
+        train_each_group(config, tmp_path / "run")
+    assert not list((tmp_path / "run").iterdir())
 
 
 def test_the_policy_of_a_run_does_not_stay(tmp_path, monkeypatch):

@@ -122,12 +122,13 @@ def test_a_damaged_state_is_named_and_the_one_before_is_taken(
         np.testing.assert_array_equal(one, two)
 
 
-def test_no_state_or_only_damaged_ones_start_anew(tmp_path, model):
+def test_without_a_state_a_run_starts_and_with_damaged_ones_alone_it_does_not(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     run = RunFolder(tmp_path, resume=True)
     assert newest_state(run) == (0, 0, None)
     empty(tmp_path / "state-00-00000010.npz")
-    assert newest_state(run) == (0, 0, None)
+    with pytest.raises(UserError, match="none of its saved states can be read"):
+        newest_state(run)
 
 
 def test_a_state_of_another_model_is_refused(tmp_path, model):

@@ -1,0 +1,103 @@
+"""`--set KEY=VALUE`: changes of single values of a recipe."""
+
+import ast
+import copy
+
+from h2s_keras.data.data_options import EVERY
+from h2s_keras.errors import UserError, what_was_meant
+
+_MISSING = object()
+# Dicts whose receiver knows its own options.
+_FREE = ("adapter", "flow_loss", "flow_options", "motion_options", "rate_factors")
+
+
+def apply_setting(config, assignment):
+    """Applies one `key=value`; keys are dotted, stages are found by name.
+
+    A value of a stage is set in the stages of an ablation's variants too.
+
+    Returns:
+        list of the names of variants that keep a value of their own, which is what they
+        are there for.
+    """
+    key, separator, text = assignment.partition("=")
+    if not separator:
+        raise UserError(f"--set takes KEY=VALUE; received {assignment!r}")
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError):
+        value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
+    parts = key.split(".")
+    if parts[0] != "stages" or len(parts) == 1 or "variants" not in config:
+        _set(config, key, parts, value, text)
+        return []
+    named = [
+        place
+        for place in (config, *config["variants"])
+        if any(stage["name"] == parts[1] for stage in place.get("stages", ()))
+    ]
+    old, kept = _MISSING, []
+    for place in named or [config]:
+        its = _value(place, parts)
+        if old is _MISSING or its == old:
+            old = its
+            _set(place, key, parts, copy.deepcopy(value), text)
+        else:
+            kept.append(place["name"])
+    return kept
+
+
+def _value(config, parts):
+    """What stands at `parts`; None where it has a value from elsewhere or none."""
+    target = config
+    for part in parts:
+        if isinstance(target, list):
+            target = {stage["name"]: stage for stage in target}
+        target = target.get(part) if isinstance(target, dict) else None
+    return target
+
+
+def _set(config, key, parts, value, text):
+    target = config
+    for depth, part in enumerate(parts):
+        if isinstance(target, list):
+            names = [stage["name"] for stage in target]
+            if part not in names:
+                raise UserError(f"--set {key}: no stage {part!r}; there are {names}")
+            part = names.index(part)
+        elif target is config.get("data") and part in EVERY:
+            # A recipe lists the values that are often changed, not all that there are.
+            target.setdefault(part, None)
+        elif isinstance(target, dict) and depth and parts[depth - 1] in _FREE:
+            target.setdefault(part, None)
+        elif not isinstance(target, dict) or part not in target:
+            known = target if isinstance(target, dict) else ["nothing"]
+            known = EVERY if target is config.get("data") else known
+            raise UserError(
+                f"--set {key}: no value {part!r} here; {what_was_meant(part, known)}"
+            )
+        if depth == len(parts) - 1:
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if isinstance(target[part], str) and number:
+                value = text  # A group named 1 stays a name.
+            _check_kind(key, target[part], value)
+            target[part] = value
+        else:
+            target = target[part]
+
+
+def _check_kind(key, old, new):
+    # jit_compile is "auto", or a choice; ranges are checked with the whole recipe.
+    if old is None or new is None or (old == "auto" and isinstance(new, bool)):
+        return
+    if _kind(old) != _kind(new):
+        raise UserError(
+            f"--set {key}: takes a {type(old).__name__} such as {old!r}; received {new!r}"
+        )
+
+
+def _kind(value):
+    """A class that stands for its like: a number, or several, as for sizes and rates."""
+    if isinstance(value, (int, float, tuple, list)) and not isinstance(value, bool):
+        return float
+    return type(value)
