@@ -172,6 +172,7 @@ class _ShardPacker:
         keys = ("number", "name", "label", "group", "start", "end", "parts")
         return {
             **{key: example[key] for key in keys},
+            "only_frames": example.get("only_frames"),
             "frames": len(span),
             "height": size[0],
             "width": size[1],

@@ -1,6 +1,7 @@
 """Packing, verifying and reading records."""
 
 import collections
+import dataclasses
 import itertools
 import json
 import os
@@ -12,6 +13,7 @@ from data.record_videos import folder_list, plan_of
 
 from h2s_keras.data import VideoExample, crops, read_frames, record_frames, sampling
 from h2s_keras.data.dataset_list import DatasetList
+from h2s_keras.data.file_systems import alone_in
 from h2s_keras.data.graph_sampling import (
     GraphDraw,
     centre_crop,
@@ -21,6 +23,7 @@ from h2s_keras.data.graph_sampling import (
     segment_clip_frames,
 )
 from h2s_keras.data.pack import pack_records
+from h2s_keras.data.pack_folder import begin
 from h2s_keras.data.packing import PackSettings, list_plan, synthetic_plan
 from h2s_keras.data.record_clips import RecordClips
 from h2s_keras.data.record_data import RecordData
@@ -159,8 +162,46 @@ def test_bad_videos_stop_the_packing_or_are_listed(listed, tmp_path):
     index = pack_records(plan_of(both, tmp_path, on_bad_file="skip"), str(tmp_path / "b"))
     assert [item["path"] for item in index.bad_files] == [str(bad)]
     assert index.counts()["train"] == 6
+    again = pack_records(plan_of(both, tmp_path, on_bad_file="skip"), str(tmp_path / "b"))
+    assert again.shards == index.shards
     # Nothing of the frames before the break is left in a shard.
     assert all(verify_shard(index, shard).problem is None for shard in index.shards)
+
+
+def test_other_examples_do_not_go_into_a_finished_folder(packed, listed, tmp_path):
+    one, *others = listed.train
+    cases = (
+        ([dataclasses.replace(one, label=1), *others], r"jump/0.avi: label 0, now 1"),
+        ([dataclasses.replace(one, group="g"), *others], "0.avi: group None, now 'g'"),
+        ([dataclasses.replace(one, start=0.0, end=1.0), *others], "start None, now 0.0"),
+        ([dataclasses.replace(one, frames=9), *others], "only_frames None, now 9"),
+        ([*others, one], "jump/0.avi: name 'jump/0.avi', now 'jump/1.avi'"),
+        ([one, *others, dataclasses.replace(one, start=0.0, end=1.0)], "6, now 7"),
+        (others, "6, now 5"),
+    )
+    for train, text in cases:
+        other = DatasetList(listed.name, listed.class_names, tuple(train), ())
+        with pytest.raises(FileError, match=f"other examples .*{text}.*or a new folder"):
+            pack_records(plan_of(other, tmp_path), packed.root)
+    tested = DatasetList(listed.name, listed.class_names, (), listed.train)
+    with pytest.raises(FileError, match=r"parts \['train'\], now \['test'\]"):
+        pack_records(plan_of(tested, tmp_path), packed.root)
+    assert pack_records(plan_of(listed, tmp_path), packed.root).shards == packed.shards
+
+
+def test_what_may_change_meanwhile_is_written_for_every_worker(listed, tmp_path):
+    out = str(tmp_path / "out")
+    begin(plan_of(listed, tmp_path), out)
+    begin(plan_of(listed, tmp_path, on_bad_file="skip", timeout=9), out)
+    settings = json.loads((tmp_path / "out" / "packing.json").read_text())["settings"]
+    assert (settings["on_bad_file"], settings["timeout"]) == ("skip", 9)
+
+
+def test_two_packers_do_not_share_a_folder(packed, listed, tmp_path):
+    with alone_in(packed.root):
+        with pytest.raises(FileError, match="another process packs into it"):
+            pack_records(plan_of(listed, tmp_path), packed.root)
+    assert pack_records(plan_of(listed, tmp_path), packed.root).shards == packed.shards
 
 
 def test_segments_of_one_video_and_several_splits(make_video, tmp_path, numbers_of):
