@@ -399,6 +399,22 @@ def test_settings_that_do_not_fit_are_told(packed, settings, text):
         data.training(2)
 
 
+@pytest.mark.parametrize(
+    "settings, text",
+    [
+        ({"split": 2}, "packed with the split 1, not 2; ask for what is there"),
+        ({"test_root": "x", "test_group": "1"}, "test_root and data.test_group both say"),
+    ],
+)
+def test_settings_of_another_kind_of_test_are_told(packed, settings, text):
+    with pytest.raises(UserError, match=text):
+        RecordData({"root": packed.root, **SIZE, **settings})
+
+
+def test_made_up_clips_have_no_split(moving):
+    assert len(RecordData({"root": moving.root, **SIZE, "split": 1}).train) == 6
+
+
 # === Stored flow ===
 
 
