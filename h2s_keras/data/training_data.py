@@ -209,7 +209,7 @@ class VideoData:
 
     def explain(self, error):
         """The UserError behind `error`: tf.data wraps it in a traceback of its own."""
-        return self.report.error
+        return self.report.explain(error)
 
     def training_names(self, batch_size, step, seed=0):
         stream = TrainingStream(
@@ -239,8 +239,13 @@ class VideoData:
             report=self.report,
             **options,
         )
-        for clips, labels, videos in dataset.as_numpy_iterator():
-            yield {"clip": clips, "label": labels, "video": videos}
+        batches = dataset.as_numpy_iterator()
+        while True:
+            with self.report.user_errors():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield dict(zip(("clip", "label", "video"), batch, strict=True))
 
 
 def make_data(settings):
