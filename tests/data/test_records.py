@@ -31,7 +31,7 @@ from h2s_keras.data.record_format import decode_flow, encode_flow, flow_to_level
 from h2s_keras.data.record_frames import crop_jpegs
 from h2s_keras.data.record_index import read_index
 from h2s_keras.data.record_verify import verify_shard
-from h2s_keras.data.record_writer import PackingStopped, merged
+from h2s_keras.data.record_writer import PackingStopped, merged, thinned
 from h2s_keras.data.synthetic import CLASS_NAMES, SyntheticClips
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import FileError, UserError, VideoError
@@ -517,6 +517,22 @@ def test_every_nth_frame_is_packed_with_the_flow_between_those(
         scale = centre[1] / pairs[1]
         np.testing.assert_allclose(centre, pairs * scale, rtol=1e-2, atol=1e-2)
         assert abs(scale).min() > 0.5
+
+
+def test_a_segment_shorter_than_the_stride_gets_the_two_frames_around_it(
+    make_video, tmp_path, numbers_of
+):
+    path = str(make_video("videos/run/a.avi", 40, "mpeg4"))
+    starts = (0.0, 0.36, 1.52)  # frames 0, 9 and 38, two each
+    examples = [VideoExample(path, 0, start=at, end=at + 0.08) for at in starts]
+    plan = plan_of(DatasetList("numbers", ["run"], examples, ()), tmp_path, stride=4)
+    index = pack_records(plan, str(tmp_path / "out"))
+    clips = RecordClips(index, index.examples(), 2, image_size=(56, 140))
+    shown = batches(clips.testing(3))[0][0]
+    numbers = [numbers_of(uncropped(clip)) for clip in shown]
+    assert numbers == [[0, 4], [8, 12], [32, 36]]
+    assert thinned(range(3), 4, 3) == range(1)
+    assert thinned(range(5, 25), 4, 40) == range(2, 7)
 
 
 def numbers_as_flow(numbers_of):
