@@ -231,7 +231,7 @@ def test_skipping_that_may_not_pass_the_end_takes_what_fits(make_grey_video, gre
         take(short, 1)
 
 
-@pytest.mark.parametrize("name", ["segments", "max_skip"])
+@pytest.mark.parametrize("name", ["segments", "max_skip", "rate"])
 def test_bad_numbers(make_video, name):
     with pytest.raises(UserError, match=name):
         video_clip_dataset([VideoExample("a", 0)], 2, **{name: 0})
