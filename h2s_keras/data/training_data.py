@@ -112,8 +112,9 @@ class VideoData:
             "group_column", "test_group" (left out of training and tested on),
             "clips_per_video" (of the test, 5); "stride", "short", "flip", "segments",
             "max_skip", "color_jitter", "rand_augment", "on_bad_file", "cache_bytes",
-            "decode_size", "timeout", "rate" as `video_clip_dataset`; "no_flip_classes" and
-            "flip_map" likewise, with names or numbers of classes; for a dataset
+            "decode_size", "timeout", "rate", "num_parallel_calls" as
+            `video_clip_dataset`; "no_flip_classes" and "flip_map" likewise, with names or
+            numbers of classes; for a dataset
             "annotations" and "split"; for lists "train_list", "test_list" and "classes"
             as `list_source`.
         kind: "videos", "list", or one of OFFICIAL.
@@ -202,6 +203,7 @@ class VideoData:
             hosts=hosts,
             store=self.store,
             report=self.report,
+            num_parallel_calls=self.settings.get("num_parallel_calls"),
             **self.options,
             **self.training_options,
             **self.augmentation,
@@ -237,6 +239,7 @@ class VideoData:
             clips_per_video=self.settings.get("clips_per_video", 5),
             store=self.store,
             report=self.report,
+            num_parallel_calls=self.settings.get("num_parallel_calls"),
             **options,
         )
         batches = dataset.as_numpy_iterator()

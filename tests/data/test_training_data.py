@@ -231,7 +231,24 @@ def test_skipping_that_may_not_pass_the_end_takes_what_fits(make_grey_video, gre
         take(short, 1)
 
 
-@pytest.mark.parametrize("name", ["segments", "max_skip", "rate"])
+def test_as_many_videos_are_decoded_at_a_time_as_asked_for(video_data, monkeypatch):
+    asked, plain = [], tf.data.Dataset.map
+
+    def noting(dataset, function, **options):
+        if options:
+            asked.append(options["num_parallel_calls"])
+        return plain(dataset, function, **options)
+
+    monkeypatch.setattr(tf.data.Dataset, "map", noting)
+    monkeypatch.setattr("h2s_keras.data.clips.usable_cores", lambda: 7)
+    for settings in ({}, {"num_parallel_calls": 5}):
+        data = video_data(group_pattern=r"(\d)\.avi", test_group=0, **settings)
+        data.training(2)
+        next(data.evaluation(2))
+    assert asked == [7, 7, 5, 5]
+
+
+@pytest.mark.parametrize("name", ["segments", "max_skip", "rate", "num_parallel_calls"])
 def test_bad_numbers(make_video, name):
     with pytest.raises(UserError, match=name):
         video_clip_dataset([VideoExample("a", 0)], 2, **{name: 0})
