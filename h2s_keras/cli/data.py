@@ -137,7 +137,8 @@ def write_csv(path, listed, part):
     if os.path.exists(path):
         raise UserError(f"{path}: exists already; give another name")
     try:
-        with open(path, "x", newline="", encoding="utf-8") as file:
+        options = {"encoding": "utf-8", "errors": "surrogateescape"}
+        with open(path, "x", newline="", **options) as file:
             writer = csv.writer(file)
             writer.writerow(["path", "class", "label", "group"])
             for example in examples:

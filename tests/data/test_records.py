@@ -11,7 +11,16 @@ import pytest
 import tensorflow as tf
 from data.record_videos import folder_list, plan_of
 
-from h2s_keras.data import VideoExample, crops, read_frames, record_frames, sampling
+from h2s_keras.cli.data import write_csv
+from h2s_keras.data import (
+    VideoExample,
+    class_folder_source,
+    crops,
+    csv_source,
+    read_frames,
+    record_frames,
+    sampling,
+)
 from h2s_keras.data.dataset_list import DatasetList
 from h2s_keras.data.file_systems import alone_in
 from h2s_keras.data.graph_sampling import (
@@ -148,6 +157,27 @@ def test_a_damaged_shard_is_named_and_alone_made_again(packed, listed, tmp_path)
     kept = os.stat(packed.shard_paths()[0]).st_mtime_ns
     assert pack_records(plan_of(listed, tmp_path), packed.root).shards == packed.shards
     assert os.stat(packed.shard_paths()[0]).st_mtime_ns == kept
+
+
+def test_names_that_are_no_utf8_survive_lists_and_records(make_video, tmp_path):
+    for name in ("a/1.avi", "b/1.avi"):
+        path = make_video("videos/" + name, 4, "mpeg4")
+    odd = os.fsdecode(os.fsencode(os.path.dirname(path)) + b"/caf\xe9.avi")
+    try:
+        os.rename(path, odd)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    examples, names = class_folder_source(tmp_path / "videos")
+    table = tmp_path / "videos.csv"
+    write_csv(table, DatasetList("odd", names, (), examples), "test")
+    examples, _ = csv_source(table)
+    assert examples[1].path == odd
+    plan = plan_of(DatasetList("odd", names, examples, ()), tmp_path)
+    index = read_index(pack_records(plan, str(tmp_path / "out")).root)
+    assert index.examples()[1]["name"] == os.path.relpath(odd, tmp_path / "videos")
+    assert all(verify_shard(index, shard).problem is None for shard in index.shards)
+    content = b"".join(open(path, "rb").read() for path in index.shard_paths())
+    assert b"b/caf\xe9.avi" in content
 
 
 def test_bad_videos_stop_the_packing_or_are_listed(listed, tmp_path):
