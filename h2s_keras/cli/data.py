@@ -90,7 +90,7 @@ def run(arguments):
         return 0
     if arguments.root is None and arguments.kind not in ("csv", "list"):
         raise UserError("verify needs --root, the folder of the videos")
-    return verify(listed, arguments.quick, arguments.json)
+    return verify(listed, arguments.quick, arguments.json, arguments.timeout)
 
 
 def read_list(arguments):
@@ -137,7 +137,8 @@ def write_csv(path, listed, part):
     if os.path.exists(path):
         raise UserError(f"{path}: exists already; give another name")
     try:
-        with open(path, "x", newline="", encoding="utf-8") as file:
+        options = {"encoding": "utf-8", "errors": "surrogateescape"}
+        with open(path, "x", newline="", **options) as file:
             writer = csv.writer(file)
             writer.writerow(["path", "class", "label", "group"])
             for example in examples:
@@ -148,8 +149,9 @@ def write_csv(path, listed, part):
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
 
 
-def verify(listed, quick=False, as_json=False):
-    """Checks every listed video; 0 if all are good, 2 if not.
+def verify(listed, quick=False, as_json=False, timeout=60):
+    """Checks every listed video, each of which may take `timeout` seconds; 0 if all are
+    good, 2 if not.
 
     Missing and broken videos are told one a line on stderr, the counts on stdout.
     """
@@ -172,7 +174,7 @@ def verify(listed, quick=False, as_json=False):
             present, "decoding", console=console, disable=not console.is_terminal
         ):
             try:
-                frames += count_frames(path)
+                frames += count_frames(path, timeout=timeout)
             except VideoError as error:
                 broken.append(path)
                 print(f"h2s: {error}", file=sys.stderr)

@@ -26,7 +26,6 @@ def add_arguments(parser):
     group.add_argument(
         "--size",
         type=int,
-        default=256,
         metavar="PIXELS",
         help="short side of the frames (default 256); smaller ones stay, 0 keeps all",
     )
@@ -62,7 +61,7 @@ def add_arguments(parser):
         type=float,
         default=60,
         metavar="SECONDS",
-        help="for which a video may give no frame (default 60)",
+        help="for which a video may give no frame (default 60); verify: for a whole video",
     )
     group.add_argument(
         "--rate", type=float, metavar="FPS", help="frames per second (default as they are)"
@@ -136,8 +135,11 @@ def pack_settings(arguments):
     """The checked `PackSettings`."""
     from h2s_keras.data.packing import PackSettings
 
+    if arguments.kind == "synthetic" and arguments.size is not None:
+        raise UserError("synthetic clips are packed as they are; give --image_size")
+    size = 256 if arguments.size is None else arguments.size
     settings = PackSettings(
-        size=arguments.size or None,
+        size=size or None,
         quality=arguments.quality,
         frames_per_record=arguments.frames_per_record,
         flow=arguments.flow,

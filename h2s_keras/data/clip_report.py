@@ -1,6 +1,8 @@
 import contextlib
 import threading
 
+from h2s_keras.errors import UserError
+
 
 class ClipReport:
     """What went wrong while clips were read; filled as a data set is consumed.
@@ -46,12 +48,25 @@ class ClipReport:
         lines += [f"{path}: {reason}" for path, reason in sorted(self.bad_files.items())]
         return "\n".join(lines)
 
+    def explain(self, error):
+        """The `UserError` that an error stands for, or None where it is none of a data set.
+
+        Data sets read ahead: `self.error` may be that of a clip which nobody came to.
+        """
+        import tensorflow as tf
+
+        if isinstance(error, UserError):
+            return error
+        of_data = isinstance(error, tf.errors.OpError) and "IteratorGetNext" in str(error)
+        return self.error if of_data else None
+
     @contextlib.contextmanager
     def user_errors(self):
         """Raises the `UserError` itself where tf.data wrapped it in a traceback."""
         try:
             yield self
-        except Exception:
-            if self.error is not None:
-                raise self.error from None
-            raise
+        except Exception as error:
+            told = self.explain(error)
+            if told is None:
+                raise
+            raise told from None

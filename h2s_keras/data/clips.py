@@ -10,7 +10,7 @@ import numpy as np
 from h2s_keras.data.augmentation import ClipAugmentation
 from h2s_keras.data.clip_report import ClipReport
 from h2s_keras.data.crops import CENTRE_SCALE, centre_crop_box, crop_frames
-from h2s_keras.data.hosts import example_numbers, host_batch_size
+from h2s_keras.data.hosts import example_numbers, host_batch_size, usable_cores
 from h2s_keras.data.sampling import clip_indices, even_clip_starts
 from h2s_keras.data.segments import segment_frames
 from h2s_keras.data.training_stream import TrainingStream
@@ -29,7 +29,7 @@ def video_clip_dataset(
     training=True,
     seed=0,
     start_step=0,
-    num_parallel_calls=2,
+    num_parallel_calls=None,
     decode_size=None,
     flip=True,
     on_bad_file="raise",
@@ -67,7 +67,8 @@ def video_clip_dataset(
         training: whether to shuffle, augment and repeat.
         seed: 0 or above; everything random follows from it.
         start_step: first batch of the stream, to resume a training.
-        num_parallel_calls: videos decoded at a time.
+        num_parallel_calls: videos decoded at a time; None for as many as there are usable
+            cores. What comes out is the same.
         decode_size: size of the decoded frames that are cropped and cached: `(height,
             width)`, or the short side; by default a short side of 8/7 of the image's (256
             for 224). Frames are never enlarged at this stage unless both sides are given;
@@ -117,7 +118,10 @@ def video_clip_dataset(
 
     examples = tuple(examples)
     _check_arguments(examples, training, seed, start_step, on_bad_file, clips_per_video)
+    if num_parallel_calls is None:
+        num_parallel_calls = usable_cores()
     for name, value in (
+        ("num_parallel_calls", num_parallel_calls),
         ("batch_size", batch_size),
         ("num_frames", num_frames),
         ("segments", 1 if segments is None else segments),

@@ -30,7 +30,7 @@ _READING = ("decode_size", "on_bad_file", "cache_bytes", "timeout")
 _NEEDED = ("num_frames", "image_size")
 _MADE = ("seed", "test_count")
 _ALL = ("kind", *_NEEDED)
-_VIDEOS = (*_ALL, *_DRAWN, *_AUGMENTED, *_READING)
+_VIDEOS = (*_ALL, *_DRAWN, *_AUGMENTED, *_READING, "num_parallel_calls")
 
 KNOWN = {
     "synthetic": (

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import os
 
 from h2s_keras.data.frame_folder import is_frame_folder, is_video_name, is_video_path
@@ -86,26 +87,49 @@ class VideoFinder:
                 self._note(os.path.join(folder, name))
 
     def _note(self, path):
-        # The exact place wins over the bare name.
-        self._known.setdefault(os.path.basename(path).lower(), path)
-        self._known[os.path.relpath(path, self.root).lower()] = path
+        *folders, name = os.path.relpath(path, self.root).lower().split(os.sep)
+        self._known.setdefault(name, []).append((folders, path))
 
     def find(self, listed):
-        """Path of a listed video: where it is, or where it was expected."""
+        """Path of a listed video: where it is, or where it was expected.
+
+        Of several files with the listed name it is the one with the most folders above it
+        in common.
+
+        Raises:
+            UserError: several files have equally many.
+        """
         if self.root is None:
             return listed
-        stem = listed.lower().replace("/", os.sep)
+        expected = self.expected(listed)
+        *above, stem = listed.lower().split("/")
         names = [stem, *(stem + suffix for suffix in self.suffixes)]
         if is_video_name(stem):
             names.append(os.path.splitext(stem)[0])  # A folder of frames.
-        for name in [*names, *(os.path.basename(name) for name in names)]:
-            if name in self._known:
-                return self._known[name]
-        return self.expected(listed)
+        fits = {}
+        for place, name in enumerate(names):
+            for folders, path in self._known.get(name, ()):
+                common = _common_end(folders, above)
+                rank = (common, common == len(folders), path == expected, -place)
+                fits.setdefault(rank, []).append(path)
+        best = fits[max(fits)] if fits else [expected]
+        if len(best) > 1:
+            raise FileError(
+                listed,
+                f"may be {best[0]} or {best[1]}; list more of the path, or give a root "
+                "folder that holds one of them",
+            )
+        return best[0]
 
     def expected(self, listed):
         """Where a video that is not found should be."""
         return listed if self.root is None else os.path.join(self.root, listed)
+
+
+def _common_end(one, other):
+    """How many of their last parts two lists share."""
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def read_lines(path):

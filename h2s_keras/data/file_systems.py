@@ -134,6 +134,35 @@ def make_folder(folder):
         tf.io.gfile.makedirs(os.fspath(folder))
 
 
+@contextlib.contextmanager
+def alone_in(folder):
+    """Makes a folder on a disk and keeps others out who ask for it, until this one ends.
+
+    An object store, and a network file system without such locks, let everybody in.
+
+    Raises:
+        UserError: another process is at work in the folder.
+    """
+    make_folder(folder)
+    if is_remote(folder):
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise FileError(folder, "another process packs into it; wait for its end") from None
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
 def remove(path):
     """Removes a file, if it is there."""
     import tensorflow as tf

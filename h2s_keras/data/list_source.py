@@ -14,15 +14,16 @@ def list_source(train_list, test_list=None, root=None, classes=None):
 
     The second form is that of TSN and its heirs: `path` is a folder of frames and `frames`
     how many of them to use. Whether labels count from 0 or from 1 is found out from all
-    labels of both lists: the lowest tells, and every number above it must occur, unless
-    `classes` says how many there are. Whether frame files count from 0 or 1 is found out in
-    each folder (`find_frames`).
+    labels of both lists: the lowest tells, and every number above it must occur. With
+    `classes` labels may be missing: a 0 tells, or the highest, or the numbers in that file.
+    Whether frame files count from 0 or 1 is found out in each folder (`find_frames`).
 
     Args:
         train_list: the text file.
         test_list: another one, or None.
-        root: folder that the paths are relative to; that of the list by default. Paths are
-            also found by their last part, as lists often carry the paths of other machines.
+        root: folder that the paths are relative to; that of the list by default. As lists
+            often carry the paths of other machines, a video is also found by its name and
+            as many folders above it as fit.
         classes: text file with a class a line, in the order of the labels, with or without
             a number in front (as UCF101's classInd.txt); None names a class by the folder
             that all its videos lie in, or by its number.
@@ -31,8 +32,9 @@ def list_source(train_list, test_list=None, root=None, classes=None):
         `DatasetList`.
 
     Raises:
-        UserError: a list is missing or empty, a line has another form, labels have gaps, or
-            a folder holds fewer frames than its line says.
+        UserError: a list is missing or empty, a line has another form, labels have gaps or
+            may count from 0 as well as from 1, a path fits several videos or two paths fit
+            one, or a folder holds fewer frames than its line says.
 
     Example:
 
@@ -44,9 +46,9 @@ def list_source(train_list, test_list=None, root=None, classes=None):
     tables["test"] = _read_table(test_list) if test_list else []
     labels = [label for table in tables.values() for *_, label in table]
     names, base = _class_names(train_list, tables, labels, classes)
-    parts = {}
+    parts, taken = {}, {}
     for part, path in (("train", train_list), ("test", test_list)):
-        find = _finder(path, root) if path else None
+        find = _finder(path, root, taken) if path else None
         parts[part] = tuple(
             _example(find(listed), frames, label - base, path, number)
             for number, listed, frames, label in tables[part]
@@ -81,11 +83,17 @@ def _class_names(path, tables, labels, classes):
     """(names, number of the first label)."""
     lowest, highest = min(labels), max(labels)
     if classes is not None:
-        names = tuple(re.sub(r"^\d+[\s,]+", "", line) for line in read_lines(classes))
-        base = 0 if lowest == 0 else 1 if highest == len(names) else 0
-        if highest - base >= len(names):
+        names, first = _read_classes(classes)
+        base = 0 if lowest == 0 else 1 if highest == len(names) else first
+        if highest - (base or 0) >= len(names):
             raise FileError(
                 path, f"has the label {highest}, but {classes} names {len(names)} classes"
+            )
+        if base is None:
+            raise FileError(
+                path,
+                f"its labels go from {lowest} to {highest}, which may count from 0 or from "
+                f"1; put its number before each class in {classes} to say which",
             )
         return names, base
     gap = next((n for n in range(lowest, highest) if n not in set(labels)), None)
@@ -109,7 +117,21 @@ def _class_names(path, tables, labels, classes):
     return tuple(names), lowest
 
 
-def _finder(path, root):
+def _read_classes(path):
+    """(names, number before the first of them or None)."""
+    lines = read_lines(path)
+    numbered = [re.fullmatch(r"(\d+)[\s,]+(.+)", line) for line in lines]
+    if not all(numbered):
+        return tuple(lines), None
+    numbers = [int(match.group(1)) for match in numbered]
+    first = numbers[0]
+    if first > 1 or numbers != list(range(first, first + len(lines))):
+        raise FileError(path, "its numbers are not 0, 1, 2 ... or 1, 2, 3 ...; mend them")
+    return tuple(match.group(2) for match in numbered), first
+
+
+def _finder(path, root, taken):
+    """A function of a listed path; `taken` remembers what was found for both lists."""
     root = os.path.dirname(os.path.abspath(path)) if root is None else os.fspath(root)
     finder = None
 
@@ -123,7 +145,16 @@ def _finder(path, root):
         found = finder.find(listed.lstrip("/"))
         return found if is_video_path(found) else joined
 
-    return find
+    def find_once(listed):
+        found, joined = find(listed), os.path.normpath(os.path.join(root, listed))
+        other = taken.setdefault(os.path.normpath(found), joined)
+        if other != joined:
+            raise FileError(
+                path, f"{joined} and {other} are both found as {found}; mend the list"
+            )
+        return found
+
+    return find_once
 
 
 def _example(path, frames, label, table, number):

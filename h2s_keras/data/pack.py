@@ -3,7 +3,7 @@
 import concurrent.futures
 import threading
 
-from h2s_keras.data.file_systems import exists, join
+from h2s_keras.data.file_systems import alone_in, exists, join
 from h2s_keras.data.pack_folder import begin, finish
 from h2s_keras.data.record_index import INDEX, read_index
 from h2s_keras.data.record_writer import pack_shard
@@ -36,9 +36,15 @@ def pack_records(plan, out, workers=2, done=None):
     """
     if workers < 1:
         raise UserError(f"the number of workers must be 1 or more; received {workers}")
-    plan = begin(plan, out)
-    if exists(join(out, INDEX)):
-        return read_index(out)
+    with alone_in(out):
+        plan = begin(plan, out)
+        if exists(join(out, INDEX)):
+            return read_index(out)
+        _pack_shards(plan, out, workers, done)
+        return finish(plan, out)
+
+
+def _pack_shards(plan, out, workers, done):
     stop = threading.Event()
     pool = concurrent.futures.ThreadPoolExecutor(workers, "packer")
     try:
@@ -56,4 +62,3 @@ def pack_records(plan, out, workers=2, done=None):
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-    return finish(plan, out)

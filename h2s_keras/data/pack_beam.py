@@ -4,7 +4,7 @@ The shards are byte for byte those of `pack_records`, whichever runner makes the
 a folder that every worker can reach, and the videos under the same names everywhere.
 """
 
-from h2s_keras.data.file_systems import exists, join
+from h2s_keras.data.file_systems import alone_in, exists, join
 from h2s_keras.data.pack_folder import begin, finish
 from h2s_keras.data.record_index import INDEX, PLAN, read_index, read_json
 from h2s_keras.errors import UserError
@@ -40,18 +40,19 @@ def pack_with_beam(plan, out, runner=None, options=()):
             "--beam out"
         ) from None
 
-    plan = begin(plan, out)
-    if exists(join(out, INDEX)):
-        return read_index(out)
     options = PipelineOptions([f"--runner={runner or 'DirectRunner'}", *options])
-    with beam.Pipeline(options=options) as pipeline:
-        _ = (
-            pipeline
-            | "shard numbers" >> beam.Create(range(plan.shards))
-            | "spread" >> beam.Reshuffle()
-            | "pack" >> beam.Map(_pack_one, str(out))
-        )
-    return finish(plan, out)
+    with alone_in(out):
+        plan = begin(plan, out)
+        if exists(join(out, INDEX)):
+            return read_index(out)
+        with beam.Pipeline(options=options) as pipeline:
+            _ = (
+                pipeline
+                | "shard numbers" >> beam.Create(range(plan.shards))
+                | "spread" >> beam.Reshuffle()
+                | "pack" >> beam.Map(_pack_one, str(out))
+            )
+        return finish(plan, out)
 
 
 def _pack_one(number, out):

@@ -1,6 +1,7 @@
 """The folder that is packed into: begun, gone on with, finished."""
 
 import dataclasses
+import os
 
 from h2s_keras.data.file_systems import (
     PART,
@@ -39,14 +40,15 @@ def begin(plan, out):
     """
     require_file_system(out)
     names = names_in(out)
-    old = None
+    index = None
     if INDEX in names:
-        old = _reopen(read_index(out), plan, out)
+        index = read_index(out)
+        old = _finished_plan(index, plan)
     elif PLAN in names:
         old = PackPlan(**read_json(join(out, PLAN)))
     elif any(not name.endswith(PART) for name in names):
         raise FileError(out, "is not empty and holds no records; choose a new folder")
-    if old is None:
+    else:
         make_folder(out)
         write_json(join(out, PLAN), dataclasses.asdict(plan))
         return plan
@@ -63,34 +65,50 @@ def begin(plan, out):
     for name in names:
         if name.endswith(PART):
             remove(join(out, name))
+    if index is None:
+        # Workers on other machines go by the file.
+        write_json(join(out, PLAN), dataclasses.asdict(old))
+    else:
+        _reopen(index, old, out)
     return old
 
 
-def _reopen(index, plan, out):
-    """The plan of a finished folder; shards that were lost are to be made again."""
-    names = {example["number"]: example["name"] for example in plan.examples}
-    packed = [example for shard in index.shards for example in shard["examples"]]
-    same = all(names.get(example["number"]) == example["name"] for example in packed)
-    old = dataclasses.replace(
+def _finished_plan(index, plan):
+    """The plan of a finished folder, as far as its index tells."""
+    planned = {example["number"]: example for example in plan.examples}
+    examples = []
+    for example in (example for shard in index.shards for example in shard["examples"]):
+        known = planned.pop(example["number"], example)
+        # The label of a synthetic clip is known only when the clip is made.
+        keys = {*known} - ({"label"} if "clip" in known else set())
+        examples.append(known | {key: example[key] for key in keys & {*example}})
+    # Of bad videos the index names the file alone.
+    bad = {item["path"] for item in index.bad_files}
+    left = {example["path"] for example in planned.values() if "path" in example}
+    same = sorted(map(os.path.basename, bad)) == sorted(map(os.path.basename, left))
+    examples += planned.values() if same else ({"name": path} for path in bad)
+    return dataclasses.replace(
         plan,
         name=index.name,
         class_names=index.class_names,
         splits=index.splits,
-        examples=plan.examples if same else packed,
+        examples=sorted(examples, key=lambda example: example.get("number", len(examples))),
         settings=index.settings,
         shards=len(index.shards),
     )
+
+
+def _reopen(index, old, out):
+    """Makes a finished folder unfinished where shards were lost, to make those again."""
     paths = index.shard_paths()
     sizes = [file_size(path) for path in paths]
-    wanted = [shard["bytes"] for shard in index.shards]
-    settings = _with_free(old, plan).settings
-    if sizes != wanted and same and _plain(settings) == _plain(plan.settings):
-        for shard, path, size in zip(index.shards, paths, sizes, strict=True):
-            if size == shard["bytes"]:
-                write_json(path + ".json", shard)
-        write_json(join(out, PLAN), dataclasses.asdict(old))
-        remove(join(out, INDEX))
-    return old
+    if sizes == [shard["bytes"] for shard in index.shards]:
+        return
+    for shard, path, size in zip(index.shards, paths, sizes, strict=True):
+        if size == shard["bytes"]:
+            write_json(path + ".json", shard)
+    write_json(join(out, PLAN), dataclasses.asdict(old))
+    remove(join(out, INDEX))
 
 
 def _with_free(old, plan):
@@ -149,8 +167,16 @@ def _plain(value):
 
 
 def _difference(was, wanted):
-    if not isinstance(was, dict):
+    if isinstance(was, dict):
+        keys = [key for key in wanted if _plain(was.get(key)) != _plain(wanted[key])]
+        key = keys[0] if keys else next(iter(was))
+        return f" ({key} {was.get(key)!r}, now {wanted.get(key)!r})"
+    if not isinstance(was, list):
         return ""
-    keys = [key for key in wanted if _plain(was.get(key)) != _plain(wanted[key])]
-    key = keys[0] if keys else next(iter(was))
-    return f" ({key} {was.get(key)!r}, now {wanted.get(key)!r})"
+    if len(was) != len(wanted):
+        return f" ({len(was)}, now {len(wanted)})"
+    pairs = zip(was, wanted, strict=True)
+    one, other = next(pair for pair in pairs if _plain(pair[0]) != _plain(pair[1]))
+    if isinstance(one, dict):
+        return f" ({one['name']}: {_difference(one, other)[2:]}"
+    return f" ({one!r}, now {other!r})"

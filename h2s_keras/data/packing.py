@@ -11,6 +11,7 @@ import numpy as np
 
 from h2s_keras.data.record_format import FLOW_FORMATS
 from h2s_keras.data.stored_flow import check_flow_method
+from h2s_keras.data.synthetic import SyntheticClips
 from h2s_keras.errors import UserError
 
 POLICIES = ("raise", "skip")
@@ -62,8 +63,8 @@ class PackSettings:
             raise UserError(f"the rate is above 0 frames a second; received {self.rate}")
         if self.stride < 1:
             raise UserError(f"the stride is 1 frame or more; received {self.stride}")
-        if synthetic and self.stride > 1:
-            raise UserError("synthetic clips are packed whole; leave the stride out")
+        if synthetic and (self.stride > 1 or self.rate is not None):
+            raise UserError("synthetic clips are packed whole; leave stride and rate out")
         if self.flow_format not in FLOW_FORMATS:
             raise UserError(f"flow_format must be one of {FLOW_FORMATS}")
         if self.on_bad_file not in POLICIES:
@@ -153,6 +154,10 @@ def list_plan(lists, root, settings, shards):
 
 def synthetic_plan(clips, count, test_count, class_names, settings, shards):
     """The plan of packing synthetic clips; `clips` are arguments of `SyntheticClips`."""
+    try:
+        SyntheticClips(**clips)
+    except ValueError as error:
+        raise UserError(f"such synthetic clips cannot be made: {error}") from None
     examples = []
     for part, number_of_clips in (("train", count), ("test", test_count)):
         for clip in range(number_of_clips):

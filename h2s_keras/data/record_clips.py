@@ -18,7 +18,7 @@ from h2s_keras.data.graph_sampling import (
     random_crop,
     segment_clip_frames,
 )
-from h2s_keras.data.hosts import host_batch_size
+from h2s_keras.data.hosts import host_batch_size, usable_cores
 from h2s_keras.data.record_frames import crop_flows, crop_jpegs, stored_frames
 from h2s_keras.data.sampling import clip_indices, clip_span, even_clip_starts
 from h2s_keras.errors import FileError, UserError
@@ -36,7 +36,8 @@ class RecordClips:
         num_frames, stride, image_size, short, segments, max_skip, flip: as
             `video_clip_dataset`.
         contents: "clips"; "flow", the stored flow alone; or "both".
-        num_parallel_calls: clips read at a time.
+        num_parallel_calls: clips read at a time; None for as many as there are usable
+            cores. What comes out is the same.
 
     Raises:
         UserError: arguments make no sense, no flow was stored, or an example is too short.
@@ -62,13 +63,15 @@ class RecordClips:
         max_skip=1,
         flip=True,
         contents="clips",
-        num_parallel_calls=2,
+        num_parallel_calls=None,
     ):
         self.index, self.examples = index, list(examples)
         self.num_frames, self.stride, self.short = num_frames, stride, short
         self.image_size = tuple(int(side) for side in image_size)
         self.segments = None if segments == 1 else segments
         self.max_skip, self.flip, self.contents = max_skip, flip, contents
+        if num_parallel_calls is None:
+            num_parallel_calls = usable_cores()
         self.num_parallel_calls = num_parallel_calls
         self._check()
         self._ratio = 1 if contents != "clips" else self._jpeg_ratio()
@@ -289,7 +292,7 @@ class RecordClips:
     def _check(self):
         if not self.examples:
             raise UserError(f"{self.index.root}: no examples; check split and test_group")
-        for name in ("num_frames", "stride", "max_skip"):
+        for name in ("num_frames", "stride", "max_skip", "num_parallel_calls"):
             if getattr(self, name) < 1:
                 raise UserError(
                     f"`{name}` must be 1 or more. Received: {getattr(self, name)}"

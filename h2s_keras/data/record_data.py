@@ -56,12 +56,18 @@ class RecordData:
             raise UserError("no records given: --set data.root=FOLDER names them")
         self.index = read_index(settings["root"])
         self.class_names = tuple(self.index.class_names)
-        split = settings.get("split") if len(self.index.splits) > 1 else None
+        split = settings.get("split")
+        if split == 1 and not {"1", "2", "3"} & {*map(str, self.index.splits)}:
+            split = None  # What recipes of split datasets say, and made-up clips have none.
         examples = self.index.examples(split)
         self.train = [example for example in examples if example["part"] == "train"]
         self.test = [example for example in examples if example["part"] == "test"]
         self._test_index = self.index
         self._service_errors = []
+        if settings.get("test_root") and settings.get("test_group") is not None:
+            raise UserError(
+                "data.test_root and data.test_group both say what to test on; leave one out"
+            )
         if settings.get("test_root"):
             self._test_index = read_index(settings["test_root"])
             if self._test_index.class_names != self.index.class_names:

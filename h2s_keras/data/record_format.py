@@ -58,7 +58,8 @@ def encode_record(example, first_frame, frames, flows=()):
     context = record.context.feature
 
     def set_bytes(key, text):
-        context[key].bytes_list.value.append(text.encode())
+        # A file name may be no UTF-8; its bytes are kept.
+        context[key].bytes_list.value.append(text.encode(errors="surrogateescape"))
 
     def set_integer(key, value):
         context[key].int64_list.value.append(value)

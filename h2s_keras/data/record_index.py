@@ -64,7 +64,7 @@ class RecordIndex:
         if split is not None and str(split) not in known:
             raise UserError(
                 f"{self.root}: was packed with the split {', '.join(known) or 'none'}, not "
-                f"{split}; pack with --split {split} or --split all"
+                f"{split}; ask for what is there, or pack with --split {split} or all"
             )
         place = 0 if split is None else known.index(str(split))
         found = []

@@ -117,8 +117,7 @@ class _ShardPacker:
         if any(example[key] is not None for example in examples for key in cut):
             count = count_frames(path, **options)
             spans = [_span(example, count, options["rate"]) for example in examples]
-            # Frame k of those packed is frame k * stride of the video.
-            spans = [range(-(-s.start // stride), -(-s.stop // stride)) for s in spans]
+            spans = [thinned(span, stride, count) for span in spans]
         frames = iterate_frames(path, self.settings["size"], stride=stride, **options)
         size, position = None, 0
         for run in merged(spans):
@@ -172,6 +171,7 @@ class _ShardPacker:
         keys = ("number", "name", "label", "group", "start", "end", "parts")
         return {
             **{key: example[key] for key in keys},
+            "only_frames": example.get("only_frames"),
             "frames": len(span),
             "height": size[0],
             "width": size[1],
@@ -205,6 +205,18 @@ def merged(spans):
         else:
             runs.append(span)
     return runs
+
+
+def thinned(span, stride, frame_count):
+    """The packed frames of a span: packed frame k is frame k * stride of the video.
+
+    They are two or more, around a span as short as that, unless the video has fewer.
+    """
+    first, stop, count = (-(-n // stride) for n in (span.start, span.stop, frame_count))
+    if stop - first < 2:
+        first = max(0, min(span.start // stride, count - 2))
+        stop = min(first + 2, count)
+    return range(first, stop)
 
 
 def _span(example, frame_count, rate):

@@ -233,11 +233,14 @@ def _read_rows(path):
     if not os.path.isfile(path):
         raise FileError(path, "no such file; give a CSV list with the columns path,class")
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        # File names may be no UTF-8, the names of columns must.
+        options = {"encoding": "utf-8-sig", "errors": "surrogateescape"}
+        with open(path, newline="", **options) as file:
             reader = csv.DictReader(file)
-            rows = list(reader)
             columns = reader.fieldnames or []
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
+            "".join(columns).encode()
+            rows = list(reader)
+    except (UnicodeError, csv.Error, OSError) as error:
         raise FileError(path, f"cannot be read as a UTF-8 CSV file ({error})") from None
     for column in ("path", "class"):
         if column not in columns:

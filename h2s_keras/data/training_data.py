@@ -112,8 +112,9 @@ class VideoData:
             "group_column", "test_group" (left out of training and tested on),
             "clips_per_video" (of the test, 5); "stride", "short", "flip", "segments",
             "max_skip", "color_jitter", "rand_augment", "on_bad_file", "cache_bytes",
-            "decode_size", "timeout", "rate" as `video_clip_dataset`; "no_flip_classes" and
-            "flip_map" likewise, with names or numbers of classes; for a dataset
+            "decode_size", "timeout", "rate", "num_parallel_calls" as
+            `video_clip_dataset`; "no_flip_classes" and "flip_map" likewise, with names or
+            numbers of classes; for a dataset
             "annotations" and "split"; for lists "train_list", "test_list" and "classes"
             as `list_source`.
         kind: "videos", "list", or one of OFFICIAL.
@@ -202,6 +203,7 @@ class VideoData:
             hosts=hosts,
             store=self.store,
             report=self.report,
+            num_parallel_calls=self.settings.get("num_parallel_calls"),
             **self.options,
             **self.training_options,
             **self.augmentation,
@@ -209,7 +211,7 @@ class VideoData:
 
     def explain(self, error):
         """The UserError behind `error`: tf.data wraps it in a traceback of its own."""
-        return self.report.error
+        return self.report.explain(error)
 
     def training_names(self, batch_size, step, seed=0):
         stream = TrainingStream(
@@ -237,10 +239,16 @@ class VideoData:
             clips_per_video=self.settings.get("clips_per_video", 5),
             store=self.store,
             report=self.report,
+            num_parallel_calls=self.settings.get("num_parallel_calls"),
             **options,
         )
-        for clips, labels, videos in dataset.as_numpy_iterator():
-            yield {"clip": clips, "label": labels, "video": videos}
+        batches = dataset.as_numpy_iterator()
+        while True:
+            with self.report.user_errors():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield dict(zip(("clip", "label", "video"), batch, strict=True))
 
 
 def make_data(settings):

@@ -29,6 +29,8 @@ class VideoStore:
     """
 
     def __init__(self, size, cache_bytes=1e9, timeout=60, rate=None):
+        if rate is not None and not rate > 0:
+            raise UserError(f"`rate` must be above 0 frames per second. Received: {rate}")
         self.size, self.rate = size, rate
         self.cache_bytes, self.timeout = int(cache_bytes), timeout
         self.used = 0

@@ -259,6 +259,63 @@ def test_more_labels_than_classes(lists, tmp_path):
         make_data({"kind": "list", "num_frames": 2, "image_size": (8, 8)})
 
 
+@pytest.fixture
+def touch(tmp_path):
+    def make(*names):
+        for name in names:
+            path = tmp_path / "vids" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+        return tmp_path / "vids"
+
+    return make
+
+
+def test_paths_of_another_machine_are_told_apart_by_their_folders(lists, touch):
+    root = touch("A/001.mp4", "A/002.mp4", "B/001.mp4", "B/002.mp4", "old/B/002.mp4")
+    train = lists("/nfs/other/A/001.mp4 0", "/A/002 0", "/x/B/001 1", "/x/B/002.mp4 1")
+    listed = list_source(train, root=root)
+    found = [(os.path.relpath(e.path, root), e.label) for e in listed.train]
+    assert found == [
+        ("A/001.mp4", 0),
+        ("A/002.mp4", 0),
+        ("B/001.mp4", 1),
+        ("B/002.mp4", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("/nfs/002.mp4 0", "nfs/002.mp4: may be .*/002.mp4 or .*/002.mp4; list more"),
+        ("/nfs/C/001.mp4 0", "/nfs/C/001.mp4 and .*A/001.mp4 are both found as"),
+    ],
+)
+def test_a_path_that_may_be_another_video_is_refused(lists, touch, line, text):
+    root = touch("A/001.mp4", "A/002.mp4", "B/002.mp4")
+    with pytest.raises(UserError, match=text):
+        list_source(lists("A/001.mp4 1", line), root=root)
+
+
+def test_numbers_of_the_classes_tell_what_labels_count_from(lists, touch):
+    root = touch("a.mp4", "b.mp4")
+    train, names = lists("a.mp4 1", "b.mp4 2"), ("jump", "5 km", "run")
+    for numbers, labels in (("123", [0, 1]), ("012", [1, 2])):
+        lines = [f"{n} {name}" for n, name in zip(numbers, names, strict=True)]
+        listed = list_source(train, None, root, lists(*lines, name="c.txt"))
+        assert listed.class_names == names
+        assert [example.label for example in listed.train] == labels
+    # Of three classes, 1 and 2 may be the first two or the last two.
+    for lines, text in (
+        (names, "may count from 0 or from 1; put its number before"),
+        (["2 jump", "1 run", "3 sit"], "c.txt: its numbers are not 0, 1, 2"),
+    ):
+        with pytest.raises(UserError, match=text):
+            list_source(train, None, root, lists(*lines, name="c.txt"))
+    listed = list_source(train, None, root, lists("jump", "5 km", name="c.txt"))
+    assert listed.class_names == ("jump", "5 km")
+
+
 def test_the_command_lists_and_verifies_lists(lists, tmp_path):
     train = lists("walk/a 9 0", "run/c 9 1")
     (tmp_path / "frames" / "run" / "c" / "image_0005.png").unlink()

@@ -126,6 +126,29 @@ def test_a_file_that_is_no_motion_net_is_told(make_video, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--num_frames", 1), "cannot be made: Synthetic clips have at least 2 frames"),
+        (("--rate", 25), "leave stride and rate out"),
+        (("--size", 32), "give --image_size"),
+    ],
+)
+def test_synthetic_clips_that_cannot_be_packed_so(tmp_path, arguments, text):
+    with pytest.raises(UserError, match=text):
+        pack("synthetic", "--out", tmp_path / "out", "--count", 2, *arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_verify_gives_up_after_the_timeout(make_video, tmp_path, capsys):
+    folder_list(make_video, tmp_path, per_class=1, count=40)
+    command = ["data", "verify", "folders", "--root", str(tmp_path / "videos")]
+    for timeout, code in (("30", 0), ("1e-9", 2)):
+        parsed = build_parser().parse_args([*command, "--timeout", timeout])
+        assert parsed.run(parsed) == code
+    assert "0 of 2 videos decoded" in capsys.readouterr().out
+
+
 def test_a_bad_video_can_be_skipped_in_a_second_go(make_video, tmp_path, capsys):
     folder_list(make_video, tmp_path, per_class=2, count=12)
     (tmp_path / "videos/jump/bad.avi").write_bytes(b"no video" * 50)

@@ -1,6 +1,7 @@
 """Packing, verifying and reading records."""
 
 import collections
+import dataclasses
 import itertools
 import json
 import os
@@ -10,8 +11,18 @@ import pytest
 import tensorflow as tf
 from data.record_videos import folder_list, plan_of
 
-from h2s_keras.data import VideoExample, crops, read_frames, record_frames, sampling
+from h2s_keras.cli.data import write_csv
+from h2s_keras.data import (
+    VideoExample,
+    class_folder_source,
+    crops,
+    csv_source,
+    read_frames,
+    record_frames,
+    sampling,
+)
 from h2s_keras.data.dataset_list import DatasetList
+from h2s_keras.data.file_systems import alone_in
 from h2s_keras.data.graph_sampling import (
     GraphDraw,
     centre_crop,
@@ -21,6 +32,7 @@ from h2s_keras.data.graph_sampling import (
     segment_clip_frames,
 )
 from h2s_keras.data.pack import pack_records
+from h2s_keras.data.pack_folder import begin
 from h2s_keras.data.packing import PackSettings, list_plan, synthetic_plan
 from h2s_keras.data.record_clips import RecordClips
 from h2s_keras.data.record_data import RecordData
@@ -28,7 +40,7 @@ from h2s_keras.data.record_format import decode_flow, encode_flow, flow_to_level
 from h2s_keras.data.record_frames import crop_jpegs
 from h2s_keras.data.record_index import read_index
 from h2s_keras.data.record_verify import verify_shard
-from h2s_keras.data.record_writer import PackingStopped, merged
+from h2s_keras.data.record_writer import PackingStopped, merged, thinned
 from h2s_keras.data.synthetic import CLASS_NAMES, SyntheticClips
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import FileError, UserError, VideoError
@@ -147,6 +159,27 @@ def test_a_damaged_shard_is_named_and_alone_made_again(packed, listed, tmp_path)
     assert os.stat(packed.shard_paths()[0]).st_mtime_ns == kept
 
 
+def test_names_that_are_no_utf8_survive_lists_and_records(make_video, tmp_path):
+    for name in ("a/1.avi", "b/1.avi"):
+        path = make_video("videos/" + name, 4, "mpeg4")
+    odd = os.fsdecode(os.fsencode(os.path.dirname(path)) + b"/caf\xe9.avi")
+    try:
+        os.rename(path, odd)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    examples, names = class_folder_source(tmp_path / "videos")
+    table = tmp_path / "videos.csv"
+    write_csv(table, DatasetList("odd", names, (), examples), "test")
+    examples, _ = csv_source(table)
+    assert examples[1].path == odd
+    plan = plan_of(DatasetList("odd", names, examples, ()), tmp_path)
+    index = read_index(pack_records(plan, str(tmp_path / "out")).root)
+    assert index.examples()[1]["name"] == os.path.relpath(odd, tmp_path / "videos")
+    assert all(verify_shard(index, shard).problem is None for shard in index.shards)
+    content = b"".join(open(path, "rb").read() for path in index.shard_paths())
+    assert b"b/caf\xe9.avi" in content
+
+
 def test_bad_videos_stop_the_packing_or_are_listed(listed, tmp_path):
     bad = tmp_path / "videos" / "bad.avi"
     content = open(listed.train[0].path, "rb").read()
@@ -159,8 +192,46 @@ def test_bad_videos_stop_the_packing_or_are_listed(listed, tmp_path):
     index = pack_records(plan_of(both, tmp_path, on_bad_file="skip"), str(tmp_path / "b"))
     assert [item["path"] for item in index.bad_files] == [str(bad)]
     assert index.counts()["train"] == 6
+    again = pack_records(plan_of(both, tmp_path, on_bad_file="skip"), str(tmp_path / "b"))
+    assert again.shards == index.shards
     # Nothing of the frames before the break is left in a shard.
     assert all(verify_shard(index, shard).problem is None for shard in index.shards)
+
+
+def test_other_examples_do_not_go_into_a_finished_folder(packed, listed, tmp_path):
+    one, *others = listed.train
+    cases = (
+        ([dataclasses.replace(one, label=1), *others], r"jump/0.avi: label 0, now 1"),
+        ([dataclasses.replace(one, group="g"), *others], "0.avi: group None, now 'g'"),
+        ([dataclasses.replace(one, start=0.0, end=1.0), *others], "start None, now 0.0"),
+        ([dataclasses.replace(one, frames=9), *others], "only_frames None, now 9"),
+        ([*others, one], "jump/0.avi: name 'jump/0.avi', now 'jump/1.avi'"),
+        ([one, *others, dataclasses.replace(one, start=0.0, end=1.0)], "6, now 7"),
+        (others, "6, now 5"),
+    )
+    for train, text in cases:
+        other = DatasetList(listed.name, listed.class_names, tuple(train), ())
+        with pytest.raises(FileError, match=f"other examples .*{text}.*or a new folder"):
+            pack_records(plan_of(other, tmp_path), packed.root)
+    tested = DatasetList(listed.name, listed.class_names, (), listed.train)
+    with pytest.raises(FileError, match=r"parts \['train'\], now \['test'\]"):
+        pack_records(plan_of(tested, tmp_path), packed.root)
+    assert pack_records(plan_of(listed, tmp_path), packed.root).shards == packed.shards
+
+
+def test_what_may_change_meanwhile_is_written_for_every_worker(listed, tmp_path):
+    out = str(tmp_path / "out")
+    begin(plan_of(listed, tmp_path), out)
+    begin(plan_of(listed, tmp_path, on_bad_file="skip", timeout=9), out)
+    settings = json.loads((tmp_path / "out" / "packing.json").read_text())["settings"]
+    assert (settings["on_bad_file"], settings["timeout"]) == ("skip", 9)
+
+
+def test_two_packers_do_not_share_a_folder(packed, listed, tmp_path):
+    with alone_in(packed.root):
+        with pytest.raises(FileError, match="another process packs into it"):
+            pack_records(plan_of(listed, tmp_path), packed.root)
+    assert pack_records(plan_of(listed, tmp_path), packed.root).shards == packed.shards
 
 
 def test_segments_of_one_video_and_several_splits(make_video, tmp_path, numbers_of):
@@ -358,6 +429,22 @@ def test_settings_that_do_not_fit_are_told(packed, settings, text):
         data.training(2)
 
 
+@pytest.mark.parametrize(
+    "settings, text",
+    [
+        ({"split": 2}, "packed with the split 1, not 2; ask for what is there"),
+        ({"test_root": "x", "test_group": "1"}, "test_root and data.test_group both say"),
+    ],
+)
+def test_settings_of_another_kind_of_test_are_told(packed, settings, text):
+    with pytest.raises(UserError, match=text):
+        RecordData({"root": packed.root, **SIZE, **settings})
+
+
+def test_made_up_clips_have_no_split(moving):
+    assert len(RecordData({"root": moving.root, **SIZE, "split": 1}).train) == 6
+
+
 # === Stored flow ===
 
 
@@ -460,6 +547,22 @@ def test_every_nth_frame_is_packed_with_the_flow_between_those(
         scale = centre[1] / pairs[1]
         np.testing.assert_allclose(centre, pairs * scale, rtol=1e-2, atol=1e-2)
         assert abs(scale).min() > 0.5
+
+
+def test_a_segment_shorter_than_the_stride_gets_the_two_frames_around_it(
+    make_video, tmp_path, numbers_of
+):
+    path = str(make_video("videos/run/a.avi", 40, "mpeg4"))
+    starts = (0.0, 0.36, 1.52)  # frames 0, 9 and 38, two each
+    examples = [VideoExample(path, 0, start=at, end=at + 0.08) for at in starts]
+    plan = plan_of(DatasetList("numbers", ["run"], examples, ()), tmp_path, stride=4)
+    index = pack_records(plan, str(tmp_path / "out"))
+    clips = RecordClips(index, index.examples(), 2, image_size=(56, 140))
+    shown = batches(clips.testing(3))[0][0]
+    numbers = [numbers_of(uncropped(clip)) for clip in shown]
+    assert numbers == [[0, 4], [8, 12], [32, 36]]
+    assert thinned(range(3), 4, 3) == range(1)
+    assert thinned(range(5, 25), 4, 40) == range(2, 7)
 
 
 def numbers_as_flow(numbers_of):

@@ -135,6 +135,13 @@ def test_bad_lists(write_list, text, message):
         csv_source(write_list(text))
 
 
+def test_a_file_that_is_no_table(write_list):
+    path = write_list("")
+    path.write_bytes(b"\x00\x01\xff\xfe,path,class\n")
+    with pytest.raises(UserError, match="cannot be read as a UTF-8 CSV file"):
+        csv_source(path)
+
+
 def test_group_column_by_name(write_list):
     path = write_list("path,class,group_a,group_b\na.avi,x,1,2\nb.avi,y,3,4\n")
     assert [e.group for e in csv_source(path, group_column="group_b")[0]] == ["2", "4"]

@@ -4,11 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from h2s_keras.data import ClipReport, VideoExample, video_clip_dataset
 from h2s_keras.data.hosts import example_numbers, host_batch_size
 from h2s_keras.data.training_data import make_data
-from h2s_keras.errors import UserError
+from h2s_keras.errors import UserError, VideoError
 
 
 @pytest.fixture
@@ -185,6 +186,26 @@ def test_a_run_that_substitutes_leaves_bad_files_out_of_its_test(video_data, fol
     assert batch["label"].tolist() == [1, 1]
 
 
+def test_a_bad_file_is_told_and_hides_no_other_error(video_data, folder):
+    (folder / "a" / "0.avi").write_bytes(b"")
+    data = video_data(group_pattern=r"(\d)\.avi", test_group=0)
+    with pytest.raises(VideoError, match=r"a/0\.avi: is empty") as tested:
+        list(data.evaluation(8))
+    data = video_data()
+    with pytest.raises(tf.errors.OpError) as trained:
+        take(data.training(6), 1)
+    assert str(data.explain(trained.value)) == str(tested.value)
+    # Read ahead, a bad video may have been met when something else goes wrong.
+    assert data.report.error is not None
+    told = UserError("the loss is not finite")
+    assert data.explain(told) is told
+    full = tf.errors.ResourceExhaustedError(None, None, "OOM")
+    for other in (OSError(28, "disk full"), full):
+        assert data.explain(other) is None
+        with pytest.raises(type(other)), data.report.user_errors():
+            raise other
+
+
 # === Random temporal skipping ===
 
 
@@ -210,7 +231,24 @@ def test_skipping_that_may_not_pass_the_end_takes_what_fits(make_grey_video, gre
         take(short, 1)
 
 
-@pytest.mark.parametrize("name", ["segments", "max_skip"])
+def test_as_many_videos_are_decoded_at_a_time_as_asked_for(video_data, monkeypatch):
+    asked, plain = [], tf.data.Dataset.map
+
+    def noting(dataset, function, **options):
+        if options:
+            asked.append(options["num_parallel_calls"])
+        return plain(dataset, function, **options)
+
+    monkeypatch.setattr(tf.data.Dataset, "map", noting)
+    monkeypatch.setattr("h2s_keras.data.clips.usable_cores", lambda: 7)
+    for settings in ({}, {"num_parallel_calls": 5}):
+        data = video_data(group_pattern=r"(\d)\.avi", test_group=0, **settings)
+        data.training(2)
+        next(data.evaluation(2))
+    assert asked == [7, 7, 5, 5]
+
+
+@pytest.mark.parametrize("name", ["segments", "max_skip", "rate", "num_parallel_calls"])
 def test_bad_numbers(make_video, name):
     with pytest.raises(UserError, match=name):
         video_clip_dataset([VideoExample("a", 0)], 2, **{name: 0})
