@@ -14,6 +14,7 @@ import pytest
 from h2s_keras.cli import evaluate, evaluate_data, predict
 from h2s_keras.cli.main import build_parser
 from h2s_keras.cli.train import apply_setting, load_recipe
+from h2s_keras.data.data_options import KNOWN
 from h2s_keras.data import write_png
 from h2s_keras.data.record_index import read_index
 from h2s_keras.data.training_data import make_data
@@ -260,11 +261,11 @@ def test_every_page_is_linked_and_every_link_exists():
     assert all((DOCS / target).exists() for target in targets)
 
 
-def test_the_table_of_values_names_values_of_the_recipes():
+def test_the_table_of_values_names_values_of_videos():
     index = (DOCS / "README.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in index.splitlines() if line.startswith("| `")]
     names = {
         re.split(r"[=`]", name)[0] for row in rows for name in re.findall(r"`(.+?)`", row)
     }
-    known = set(load_recipe("ucf101")()["data"]) & set(load_recipe("videos")()["data"])
+    known = set(KNOWN["ucf101"]) & set(KNOWN["videos"])
     assert len(names) >= 12 and names <= known, names - known
