@@ -14,8 +14,8 @@ import pytest
 from h2s_keras.cli import evaluate, evaluate_data, predict
 from h2s_keras.cli.main import build_parser
 from h2s_keras.cli.train import apply_setting, load_recipe
-from h2s_keras.data.data_options import KNOWN
 from h2s_keras.data import write_png
+from h2s_keras.data.data_options import KNOWN
 from h2s_keras.data.record_index import read_index
 from h2s_keras.data.training_data import make_data
 
