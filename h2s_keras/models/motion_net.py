@@ -218,8 +218,8 @@ class MotionNet(keras.Model):
         Args:
             clips: array (batch, num_frames, height, width, 3), RGB 0..255, usually uint8.
             batch_size: clips computed at a time.
-            runtime: "keras", or another of `h2s_keras.models.runtimes`, with the weights
-                of the first such call.
+            runtime: "keras", or another of `h2s_keras.models.runtimes`, which converts the
+                network for every shape of a batch and again once its weights have changed.
 
         Returns:
             NumPy float32 (batch, num_frames-1, height, width, 2), pixels.
@@ -263,7 +263,8 @@ class MotionNet(keras.Model):
     def _in_runtime(self, runtime):
         if runtime == "keras":
             return self
-        if runtime not in self._in_runtimes:
+        known = self._in_runtimes.get(runtime)
+        if known is None or not known.is_current():
             self._in_runtimes[runtime] = in_runtime(self, runtime)
         return self._in_runtimes[runtime]
 
