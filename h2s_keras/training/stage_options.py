@@ -19,6 +19,7 @@ MODEL = {
     # clips (data.contents="flow").
     "motion": "tiny",
     "motion_options": {},
+    # Of `QuantizedFlowAdapter`: bound, levels, centre; a branched model has none.
     "adapter": {},
     # None: MotionNet alone, for the stage "motion".
     "temporal": "tiny",
@@ -70,6 +71,7 @@ STAGE = {
     # "auto": XLA where Keras finds it worth while.
     "jit_compile": "auto",
 }
+_ADAPTER = ("bound", "levels", "centre")
 _NEEDED = ("name", "streams", "steps", "learning_rate")
 
 
@@ -94,6 +96,7 @@ def complete_config(config):
     if "data" in config:
         check_data_options(config["data"])
     model = {**copy.deepcopy(MODEL), **config.get("model", {})}
+    refuse_unknown("model.adapter", model["adapter"], _ADAPTER)
     return {**RUN, **config, "model": model, "stages": stages}
 
 
