@@ -217,11 +217,13 @@ def test_without_the_convolutions_between(tiny):
         load_caffe_weights(model, tiny[2])
 
 
-def test_weights_that_are_not_numbers(tiny, tmp_path):
+@pytest.mark.parametrize("value", [np.nan, 1e300])
+def test_weights_that_are_not_numbers(tiny, tmp_path, value):
     net, weights, _, _ = tiny
-    kernel = weights["conv2"][0].copy()
-    kernel[3, 4, 1, 1] = np.nan
-    path = write(tmp_path, net, {**weights, "conv2": (kernel, weights["conv2"][1])})
+    kernel = weights["conv2"][0].astype("float64")
+    kernel[3, 4, 1, 1] = value
+    weights = {**weights, "conv2": (kernel, weights["conv2"][1])}
+    path = write(tmp_path, net, weights, double=True)
     with pytest.raises(UserError, match="conv2 holds NaN"):
         load_caffe_weights(MotionNet(3, "tiny"), path)
 
