@@ -85,7 +85,7 @@ def run(arguments):
 
 def _model(arguments):
     """An empty model of the sizes that the file's arrays have."""
-    from h2s_keras.models.builder import HiddenTwoStreamBuilder
+    from h2s_keras.models.caffe_slot import plain_shape
     from h2s_keras.models.motion_net import MotionNet
 
     path = arguments.file
@@ -117,7 +117,7 @@ def _model(arguments):
     if kind != "stacked":
         return MotionNet(num_frames=frames, variant=kind)
 
-    shapes = [layer.blobs[0].shape[-2:] for layer in dense]
+    shapes = [plain_shape(layer.blobs[0].shape, 2) for layer in dense]
     if len(shapes) != 3 or shapes[0][0] != 4096 or shapes[2][1:] != (4096,):
         shown = ", ".join("x".join(map(str, shape)) for shape in shapes) or "missing"
         raise FileError(path, f"its dense layers are {shown}; VGG16 has three of 4096")
@@ -128,10 +128,7 @@ def _model(arguments):
             f"its fc6 reads {shapes[0][1]} values, which is no square image; use "
             "load_caffe_weights in Python",
         )
-    classes = shapes[2][0]
-    if arguments.classes:
-        classes = _class_names(arguments.classes, classes)
-    builder = HiddenTwoStreamBuilder(classes, frames, (32 * side, 32 * side))
+    builder = _builder(arguments, shapes[2][0], frames, (32 * side, 32 * side))
     builder.motion("motionnet").temporal("vgg16")
     return _with_spatial(builder, arguments).build()
 
@@ -140,9 +137,9 @@ def _bn_inception(arguments, layers):
     """A stream, or with --motion a two-stream model; the sides of images are no part of
     the file, so a stream takes any and a whole model the published ones."""
     from h2s_keras.models.backbones import build_backbone
-    from h2s_keras.models.builder import HiddenTwoStreamBuilder
     from h2s_keras.models.caffe_bn_inception import CLASSIFIERS
     from h2s_keras.models.caffe_layout import image_channels
+    from h2s_keras.models.caffe_slot import plain_shape
     from h2s_keras.models.motion_net import VARIANTS
 
     path = arguments.file
@@ -155,7 +152,15 @@ def _bn_inception(arguments, layers):
             f"is no BN-Inception with one classifier: it has {len(dense)} dense layers and "
             f"{'a' if channels else 'no'} first convolution",
         )
-    classes = dense[0].blobs[0].shape[-2:][0]
+    shape = plain_shape(dense[0].blobs[0].shape, 2)
+    if shape[1:] != (1024,) or channels > 2 * _MAX_FRAMES:
+        raise FileError(
+            path,
+            f"its classifier is {'x'.join(map(str, shape)) or 'one number'} over an image "
+            f"of {channels} channels; that of BN-Inception is classes x 1024, over "
+            f"{2 * _MAX_FRAMES} channels at most",
+        )
+    classes = shape[0]
     if not arguments.motion:
         if arguments.spatial or arguments.classes:
             raise UserError(
@@ -163,7 +168,7 @@ def _bn_inception(arguments, layers):
                 "over flow; give it a MotionNet by --motion"
             )
         return build_backbone("bn_inception", (None, None, channels), classes)
-    if channels % 2 or not 2 <= channels <= 2 * _MAX_FRAMES:
+    if channels % 2:
         raise FileError(
             path,
             f"reads {channels} channels, which is no flow; give the temporal stream as "
@@ -174,14 +179,24 @@ def _bn_inception(arguments, layers):
             f"--motion {arguments.motion} is an untrained network; give a preset or a "
             f".keras file for {channels // 2 + 1} frames"
         )
-    if arguments.classes:
-        classes = _class_names(arguments.classes, classes)
-    builder = HiddenTwoStreamBuilder(classes, channels // 2 + 1, _PUBLISHED_SIZE)
+    builder = _builder(arguments, classes, channels // 2 + 1, _PUBLISHED_SIZE)
     try:
         builder.motion(arguments.motion).temporal("bn_inception")
     except ValueError as error:
         raise UserError(f"--motion {arguments.motion}: {error}") from error
     return _with_spatial(builder, arguments).build()
+
+
+def _builder(arguments, classes, frames, image_size):
+    """A builder for the classes of the file, under the names that --classes gives them."""
+    from h2s_keras.models.builder import HiddenTwoStreamBuilder
+
+    if arguments.classes:
+        classes = _class_names(arguments.classes, classes)
+    try:
+        return HiddenTwoStreamBuilder(classes, frames, image_size)
+    except ValueError as error:
+        raise FileError(arguments.file, str(error)) from error
 
 
 def _with_spatial(builder, arguments):

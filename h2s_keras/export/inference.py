@@ -136,6 +136,7 @@ def _fold(network):
         "class_names": network.class_names,
         "frame_stride": network.frame_stride,
         "name": network.name,
+        "dtype": network.dtype_policy,
     }
     return HiddenTwoStream(**{**parts, **changed}), folded
 

@@ -13,9 +13,9 @@ from h2s_keras.models.runtimes import check_runtime
 class LiteNetwork(RuntimeNetwork):
     """Answers of a MotionNet or two-stream model, computed by LiteRT.
 
-    The weights are those at the first call; a model that is trained further needs a new
-    one. Every shape of a batch is converted once, which takes seconds; a smaller batch is
-    filled up to one that is known.
+    The weights are those of now; a model that is trained further needs a new one. Every
+    shape of a batch is converted once, which takes seconds; a smaller batch is filled up to
+    one that is known.
 
     Args:
         model: MotionNet or HiddenTwoStream, on the backend TensorFlow.
@@ -27,7 +27,8 @@ class LiteNetwork(RuntimeNetwork):
 
     Raises:
         UserError: ai-edge-litert is not installed, another backend runs, the model is an
-            export, or has layers that LiteRT does not have.
+            export, or has layers that LiteRT does not have; a new shape after the weights
+            of the model have changed.
 
     Example:
         >>> network = LiteNetwork(MotionNet(num_frames=3, variant="tiny"))
@@ -68,6 +69,7 @@ class LiteNetwork(RuntimeNetwork):
         import tensorflow as tf
         from ai_edge_litert.interpreter import Interpreter
 
+        self._check_weights()
         module = tf.Module()
         module.weights = [weight.value for weight in self._model.weights]
         module.run = tf.function(

@@ -17,13 +17,13 @@ class BackwardWarp(keras.layers.Layer):
         inputs: `[image, flow]`.
 
     Input shape:
-        image: float (batch, height, width, channels), any float dtype and dynamic size.
+        image: (batch, height, width, channels), any dtype and dynamic size.
         flow: float (batch, height, width, 2) = (x, y), pixels of the image's grid. It is
             never cast down to the policy's compute dtype; coordinates are float32.
 
     Output shape:
-        (batch, height, width, channels) in the dtype of the image; with `return_mask` a
-        pair with float32 (batch, height, width, 1).
+        (batch, height, width, channels) in the dtype of the image, float32 for integers;
+        with `return_mask` a pair with float32 (batch, height, width, 1).
 
     Raises:
         ValueError: for another padding, or image and flow on different grids.
@@ -64,12 +64,13 @@ class BackwardWarp(keras.layers.Layer):
     def compute_output_spec(self, inputs):
         self._check_pair(inputs)
         image, _ = inputs
+        dtype = image.dtype if "float" in str(image.dtype) else "float32"
         shapes = self.compute_output_shape([tensor.shape for tensor in inputs])
         if not self.return_mask:
-            return keras.KerasTensor(shapes, dtype=image.dtype)
+            return keras.KerasTensor(shapes, dtype=dtype)
         warped, mask = shapes
         return (
-            keras.KerasTensor(warped, dtype=image.dtype),
+            keras.KerasTensor(warped, dtype=dtype),
             keras.KerasTensor(mask, dtype="float32"),
         )
 

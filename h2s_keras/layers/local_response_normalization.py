@@ -1,4 +1,5 @@
 import keras
+from keras import ops
 
 from h2s_keras.ops.normalization import local_response_normalization
 
@@ -16,10 +17,10 @@ class LocalResponseNormalization(keras.layers.Layer):
         bias, alpha, beta: published 1, 1/9, 0.7.
 
     Input shape:
-        float (..., channels).
+        (..., channels), any dtype.
 
     Output shape:
-        As the input; computed in float32.
+        As the input, in the compute dtype of the layer; computed in float32.
 
     Raises:
         ValueError: if radius is negative or bias is not positive.
@@ -40,9 +41,10 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.radius, self.bias, self.alpha, self.beta = radius, bias, alpha, beta
 
     def call(self, inputs):
-        return local_response_normalization(
+        outputs = local_response_normalization(
             inputs, self.radius, self.bias, self.alpha, self.beta
         )
+        return ops.cast(outputs, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -102,6 +102,10 @@ class HiddenTwoStreamBuilder:
 
     def adapter(self, **options):
         """Options of `QuantizedFlowAdapter`: bound, levels, centre."""
+        if "scale" in options:
+            raise ValueError(
+                ".adapter(): the scale is that of MotionNet's finest flow, 2; leave it out."
+            )
         self._adapter = self._step("adapter", QuantizedFlowAdapter, **options)
         return self
 
@@ -122,8 +126,8 @@ class HiddenTwoStreamBuilder:
             dropout: rate or pair of rates; published (0.9, 0.8) for "vgg16", 0.7 for
                 "bn_inception".
             partial_batch_normalization: see `build_backbone`.
-            branched: read MotionNet's encoder in place of its flow. A named backbone
-                then gives its head only.
+            branched: read MotionNet's encoder in place of its flow, without `adapter`.
+                A named backbone then gives its head only.
         """
         if branched and (weights is not None or partial_batch_normalization):
             raise ValueError(
@@ -187,6 +191,11 @@ class HiddenTwoStreamBuilder:
                     f"The step .{step}() is missing; add .{step}({example}) before "
                     ".build()."
                 )
+        if self._branched and self._adapter is not None:
+            raise ValueError(
+                ".adapter(): the branched variant reads MotionNet's encoder, not its flow, "
+                "and has no adapter; leave this step or branched=True out."
+            )
         height, width = self._image_size
         if rematerialize:
             self._motion.rematerialize = True
@@ -249,14 +258,15 @@ class HiddenTwoStreamBuilder:
         height, width = (side // stride for side in self._image_size)
         channels = self._motion.convolutions[-1].filters
         inputs = keras.Input((height, width, channels), name="encoder_features")
-        if backbone == "vgg16":
+        name = backbone.lower() if isinstance(backbone, str) else None
+        if name == "vgg16":
             hidden = keras.layers.Flatten()(inputs)
             rates = _TEMPORAL_DROPOUT["vgg16"] if dropout is None else dropout
             rates = rates if isinstance(rates, (tuple, list)) else (rates, rates)
             for number, rate in zip((6, 7), rates, strict=True):
                 hidden = keras.layers.Dense(4096, "relu", name=f"fc{number}")(hidden)
                 hidden = keras.layers.Dropout(rate, name=f"drop{number}")(hidden)
-        elif backbone == "tiny":
+        elif name == "tiny":
             hidden = keras.layers.Conv2D(128, 3, padding="same", activation="relu")(inputs)
             hidden = keras.layers.GlobalAveragePooling2D()(hidden)
             hidden = keras.layers.Dropout(0.2 if dropout is None else dropout)(hidden)

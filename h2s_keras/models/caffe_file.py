@@ -160,7 +160,8 @@ class _Reader:
             shape = [legacy.get(n, 1) for n in (1, 2, 3, 4)] if legacy else [values.count]
         if not shape and not values.count:
             shape = [0]  # a blob that its layer never filled
-        if any(side >= 2**31 for side in shape):
+        # Beside a side of 0 the others could be anything: the product is 0 all the same.
+        elif not all(0 < side < 2**31 for side in shape):
             self._fail(f"a blob of the impossible shape {_sides(shape)}", start)
         if math.prod(shape) != values.count:
             self._fail(f"a blob of shape {_sides(shape)} with {values.count} values", start)

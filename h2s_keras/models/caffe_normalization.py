@@ -54,9 +54,11 @@ class NormalizationSlot(Slot):
         epsilon = _epsilon(layer, said)
         if not (math.isfinite(epsilon) and epsilon > 0):
             return f"has eps {epsilon:g}; batch normalisation needs one above 0"
-        variance = self._values(layer)["variance"]
-        if not (np.isfinite(variance).all() and variance.min() >= 0):
-            return "has a negative or infinite variance; give another snapshot"
+        with np.errstate(over="ignore"):
+            values = self._values(layer)
+        finite = all(np.isfinite(array).all() for array in values.values())
+        if not finite or values["variance"].min() < 0:
+            return "has a negative or infinite variance or mean; give another snapshot"
         return None
 
     def fill(self, layer, said):

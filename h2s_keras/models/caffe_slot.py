@@ -67,9 +67,11 @@ class Slot:
 
     def flaw(self, layer, said):
         """Why the values of a `CaffeLayer` of the right shapes are no weights, or None."""
-        if all(np.isfinite(blob.flat).all() for blob in layer.blobs):
-            return None
-        return "holds NaN or infinite weights; give another snapshot"
+        # As float32: a double may be too large for it.
+        with np.errstate(over="ignore"):
+            if all(np.isfinite(blob.values()).all() for blob in layer.blobs):
+                return None
+        return "holds NaN or weights that float32 cannot hold; give another snapshot"
 
     def fill(self, layer, said):
         """Gives our layer the weights of a `CaffeLayer`; returns how many numbers."""

@@ -11,7 +11,7 @@ def inflate_frames(motion_net, source):
     from there; from random weights a network of 11 frames stays at zero flow for long.
 
     Args:
-        motion_net: built MotionNet of more than 2 frames.
+        motion_net: MotionNet of more than 2 frames.
         source: MotionNet of 2 frames and of the same variant and options.
 
     Raises:
@@ -25,6 +25,9 @@ def inflate_frames(motion_net, source):
     """
     if source.num_frames != 2:
         raise ValueError(f"only a MotionNet of 2 frames; received {source.num_frames}.")
+    for network in (motion_net, source):
+        if not network.built:
+            network.build((None, network.num_frames, None, None, 3))
     pairs = motion_net.num_frames - 1
     first = 3 * ((pairs - 1) // 2)
     stem, own_stem = source.convolutions[0], motion_net.convolutions[0]

@@ -218,8 +218,8 @@ class MotionNet(keras.Model):
         Args:
             clips: array (batch, num_frames, height, width, 3), RGB 0..255, usually uint8.
             batch_size: clips computed at a time.
-            runtime: "keras", or another of `h2s_keras.models.runtimes`, with the weights
-                of the first such call.
+            runtime: "keras", or another of `h2s_keras.models.runtimes`, which converts the
+                network for every shape of a batch and again once its weights have changed.
 
         Returns:
             NumPy float32 (batch, num_frames-1, height, width, 2), pixels.
@@ -263,7 +263,8 @@ class MotionNet(keras.Model):
     def _in_runtime(self, runtime):
         if runtime == "keras":
             return self
-        if runtime not in self._in_runtimes:
+        known = self._in_runtimes.get(runtime)
+        if known is None or not known.is_current():
             self._in_runtimes[runtime] = in_runtime(self, runtime)
         return self._in_runtimes[runtime]
 
@@ -313,14 +314,21 @@ class MotionNet(keras.Model):
         Args:
             preset: "tiny_synthetic" (see `h2s_keras.models.presets`), or the path of a
                 .keras file or of a run; of a whole two-stream model its MotionNet.
-            num_frames: of the preset, 2 or 11 (None: 11); a file has its own.
+            num_frames: which of "tiny_synthetic", 2 or 11 (None: 11); all others have
+                their own number, and this one must be it.
 
         Raises:
-            UserError: no such preset or file, or it is damaged.
+            UserError: no such preset or file, it is damaged, or of other frames.
         """
         from h2s_keras.models.presets import load_motion_net
 
-        return load_motion_net(preset, num_frames)
+        motion_net = load_motion_net(preset, num_frames)
+        if num_frames not in (None, motion_net.num_frames):
+            raise UserError(
+                f"{preset}: takes {motion_net.num_frames} frames and "
+                f"num_frames={num_frames} was asked for"
+            )
+        return motion_net
 
 
 def motion_net_of(network):

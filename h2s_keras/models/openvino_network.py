@@ -13,8 +13,8 @@ from h2s_keras.models.runtimes import check_runtime
 class OpenVinoNetwork(RuntimeNetwork):
     """Answers of a MotionNet or two-stream model, computed by OpenVINO in float32.
 
-    The weights are those at the first call; a model that is trained further needs a new
-    one. Every shape of a batch is compiled once, which takes seconds.
+    The weights are those of now; a model that is trained further needs a new one. Every
+    shape of a batch is compiled once, which takes seconds.
 
     Args:
         model: MotionNet or HiddenTwoStream, on the backend TensorFlow, JAX or PyTorch.
@@ -23,7 +23,8 @@ class OpenVinoNetwork(RuntimeNetwork):
         class_names, num_frames, image_size, frame_stride: those that `model` has.
 
     Raises:
-        UserError: openvino is not installed, or the model is an export.
+        UserError: openvino is not installed, or the model is an export; a new shape after
+            the weights of the model have changed.
 
     Example:
         >>> network = OpenVinoNetwork(MotionNet(num_frames=3, variant="tiny"))
@@ -59,6 +60,7 @@ class OpenVinoNetwork(RuntimeNetwork):
         return self._core.compile_model(converted, "CPU", options)
 
     def _convert(self, shape, dtype):
+        self._check_weights()
         signature = [keras.InputSpec(shape=(None, *shape), dtype=dtype)]
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "network.xml")

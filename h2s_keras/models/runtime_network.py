@@ -1,5 +1,7 @@
 """What the networks have in common that another library computes in place of Keras."""
 
+import zlib
+
 import keras
 import numpy as np
 
@@ -9,17 +11,22 @@ from h2s_keras.errors import UserError
 class RuntimeNetwork:
     """Base of networks that answer like a model, computed by another runtime.
 
-    A subclass gives `_predict(clips, dtype)`.
+    The weights are those that the model has when this is made. Shapes are converted when
+    they first come; a new one is refused once the model has other weights, since its
+    answers would not go with those of the shapes before.
+
+    A subclass gives `_predict(clips, dtype)` and calls `_check_weights` before it converts.
 
     Args:
-        model: MotionNet or HiddenTwoStream.
+        model: MotionNet or HiddenTwoStream; one without weights gets its first ones.
         runtime: its name, for errors.
 
     Attributes:
         class_names, num_frames, image_size, frame_stride: those that `model` has.
 
     Raises:
-        UserError: the model is an export, which has a runtime of its own.
+        UserError: the model is an export, which has a runtime of its own; later, if a new
+            shape comes after the weights of the model have changed.
     """
 
     def __init__(self, model, runtime):
@@ -27,10 +34,24 @@ class RuntimeNetwork:
             raise UserError(
                 f"runtime {runtime!r} takes a .keras model; received {type(model).__name__}"
             )
-        self._model = model
+        if not model.built:
+            model.build((None, model.num_frames, None, None, 3))
+        self._model, self._runtime = model, runtime
+        self._checksum = _checksum(model)
         for name in ("class_names", "num_frames", "image_size", "frame_stride"):
             if hasattr(model, name):
                 setattr(self, name, getattr(model, name))
+
+    def is_current(self):
+        """Whether the model still has the weights that this network answers with."""
+        return self._checksum == _checksum(self._model)
+
+    def _check_weights(self):
+        if not self.is_current():
+            raise UserError(
+                f"the model's weights have changed since it was given to the runtime "
+                f"{self._runtime!r}; give it again: in_runtime(model, {self._runtime!r})"
+            )
 
     def predict_on_batch(self, clips):
         """dict of NumPy float32 arrays, as the model itself answers.
@@ -42,3 +63,14 @@ class RuntimeNetwork:
         clips = np.asarray(clips)
         dtype = "uint8" if clips.dtype == np.uint8 else "float32"
         return self._predict(np.ascontiguousarray(clips, dtype), dtype)
+
+
+def _checksum(model):
+    """Of the biases: whatever changes a network changes them, and they are read in no time."""
+    checksum = 0
+    for weight in model.weights:
+        if len(weight.shape) != 1:
+            continue
+        values = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+        checksum = zlib.crc32(values.view("uint8"), checksum)
+    return checksum

@@ -40,7 +40,8 @@ def in_runtime(model, runtime):
 
     Returns:
         An object with `predict_on_batch`, `class_names`, `num_frames`, `image_size` and
-        `frame_stride` of the model; its weights are those of now.
+        `frame_stride` of the model. Another runtime keeps the weights of now: after further
+        training a shape that it knows gets the old answers and a new shape a UserError.
 
     Raises:
         UserError: the runtime is unknown or not installed, or does not take this model.

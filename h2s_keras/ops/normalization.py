@@ -7,16 +7,18 @@ def local_response_normalization(inputs, radius=4, bias=1.0, alpha=1.0 / 9, beta
     """x / (bias + alpha * sum of x^2 over the neighbouring channels)^beta.
 
     Args:
-        inputs: float (..., channels).
+        inputs: (..., channels), any dtype.
         radius: neighbours on each side; 4 gives the published window of 9 channels.
         bias, alpha, beta: published 1, 1/9, 0.7.
 
     Returns:
-        Tensor of the shape and dtype of `inputs`; computed in float32.
+        Tensor of the shape and dtype of `inputs`, float32 for integers; computed in
+        float32.
 
     Source: Krizhevsky et al. 2012, section 3.3; the input of the released losses.
     """
     values = ops.cast(inputs, "float32")
+    dtype = inputs.dtype if "float" in str(inputs.dtype) else "float32"
     squares = ops.square(values)
     channels = inputs.shape[-1]
     if channels <= radius + 1:
@@ -28,4 +30,4 @@ def local_response_normalization(inputs, radius=4, bias=1.0, alpha=1.0 / 9, beta
         total = 0.0
         for offset in range(2 * radius + 1):
             total = total + padded[..., offset : offset + channels]
-    return ops.cast(values / ops.power(bias + alpha * total, beta), inputs.dtype)
+    return ops.cast(values / ops.power(bias + alpha * total, beta), dtype)

@@ -61,6 +61,7 @@ def range_map(flow):
     """
     flow = ops.stop_gradient(ops.cast(flow, "float32"))
     height, width = size_of(flow, 1), size_of(flow, 2)
+    last_x, last_y = (ops.cast(side, "float32") - 1.0 for side in (width, height))
     target = pixel_grid(height, width)[None] + flow
     low = ops.floor(target)
     share = target - low
@@ -73,9 +74,9 @@ def range_map(flow):
             weight = (share[..., 0] if right else 1.0 - share[..., 0]) * (
                 share[..., 1] if down else 1.0 - share[..., 1]
             )
-            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            x = ops.cast(ops.clip(x, 0, width - 1), "int32")
-            y = ops.cast(ops.clip(y, 0, height - 1), "int32")
+            inside = (x >= 0) & (x <= last_x) & (y >= 0) & (y <= last_y)
+            x = ops.cast(ops.clip(x, 0.0, last_x), "int32")
+            y = ops.cast(ops.clip(y, 0.0, last_y), "int32")
             index = (number * height + y) * width + x
             weight = ops.where(inside, weight, 0.0)
             total = total + ops.segment_sum(

@@ -19,7 +19,7 @@ def backward_warp(image, flow, padding="zeros", return_mask=False):
     pixel.
 
     Args:
-        image: float (batch, height, width, channels), any float dtype.
+        image: (batch, height, width, channels), any dtype.
         flow: float (batch, height, width, 2) = (x, y) in pixels of this grid.
             Coordinates are computed in float32 whatever the dtypes: a float16 grid has
             steps of 0.25 beyond pixel 256.
@@ -29,7 +29,8 @@ def backward_warp(image, flow, padding="zeros", return_mask=False):
             position lies inside the image.
 
     Returns:
-        The warped image, shape and dtype of `image`; with `return_mask` a pair.
+        The warped image, shape and dtype of `image`, float32 for integers; with
+        `return_mask` a pair.
 
     Raises:
         ValueError: for another padding, ranks other than 4, or flow without 2 channels.
@@ -43,6 +44,8 @@ def backward_warp(image, flow, padding="zeros", return_mask=False):
     Source: Jaderberg et al. 2015, equation 5; the warp of arXiv 1704.00389, section 3.1.
     """
     _validate(image, flow, padding)
+    if "float" not in str(image.dtype):
+        image = ops.cast(image, "float32")
     dtype = image.dtype
     height, width, channels = size_of(image, 1), size_of(image, 2), image.shape[-1]
     position = pixel_grid(height, width)[None] + ops.cast(flow, "float32")

@@ -231,7 +231,8 @@ def build_network(config, class_names):
         return _motion_alone(model, frames, size)
     builder = HiddenTwoStreamBuilder(class_names, frames, size)
     builder.motion(model["motion"], **model["motion_options"])
-    builder.adapter(**model["adapter"])
+    if model["adapter"]:
+        builder.adapter(**model["adapter"])
     builder.temporal(
         model["temporal"],
         weights=model["temporal_weights"],
@@ -261,10 +262,6 @@ def _motion_alone(model, frames, size):
         motion_net.rematerialize = model["rematerialize"]
     else:
         motion_net = MotionNet.from_preset(motion, frames)
-    if motion_net.num_frames != frames:
-        raise ValueError(
-            f"{motion} takes {motion_net.num_frames} frames, data.num_frames is {frames}."
-        )
     motion_net.build((None, frames, *size, 3))
     return motion_net
 

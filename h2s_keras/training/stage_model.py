@@ -80,7 +80,8 @@ class StageModel(keras.Model):
                 )
         elif flow_options:
             raise ValueError(f"flow_options without flow_loss: {sorted(flow_options)}.")
-        self.consensus = SegmentConsensus(consensus)
+        # The logits are float32 under every policy, and so is what the loss gets.
+        self.consensus = SegmentConsensus(consensus, dtype="float32")
         self.action_outputs = [
             f"{name}_logits" for name in self.streams if name != "motion"
         ]

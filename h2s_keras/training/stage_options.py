@@ -19,6 +19,7 @@ MODEL = {
     # clips (data.contents="flow").
     "motion": "tiny",
     "motion_options": {},
+    # Of `QuantizedFlowAdapter`: bound, levels, centre; a branched model has none.
     "adapter": {},
     # None: MotionNet alone, for the stage "motion".
     "temporal": "tiny",
@@ -70,6 +71,7 @@ STAGE = {
     # "auto": XLA where Keras finds it worth while.
     "jit_compile": "auto",
 }
+_ADAPTER = ("bound", "levels", "centre")
 _NEEDED = ("name", "streams", "steps", "learning_rate")
 _NEEDED_OF_RUN = ("name", "seed", "batch_size", "data", "stages")
 # Of an ablation, see `train_variants`.
@@ -120,6 +122,7 @@ def complete_config(config):
     if "data" in config:
         check_data_options(config["data"])
     model = {**copy.deepcopy(MODEL), **config.get("model", {})}
+    refuse_unknown("model.adapter", model["adapter"], _ADAPTER)
     complete = {**RUN, **config, "model": model, "stages": _stages(config)}
     if complete["dtype_policy"] not in _POLICIES:
         raise UserError(

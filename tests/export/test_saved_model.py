@@ -185,10 +185,10 @@ def test_custom_backbones_are_folded_and_stay_as_they_were(build, clips_of, tmp_
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_is_exported_in_float32(build, clips_of, tmp_path, policy):
-    plain = build()
+    plain = build(temporal=custom_backbone(4), spatial=custom_backbone(3))
+    # As in the process that trained: the policy is still that of all new layers.
     keras.config.set_dtype_policy(policy)
-    model = build()
-    keras.config.set_dtype_policy("float32")
+    model = build(temporal=custom_backbone(4), spatial=custom_backbone(3))
     model.set_weights(plain.get_weights())
     path = export_saved_model(model, tmp_path / "m")
     # It answers as the float32 network with the same weights does.

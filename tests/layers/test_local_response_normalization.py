@@ -45,6 +45,7 @@ def test_policies(policy):
     layer = LocalResponseNormalization(dtype=policy)
     actual = layer(ops.convert_to_tensor(300 * IMAGES[..., :3]))
     assert dtype_of(actual) == layer.compute_dtype
+    assert dtype_of(layer(np.ones((1, 3), "uint8"))) == layer.compute_dtype
     expected = reference.local_response_normalization(300 * IMAGES[..., :3])
     assert_close(actual, expected, rtol=0.02, atol=1e-3)
 

@@ -381,6 +381,25 @@ def test_xla_compiles_it():
     assert np.isnan(total[0]) and np.isfinite(total[1])
 
 
+@only_tensorflow
+def test_sizes_need_not_be_known_when_it_is_traced():
+    layer = UnsupervisedFlowLoss(
+        photometric="census",
+        edge_weight=10.0,
+        smoothness_order=2,
+        occlusion="range_map",
+        consistency_weight=1.0,
+    )
+    clips, forth, back = random_clips(), *(random_flows()["flow2"] for _ in range(2))
+
+    def call(clips, forth, back):
+        return layer(clips, {"flow2": forth}, backward_flows={"flow2": back})
+
+    inputs = clips.astype("float32"), forth, back
+    shapes = [(None, len(one[0]), None, None, one.shape[-1]) for one in inputs]
+    assert_close(compiled(call, *shapes)(*inputs), call(*inputs), rtol=1e-4)
+
+
 def operations(frames, levels):
     """(all operations, gathers) of the traced loss, on backends that can tell."""
     clips = random_clips(1, frames, (16, 16)).astype("float32")

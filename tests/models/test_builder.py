@@ -35,10 +35,15 @@ def test_every_step_returns_the_builder():
 
 
 @pytest.mark.parametrize(
-    ("rate", "expected"), [(None, [0.9, 0.8]), (0.5, [0.5, 0.5]), (0.0, [0.0, 0.0])]
+    ("name", "rate", "expected"),
+    [
+        ("vgg16", None, [0.9, 0.8]),
+        ("VGG16", 0.5, [0.5, 0.5]),
+        ("vgg16", 0.0, [0.0, 0.0]),
+    ],
 )
-def test_branched_vgg16_head(rate, expected):
-    builder = start().motion("tiny").temporal("vgg16", dropout=rate, branched=True)
+def test_branched_vgg16_head(name, rate, expected):
+    builder = start().motion("tiny").temporal(name, dropout=rate, branched=True)
     model = builder.build()
     assert model.temporal.input_shape == (None, 4, 4, 128)
     assert model.temporal.get_layer("fc6").kernel.shape == (4 * 4 * 128, 4096)
@@ -121,6 +126,13 @@ def flow_backbone(channels):
             r"\.motion\(\): .*intermediate_convolution",
         ),
         (lambda: start().adapter(bound=-1), r"\.adapter\(\): bound must be"),
+        (lambda: start().adapter(scale=4), r"\.adapter\(\): the scale is"),
+        (
+            lambda: (
+                start().motion("tiny").adapter().temporal("tiny", branched=True).build()
+            ),
+            r"\.adapter\(\): the branched variant .* has no adapter",
+        ),
         (lambda: start().temporal("tiny").build(), r"step \.motion\(\) is missing"),
         (lambda: start().motion("tiny").build(), r"step \.temporal\(\) is missing"),
         (

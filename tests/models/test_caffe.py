@@ -217,11 +217,13 @@ def test_without_the_convolutions_between(tiny):
         load_caffe_weights(model, tiny[2])
 
 
-def test_weights_that_are_not_numbers(tiny, tmp_path):
+@pytest.mark.parametrize("value", [np.nan, 1e300])
+def test_weights_that_are_not_numbers(tiny, tmp_path, value):
     net, weights, _, _ = tiny
-    kernel = weights["conv2"][0].copy()
-    kernel[3, 4, 1, 1] = np.nan
-    path = write(tmp_path, net, {**weights, "conv2": (kernel, weights["conv2"][1])})
+    kernel = weights["conv2"][0].astype("float64")
+    kernel[3, 4, 1, 1] = value
+    weights = {**weights, "conv2": (kernel, weights["conv2"][1])}
+    path = write(tmp_path, net, weights, double=True)
     with pytest.raises(UserError, match="conv2 holds NaN"):
         load_caffe_weights(MotionNet(3, "tiny"), path)
 
@@ -484,6 +486,10 @@ HOSTILE = {
         one_layer(caffe.field(7, caffe.field(1, caffe.varint(2**31 - 1) * 32))),
         "with 0 values",
     ),
+    "side of 0": (
+        one_layer(caffe.field(7, caffe.field(1, b"\x00" + caffe.varint(2**31 - 1)))),
+        "impossible shape 0x2147483647",
+    ),
     "negative": (
         one_layer(caffe.integer(1, 2**64 - 1) + caffe.field(5, bytes(4))),
         "impossible shape",
@@ -594,15 +600,34 @@ def test_convert_refuses_what_it_cannot_do(tiny, two_stream, tmp_path):
     assert not out.exists()
 
 
-def test_convert_with_too_many_frames(tmp_path):
-    layers = caffe.caffe_layer(
-        "conv1", "Convolution", [caffe.blob(np.zeros((1, 3000, 7, 7), "float32"))]
-    )
-    layers += caffe.caffe_layer("up", "Deconvolution", [caffe.blob(np.zeros(1))])
+IMAGE, DENSE = ("conv1/7x7_s2", (64, 4, 1, 1)), "InnerProduct"
+
+
+@pytest.mark.parametrize(
+    ("layers", "reason"),
+    [
+        ([("conv1", (1, 3000, 7, 7)), ("up", (1,))], "first convolution is 1x3000x7x7"),
+        ([IMAGE, ("fc-action", ())], "classifier is one number over an image of 4 chan"),
+        ([IMAGE, ("fc-action", (5000,))], "classifier is 5000 over"),
+        ([IMAGE, ("fc-action", (1, 1, 5000, 1))], "classifier is 5000x1 over"),
+        ([(IMAGE[0], (1, 300, 1, 1)), ("fc", (5, 1024))], "of 300 channels; that of BN-"),
+        ([IMAGE, ("fc-action", (1, 1024))], "num_classes must be at least 2; received 1"),
+    ],
+)
+def test_convert_takes_no_sizes_that_the_network_cannot_have(tmp_path, layers, reason):
+    kinds = {"up": "Deconvolution", "fc": DENSE, "fc-action": DENSE}
     path = tmp_path / "many.caffemodel"
-    path.write_bytes(layers)
-    with pytest.raises(UserError, match="its first convolution is 1x3000x7x7"):
-        h2s("convert", path, "--out", tmp_path / "x.keras")
+    path.write_bytes(
+        b"".join(
+            caffe.caffe_layer(
+                name, kinds.get(name, "Convolution"), [caffe.blob(np.zeros(shape))]
+            )
+            for name, shape in layers
+        )
+    )
+    motion = () if "up" in dict(layers) else ("--motion", "tiny_synthetic_2")
+    with pytest.raises(UserError, match=f"many.caffemodel: .*{reason}"):
+        h2s("convert", path, "--out", tmp_path / "x.keras", *motion)
 
 
 @pytest.mark.slow

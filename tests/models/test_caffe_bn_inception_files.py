@@ -66,6 +66,11 @@ def test_values_that_are_no_statistics(rgb, stream, tmp_path):
         blobs[at].flat[0] = value
         with pytest.raises(UserError, match=f"{name} (holds|has) {reason}"):
             load_caffe_weights(stream, write(tmp_path, rgb, {name: blobs}))
+    if kind == "BatchNorm":
+        mean, variance, _ = rgb.weights[name]
+        blobs = mean + 1, variance, np.float32([1e-39])  # both are divided by it
+        with pytest.raises(UserError, match="or infinite variance or mean"):
+            load_caffe_weights(stream, write(tmp_path, rgb, {name: blobs}))
     for one, other in zip(before, stream.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 

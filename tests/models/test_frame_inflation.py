@@ -33,6 +33,13 @@ def test_every_pair_gets_the_flow_of_the_middle_pair(smooth):
     assert np.abs(before - to_numpy(grown(CLIPS)["flow2"])).max() > 0.1
 
 
+def test_networks_that_were_never_called():
+    grown, source = MotionNet(3, "tiny"), MotionNet(2, "tiny")
+    inflate_frames(grown, source)
+    kernels = [to_numpy(one.convolutions[1].kernel) for one in (grown, source)]
+    np.testing.assert_array_equal(*kernels)
+
+
 def test_wrong_sources():
     with pytest.raises(ValueError, match="only a MotionNet of 2 frames"):
         inflate_frames(made(5), made(3))

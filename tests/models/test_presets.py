@@ -44,6 +44,8 @@ def test_a_family_is_asked_for_frames():
     assert preset_name("tiny_synthetic", 2) == "tiny_synthetic_2"
     with pytest.raises(UserError, match="takes 2 or 11 frames; received 5"):
         MotionNet.from_preset("tiny_synthetic", num_frames=5)
+    with pytest.raises(UserError, match="synthetic_2: takes 2 frames and num_frames=11"):
+        MotionNet.from_preset("tiny_synthetic_2", num_frames=11)
 
 
 def test_flow_of_a_known_motion():

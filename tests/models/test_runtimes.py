@@ -70,8 +70,9 @@ def test_an_export_keeps_its_own_runtime(exact):
 
 def test_flow_is_the_same(exact):
     motion_net = MotionNet(3, "tiny")
-    flow = motion_net.estimate_flow(CLIPS)
+    # The other runtime goes first: it finds a network that has no weights yet.
     again = motion_net.estimate_flow(CLIPS, runtime=exact)
+    flow = motion_net.estimate_flow(CLIPS)
     assert np.abs(flow).max() > 0.01
     np.testing.assert_allclose(again, flow, atol=1e-4)
     # Another size, and another number of clips, on the same network.
@@ -80,6 +81,10 @@ def test_flow_is_the_same(exact):
     np.testing.assert_allclose(again, motion_net.estimate_flow(small), atol=1e-4)
     again = motion_net.estimate_flow(CLIPS[1:], runtime=exact)
     np.testing.assert_allclose(again, flow[1:], atol=1e-4)
+    # A known size, after further training.
+    motion_net.set_weights([0.9 * weight for weight in motion_net.get_weights()])
+    again = motion_net.estimate_flow(small, runtime=exact)
+    np.testing.assert_allclose(again, motion_net.estimate_flow(small), atol=1e-4)
 
 
 def test_scores_of_every_stream_are_the_same(exact):
@@ -91,6 +96,12 @@ def test_scores_of_every_stream_are_the_same(exact):
     assert set(actual) == set(expected)
     for name, value in expected.items():
         np.testing.assert_allclose(actual[name], value, atol=1e-4)
+    # Answers of one object never come from weights of different times.
+    network.set_weights([2.0 * weight for weight in network.get_weights()])
+    again = classifier.model.predict_on_batch(clips)
+    np.testing.assert_array_equal(again["logits"], actual["logits"])
+    with pytest.raises(UserError, match=rf"have changed .* in_runtime\(model, '{exact}'\)"):
+        classifier.model.predict_on_batch(clips.astype("float32"))
 
 
 def test_frames_warped_between_passes_are_not_rounded(exact):

@@ -81,6 +81,13 @@ def test_dtype_is_kept_but_squares_do_not_overflow(dtype):
     assert_close(actual, expected, rtol=0.01, atol=1e-3)
 
 
+def test_whole_numbers_are_taken_as_float32():
+    values = RANDOM.integers(0, 256, (2, 3), "uint8")
+    actual = normalize(values)
+    assert dtype_of(actual) == "float32"
+    assert_close(actual, reference.local_response_normalization(values.astype(float)))
+
+
 @only_tensorflow
 @pytest.mark.parametrize("xla", [False, True])
 @pytest.mark.parametrize("channels", [3, 12])

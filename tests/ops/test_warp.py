@@ -86,6 +86,14 @@ def test_zero_flow_changes_nothing(padding, dtype):
     assert_close(actual, image, rtol=0, atol=0)
 
 
+def test_whole_numbers_are_taken_as_float32():
+    image = RANDOM.integers(0, 256, (1, 3, 3, 2), "uint8")
+    flow = constant_flow(0.25, -0.5)
+    actual = warp(image, flow)
+    assert dtype_of(actual) == "float32"
+    assert_close(actual, warp(image.astype("float32"), flow), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(("x", "y"), [(2, 0), (0, 3), (-1, 2), (3, -3)])
 def test_whole_pixels_roll_the_inside(x, y):
     image = RANDOM.normal(size=(1, 12, 10, 2)).astype("float32")

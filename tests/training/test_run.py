@@ -286,6 +286,11 @@ def test_a_folder_in_use_is_refused(tmp_path, small_config):
         ({"data": {"image_size": [20, 20]}}, "multiples of 8"),
         ({"model": {"motion": "gone.keras"}}, "gone.keras: no such model file"),
         ({"model": {"temporal": "resnet51"}}, "Unknown backbone 'resnet51'"),
+        ({"model": {"adapter": {"scale": 4}}}, "model.adapter: no option 'scale'"),
+        (
+            {"model": {"adapter": {"levels": 256}, "branched": True}},
+            "does not fit: .adapter.*branched=True",
+        ),
         ({"stages": [{"rate_factors": {"spatial": 1}}]}, "stage 'motion': .*'spatial'"),
         (
             {"stages": [{"acumulate": 4}]},

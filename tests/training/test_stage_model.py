@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from checks import dtype_of
 
 from h2s_keras.errors import UserError
 from h2s_keras.layers import UnsupervisedFlowLoss
@@ -213,12 +214,19 @@ def test_config_round_trip(network):
 # === Segments ===
 
 
-@pytest.mark.parametrize("mode", ["average", "max"])
-def test_segments_share_one_consensus_and_mean_flow_terms(network, batch, mode):
+@pytest.mark.parametrize(
+    ("mode", "policy"), [("average", "mixed_bfloat16"), ("max", "float32")]
+)
+def test_segments_share_one_consensus_and_mean_flow_terms(network, batch, mode, policy):
     clips, labels = batch
     segments = np.stack([clips, clips[::-1], clips[[1, 0, 3, 2]]], axis=1)
-    stage = StageModel(network, ["temporal"], UnsupervisedFlowLoss(), consensus=mode)
+    keras.config.set_dtype_policy(policy)
+    try:
+        stage = StageModel(network, ["temporal"], UnsupervisedFlowLoss(), consensus=mode)
+    finally:
+        keras.config.set_dtype_policy("float32")
     stage.compile(optimizer="sgd")
+    assert dtype_of(stage(segments)["temporal_logits"]) == "float32"
     logs = stage.test_on_batch(segments, labels, return_dict=True)
     logits, terms = [], []
     for number in range(3):
