@@ -1,11 +1,14 @@
 """What the networks have in common that another library computes in place of Keras."""
 
+import math
 import zlib
 
 import keras
 import numpy as np
 
 from h2s_keras.errors import UserError
+
+_READ_AT_MOST = 2**17
 
 
 class RuntimeNetwork:
@@ -66,11 +69,11 @@ class RuntimeNetwork:
 
 
 def _checksum(model):
-    """Of the biases: whatever changes a network changes them, and they are read in no time."""
+    """Of the smaller weights: training changes them with the rest, and reading them all
+    would take as long as computing a clip."""
     checksum = 0
     for weight in model.weights:
-        if len(weight.shape) != 1:
-            continue
-        values = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
-        checksum = zlib.crc32(values.view("uint8"), checksum)
+        if math.prod(weight.shape) <= _READ_AT_MOST:
+            values = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+            checksum = zlib.crc32(values.reshape(-1).view("uint8"), checksum)
     return checksum
