@@ -208,7 +208,9 @@ def _scores(arguments):
             model.num_frames, model.image_size, arguments.seed, split="test"
         )
         batches = clips.dataset(32, arguments.count, with_flow=True).as_numpy_iterator()
-        scores = score_clips(model, batches, Protocol(sampling="segments"), checksum)
+        scores = score_clips(
+            model, batches, Protocol(sampling="segments"), checksum, bool(arguments.scores)
+        )
         scores.protocol = (
             f"{arguments.count} synthetic test clips of seed {arguments.seed}; "
             + scores.protocol
@@ -238,6 +240,7 @@ def _scores(arguments):
         arguments.batch_size,
         arguments.on_bad_file,
         checksum,
+        keep_views=bool(arguments.scores),
         done=report,
         labels=labels,
         rate=arguments.rate,
