@@ -17,6 +17,8 @@ from h2s_keras.models.presets import preset_name
 
 _OUTPUTS = {"temporal": "temporal_logits", "spatial": "spatial_logits"}
 _OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
+# JAX has one class for all that goes wrong, whose name changed.
+_JAX_ERRORS = ("JaxRuntimeError", "XlaRuntimeError")
 
 
 def score_videos(
@@ -41,7 +43,7 @@ def score_videos(
         examples: `VideoExample`s, no two of the same part of a video.
         protocol: Protocol.
         batch_size: views computed at a time, of one or several videos; halved by itself
-            where memory runs out.
+            where memory runs out, except under JAX.
         on_bad_file: "raise", or "skip" to leave a bad video out.
         checksum: of the model's file, stored with the scores.
         keep_views: store the logits of every view as well.
@@ -56,7 +58,7 @@ def score_videos(
 
     Raises:
         VideoError: a bad file under "raise".
-        UserError: no video is readable.
+        UserError: no video is readable; under JAX, memory runs out.
 
     Example:
         >>> scores, _ = score_videos(model, examples, Protocol.parse("paper"))
@@ -187,7 +189,14 @@ def _predict(model, clips):
     try:
         return model.predict_on_batch(clips)
     except Exception as error:
-        if type(error).__name__ not in _OUT_OF_MEMORY or len(clips) == 1:
+        kind = type(error).__name__
+        if len(clips) > 1 and kind in _JAX_ERRORS and "Out of memory" in str(error):
+            # Keras gave the weights to the step that failed: there is no second try.
+            raise UserError(
+                f"no memory for {len(clips)} views at a time, and under JAX fewer cannot "
+                "be tried by itself; give a smaller --batch_size"
+            ) from error
+        if kind not in _OUT_OF_MEMORY or len(clips) == 1:
             raise
     half = len(clips) // 2
     first, second = _predict(model, clips[:half]), _predict(model, clips[half:])

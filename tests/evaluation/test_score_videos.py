@@ -106,12 +106,22 @@ def test_memory_that_runs_out_halves_the_batch(network):
     np.testing.assert_allclose(temporal, expected, atol=1e-4)
 
 
-def test_an_error_of_another_kind_stays():
+@pytest.mark.parametrize(
+    "text, told, match",
+    [
+        ("RESOURCE_EXHAUSTED: Out of memory allocating 9", UserError, "--batch_size"),
+        ("INTERNAL: other", RuntimeError, "other"),
+    ],
+)
+def test_other_errors_are_told(text, told, match):
+    class JaxRuntimeError(RuntimeError):
+        pass
+
     class Broken:
         def predict_on_batch(self, clips):
-            raise RuntimeError("other")
+            raise JaxRuntimeError(text)
 
-    with pytest.raises(RuntimeError, match="other"):
+    with pytest.raises(told, match=match):
         list(view_logits(Broken(), enumerate(np.zeros((2, 3, 8, 8, 3), "uint8")), 2))
 
 
