@@ -90,6 +90,9 @@ def run(arguments):
 
     other = VideoScores.load(arguments.compare) if arguments.compare else None
     scores, model, clip_of, seconds = _scores(arguments)
+    # What took hours is safe before anything else can fail.
+    if arguments.scores:
+        scores.save(arguments.scores)
     results = recognition_results(scores)
     if seconds is not None:
         results["seconds"] = round(seconds, 1)
@@ -99,28 +102,32 @@ def run(arguments):
         results["comparison"] = compared(
             scores, other, align(arguments.compare, other, scores)
         )
-    if arguments.scores:
-        scores.save(arguments.scores)
+    if arguments.json:
+        print(json.dumps(results, indent=2), flush=True)
+    else:
+        print(f"{results['videos']} videos; {results['protocol'] or 'protocol unknown'}")
+        print("\n".join(table_lines(*figure_rows(results))), flush=True)
+        _tell_pairs(arguments, results)
     if arguments.confusion:
         _write_confusion(arguments.confusion, results)
     if arguments.report:
         write_recognition_report(arguments.report, results, scores, model, clip_of)
-    if arguments.json:
-        print(json.dumps(results, indent=2))
-        return 0
-    print(f"{results['videos']} videos; {results['protocol'] or 'protocol unknown'}")
-    print("\n".join(table_lines(*figure_rows(results))))
+    if not arguments.json:
+        tell_files(arguments)
+    return 0
+
+
+def _tell_pairs(arguments, results):
+    """The classes that are confused most, and the comparison."""
     if results.get("confused"):
         true, guess, videos, share = results["confused"][0]
         print(f"most confused: {true} taken for {guess}, {videos} videos ({share:.0%})")
-    if other is not None:
+    if "comparison" in results:
         test = results["comparison"]
         print(
             f"paired test: only these right {test['first_only']}, only "
             f"{arguments.compare} right {test['second_only']}, p = {test['p_value']:.3g}"
         )
-    tell_files(arguments)
-    return 0
 
 
 def _check(arguments):

@@ -68,6 +68,25 @@ def test_comparison_of_two_models(call, tmp_path):
     assert "paired test: only these right" in out and "p = " in out
 
 
+def test_scores_and_figures_outlive_what_fails_after_them(
+    call, tmp_path, monkeypatch, capsys
+):
+    names, other = ("a", "b"), tmp_path / "other.npz"
+    VideoScores({"fused": np.eye(2)}, names, np.arange(2)).save(other)
+    line = f"evaluate --model model.keras --data data --scores {tmp_path}/s.npz"
+    with pytest.raises(UserError, match="other.npz: is not of the same 6 videos"):
+        call(f"{line} --compare {other}")
+
+    def fail(*arguments):
+        raise OSError("disk full")
+
+    module = "h2s_keras.evaluation.report_pages.write_recognition_report"
+    monkeypatch.setattr(module, fail)
+    with pytest.raises(OSError, match="disk full"):
+        call(f"evaluate --data {tmp_path}/s.npz --report {tmp_path}/r.html")
+    assert capsys.readouterr().out.startswith("6 videos; middle clip")
+
+
 def test_one_group(call):
     line = r"evaluate --model model.keras --data data --group_pattern p(\d) --test_group 2"
     code, out, _ = call(line)
