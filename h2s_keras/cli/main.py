@@ -110,7 +110,7 @@ def _one_line(error):
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
-    from h2s_keras.errors import BrokenVideoWarning
+    from h2s_keras.errors import BrokenVideoWarning, LabelsWarning
 
-    if issubclass(category, BrokenVideoWarning):
+    if issubclass(category, (BrokenVideoWarning, LabelsWarning)):
         print(f"h2s: warning: {message}", file=sys.stderr)
