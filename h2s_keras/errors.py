@@ -87,3 +87,7 @@ class BrokenVideoError(VideoError):
 
 class BrokenVideoWarning(UserWarning):
     """A broken video was used up to its break, as the caller allowed."""
+
+
+class LabelsWarning(UserWarning):
+    """Labels that can be read in two ways, of which one was taken."""

@@ -9,6 +9,7 @@ import time
 from h2s_keras.cli.evaluate_data import (
     add_data_arguments,
     check_data_arguments,
+    is_scores,
     read_examples,
 )
 from h2s_keras.cli.evaluate_flow import reporter, run_flow, tell_files
@@ -16,8 +17,6 @@ from h2s_keras.errors import UserError
 
 HELP = "measure a trained model: recognition on videos, or flow on pairs of frames"
 EXAMPLE = "h2s evaluate --model h2s_runs/mine --data my_videos --protocol paper"
-
-_SCORES = (".npz", ".npy", ".mat")
 
 
 def add_arguments(parser):
@@ -35,7 +34,6 @@ def add_arguments(parser):
     )
     parser.add_argument(
         "--protocol",
-        default="fast",
         metavar="P",
         help="fast (middle clip, centre crop; default), paper (25 clips x 10 crops), or "
         "CLIPSxCROPS such as 5x2",
@@ -55,9 +53,9 @@ def add_arguments(parser):
         help="pool the K highest views of each class in place of all",
     )
     parser.add_argument(
-        "--count", type=int, default=240, metavar="N", help="synthetic clips (default 240)"
+        "--count", type=int, metavar="N", help="synthetic clips (default 240)"
     )
-    parser.add_argument("--seed", type=int, default=1, help="of synthetic clips (1)")
+    parser.add_argument("--seed", type=int, help="of synthetic clips (default 1)")
     parser.add_argument(
         "--batch_size", type=int, default=8, metavar="N", help="views at a time (default 8)"
     )
@@ -90,6 +88,9 @@ def run(arguments):
 
     other = VideoScores.load(arguments.compare) if arguments.compare else None
     scores, model, clip_of, seconds = _scores(arguments)
+    # What took hours is safe before anything else can fail.
+    if arguments.scores:
+        scores.save(arguments.scores)
     results = recognition_results(scores)
     if seconds is not None:
         results["seconds"] = round(seconds, 1)
@@ -99,41 +100,45 @@ def run(arguments):
         results["comparison"] = compared(
             scores, other, align(arguments.compare, other, scores)
         )
-    if arguments.scores:
-        scores.save(arguments.scores)
+    if arguments.json:
+        print(json.dumps(results, indent=2), flush=True)
+    else:
+        print(f"{results['videos']} videos; {results['protocol'] or 'protocol unknown'}")
+        print("\n".join(table_lines(*figure_rows(results))), flush=True)
+        _tell_pairs(arguments, results)
     if arguments.confusion:
         _write_confusion(arguments.confusion, results)
     if arguments.report:
         write_recognition_report(arguments.report, results, scores, model, clip_of)
-    if arguments.json:
-        print(json.dumps(results, indent=2))
-        return 0
-    print(f"{results['videos']} videos; {results['protocol'] or 'protocol unknown'}")
-    print("\n".join(table_lines(*figure_rows(results))))
+    if not arguments.json:
+        tell_files(arguments)
+    return 0
+
+
+def _tell_pairs(arguments, results):
+    """The classes that are confused most, and the comparison."""
     if results.get("confused"):
         true, guess, videos, share = results["confused"][0]
         print(f"most confused: {true} taken for {guess}, {videos} videos ({share:.0%})")
-    if other is not None:
+    if "comparison" in results:
         test = results["comparison"]
         print(
             f"paired test: only these right {test['first_only']}, only "
             f"{arguments.compare} right {test['second_only']}, p = {test['p_value']:.3g}"
         )
-    tell_files(arguments)
-    return 0
 
 
 def _check(arguments):
     if bool(arguments.data) == bool(arguments.flow_data):
         raise UserError("give either --data (recognition) or --flow_data (flow)")
     check_data_arguments(arguments)
-    if arguments.batch_size < 1 or arguments.count < 1:
+    if arguments.batch_size < 1 or (arguments.count is not None and arguments.count < 1):
         raise UserError("--batch_size and --count take numbers from 1")
     if arguments.scores and not arguments.scores.endswith(".npz"):
         raise UserError(f"{arguments.scores}: scores are written to a name ending in .npz")
     if arguments.confusion and not arguments.confusion.lower().endswith((".csv", ".png")):
         raise UserError(f"{arguments.confusion}: give a name ending in .csv or .png")
-    saved = arguments.data and arguments.data.lower().endswith(_SCORES)
+    saved = is_scores(arguments)
     if arguments.labels and not saved:
         raise UserError("--labels goes with a scores file as --data")
     if not arguments.model and not saved:
@@ -142,8 +147,11 @@ def _check(arguments):
         for name in ("scores", "compare", "confusion"):
             if getattr(arguments, name):
                 raise UserError(f"--{name} goes with --data, not with --flow_data")
-    if saved and arguments.scores:
-        raise UserError("--scores writes fresh scores; --data is a scores file already")
+    for name in ("scores", "model"):
+        if saved and getattr(arguments, name):
+            raise UserError(
+                f"--{name} is for fresh scores; --data is a scores file already"
+            )
     for path in (arguments.scores, arguments.confusion, arguments.report):
         if path and os.path.exists(path):
             raise UserError(f"{path}: exists already; give another name")
@@ -159,12 +167,12 @@ def _scores(arguments):
     from h2s_keras.evaluation.scores import VideoScores
 
     protocol = Protocol.parse(
-        arguments.protocol,
+        arguments.protocol or "fast",
         sampling=arguments.sampling,
         step=arguments.step,
         top_k=arguments.pool_top_k,
     )
-    if arguments.data.lower().endswith(_SCORES):
+    if is_scores(arguments):
         scores = VideoScores.load(arguments.data)
         if arguments.labels:
             count, classes = next(iter(scores.streams.values())).shape
@@ -204,15 +212,14 @@ def _scores(arguments):
                 f"{arguments.model}: was not trained on the synthetic classes; give --data "
                 "the videos of its own classes"
             )
-        clips = SyntheticClips(
-            model.num_frames, model.image_size, arguments.seed, split="test"
+        count = 240 if arguments.count is None else arguments.count
+        seed = 1 if arguments.seed is None else arguments.seed
+        clips = SyntheticClips(model.num_frames, model.image_size, seed, split="test")
+        batches = clips.dataset(32, count, with_flow=True).as_numpy_iterator()
+        scores = score_clips(
+            model, batches, Protocol(sampling="segments"), checksum, bool(arguments.scores)
         )
-        batches = clips.dataset(32, arguments.count, with_flow=True).as_numpy_iterator()
-        scores = score_clips(model, batches, Protocol(sampling="segments"), checksum)
-        scores.protocol = (
-            f"{arguments.count} synthetic test clips of seed {arguments.seed}; "
-            + scores.protocol
-        )
+        scores.protocol = f"{count} synthetic test clips of seed {seed}; {scores.protocol}"
         seconds = time.monotonic() - started
 
         def clip_of(row):
@@ -238,6 +245,7 @@ def _scores(arguments):
         arguments.batch_size,
         arguments.on_bad_file,
         checksum,
+        keep_views=bool(arguments.scores),
         done=report,
         labels=labels,
         rate=arguments.rate,

@@ -8,7 +8,11 @@ from h2s_keras.cli.data import add_list_arguments
 from h2s_keras.errors import UserError
 
 DATASETS = ("ucf101", "hmdb51", "thumos14", "activitynet", "list")
+SCORES = (".npz", ".npy", ".mat")
 _OF_DATASETS = ("annotations", "test_list", "classes", "root", "split")
+_OF_GROUPS = ("test_group", "group_pattern", "group_column")
+_OF_VIDEOS = ("protocol", "sampling", "step", "pool_top_k", "rate", *_OF_GROUPS)
+_OF_SYNTHETIC = ("count", "seed")
 
 
 def add_data_arguments(parser):
@@ -58,12 +62,28 @@ def is_dataset(arguments):
     return told or not os.path.isdir(arguments.data)
 
 
+def is_scores(arguments):
+    """Whether --data is a file of scores."""
+    return bool(arguments.data) and arguments.data.lower().endswith(SCORES)
+
+
 def check_data_arguments(arguments):
     """Refuses arguments that say nothing of the data at hand."""
+    other = "--flow_data" if arguments.flow_data else None
+    if arguments.data == "synthetic":
+        other = "synthetic clips"
+    elif is_scores(arguments):
+        other = "a scores file"
+    for name in _OF_VIDEOS:
+        if other and getattr(arguments, name) is not None:
+            raise UserError(f"--{name} goes with videos as --data, not with {other}")
+    for name in _OF_SYNTHETIC:
+        if arguments.data != "synthetic" and getattr(arguments, name) is not None:
+            raise UserError(f"--{name} goes with --data synthetic")
     if arguments.rate is not None and not arguments.rate > 0:
         raise UserError(f"--rate is above 0 frames a second; received {arguments.rate:g}")
     if arguments.data and is_dataset(arguments):
-        for name in ("test_group", "group_pattern", "group_column"):
+        for name in _OF_GROUPS:
             if getattr(arguments, name) is not None:
                 raise UserError(
                     f"--{name} goes with a folder or a .csv list, a dataset has its own "
@@ -75,6 +95,15 @@ def check_data_arguments(arguments):
                 f"{arguments.data} are trimmed"
             )
         return
+    listed = bool(arguments.data) and arguments.data.lower().endswith(".csv")
+    if listed and arguments.group_pattern is not None:
+        raise UserError(
+            "--group_pattern goes with a folder; a .csv list has --group_column"
+        )
+    if not listed and arguments.group_column is not None:
+        raise UserError(
+            "--group_column goes with a .csv list; a folder has --group_pattern"
+        )
     for name in (*_OF_DATASETS, "untrimmed"):
         if getattr(arguments, name) is not None:
             raise UserError(

@@ -32,14 +32,15 @@ def run_flow(arguments):
         about = f"{len(pairs)} pairs at full resolution; unknown pixels left out"
     results["protocol"] = about
     results["model_sha256"] = model_checksum(model)
+    if arguments.json:
+        print(json.dumps(results, indent=2), flush=True)
+    else:
+        print(about)
+        print("\n".join(table_lines(*flow_rows(results))), flush=True)
     if arguments.report:
         write_flow_report(arguments.report, results, pairs, estimator, about)
-    if arguments.json:
-        print(json.dumps(results, indent=2))
-        return 0
-    print(about)
-    print("\n".join(table_lines(*flow_rows(results))))
-    tell_files(arguments)
+    if not arguments.json:
+        tell_files(arguments)
     return 0
 
 

@@ -62,6 +62,7 @@ def build_parser():
 
 def run(argv=None):
     """Runs the command line and exits with 0, or 2 after a user's mistake."""
+    _take_any_name()
     parser = build_parser()
 
     def parse(arguments):
@@ -77,6 +78,15 @@ def run(argv=None):
         return code
 
     app.run(leave, argv=argv, flags_parser=parse)
+
+
+def _take_any_name():
+    """File names that are not UTF-8 are read and printed, not refused half way."""
+    # A stream that was closed before Python began is None.
+    if sys.stdin is not None:
+        sys.stdin.reconfigure(errors="surrogateescape")
+    if sys.stdout is not None:
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _main(arguments):
@@ -110,7 +120,7 @@ def _one_line(error):
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
-    from h2s_keras.errors import BrokenVideoWarning
+    from h2s_keras.errors import BrokenVideoWarning, LabelsWarning
 
-    if issubclass(category, BrokenVideoWarning):
+    if issubclass(category, (BrokenVideoWarning, LabelsWarning)):
         print(f"h2s: warning: {message}", file=sys.stderr)

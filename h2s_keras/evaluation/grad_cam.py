@@ -22,9 +22,6 @@ def grad_cam(model, clips, classes=None):
         dict "temporal" and, with a spatial stream, "spatial": float32 (batch, height,
         width), each map scaled to 0..1 (all 0 where nothing speaks for the class).
 
-    Raises:
-        ValueError: a CNN without any feature map.
-
     Example:
         >>> grad_cam(model, clips)["spatial"].shape
         (2, 64, 64)
@@ -73,20 +70,16 @@ def _stream_map(network, source, classes, size):
 def _last_map(network):
     """The last feature map on the way through a functional network.
 
+    In a head without one, as the branched "vgg16" has, that is what the head reads.
+
     A backbone inside the network has an `output` of its own as well, which does not
     depend on the network's input; the nodes of the network know the right tensor.
     """
     for depth in sorted(network._nodes_by_depth):
         for node in network._nodes_by_depth[depth]:
-            if isinstance(node.operation, keras.layers.InputLayer):
-                continue
             for tensor in node.output_tensors:
                 if len(tensor.shape) in (4, 5):
                     return tensor
-    raise ValueError(
-        "Grad-CAM needs a feature map (batch, height, width, channels); "
-        f"{network.name!r} has none."
-    )
 
 
 def gradient(function, array):

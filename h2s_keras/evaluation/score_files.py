@@ -1,8 +1,10 @@
 """Files of scores and labels of any origin: .npz, .npy, .mat and lists of text."""
 
+import warnings
+
 import numpy as np
 
-from h2s_keras.errors import FileError
+from h2s_keras.errors import FileError, LabelsWarning
 
 _MATRIX_KEYS = ("scores", "score", "data", "fused")
 
@@ -25,16 +27,20 @@ def load_labels(path, classes):
             header line is passed over).
         classes: how many there are. Labels from 1 to `classes` are lowered by one.
 
+    Warns:
+        LabelsWarning: neither 0 nor `classes` is among the labels of a file of others.
+
     Returns:
         int64 (videos,) or bool (videos, classes).
 
     Raises:
         UserError: the file cannot be read or a label does not exist.
     """
-    path = str(path)
+    path, ours = str(path), False
     suffix = path.rsplit(".", 1)[-1].lower()
     if suffix in ("npz", "npy", "mat"):
         arrays = read_arrays(path)
+        ours = "about" in arrays
         found = arrays.get("labels", arrays.get("label"))
         if found is None and len(arrays) == 1:
             found = next(iter(arrays.values()))
@@ -53,6 +59,13 @@ def load_labels(path, classes):
     labels = labels.astype("int64")
     if labels.min() >= 1 and labels.max() == classes:
         labels = labels - 1
+    elif 1 <= labels.min() and labels.max() < classes and not ours:
+        warnings.warn(
+            f"{path}: labels from {labels.min()} to {labels.max()} of {classes} classes "
+            "are read as counted from 0; if they count from 1, lower each by one",
+            LabelsWarning,
+            stacklevel=2,
+        )
     if labels.min() < 0 or labels.max() >= classes:
         raise FileError(
             path,

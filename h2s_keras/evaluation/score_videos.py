@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import os
 
 import numpy as np
@@ -16,6 +17,8 @@ from h2s_keras.models.presets import preset_name
 
 _OUTPUTS = {"temporal": "temporal_logits", "spatial": "spatial_logits"}
 _OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
+# JAX has one class for all that goes wrong, whose name changed.
+_JAX_ERRORS = ("JaxRuntimeError", "XlaRuntimeError")
 
 
 def score_videos(
@@ -40,7 +43,7 @@ def score_videos(
         examples: `VideoExample`s, no two of the same part of a video.
         protocol: Protocol.
         batch_size: views computed at a time, of one or several videos; halved by itself
-            where memory runs out.
+            where memory runs out, except under JAX.
         on_bad_file: "raise", or "skip" to leave a bad video out.
         checksum: of the model's file, stored with the scores.
         keep_views: store the logits of every view as well.
@@ -55,7 +58,7 @@ def score_videos(
 
     Raises:
         VideoError: a bad file under "raise".
-        UserError: no video is readable.
+        UserError: no video is readable; under JAX, memory runs out.
 
     Example:
         >>> scores, _ = score_videos(model, examples, Protocol.parse("paper"))
@@ -88,20 +91,19 @@ def score_videos(
             if done is not None:
                 done(number + 1)
 
-    collected = collect_views(model, views(), batch_size)
+    pooled, seen = pooled_videos(model, views(), protocol, batch_size, keep_views)
     kept = [number for number in range(len(examples)) if number not in bad_numbers]
     if not kept:
         first = next(iter(bad.values()))
         raise UserError(f"none of {len(examples)} videos can be read; the first: {first}")
-    scores = pool_views(
+    scores = video_scores(
         model,
-        collected,
-        kept,
+        [pooled[number] for number in kept],
+        [seen[number] for number in kept] if keep_views else [],
         [example_name(examples[number]) for number in kept],
         labels[kept],
         protocol,
         checksum,
-        keep_views,
     )
     if rate is not None:
         scores.protocol = f"{rate:g} frames a second; {scores.protocol}"
@@ -129,67 +131,88 @@ def score_clips(model, batches, protocol, checksum="", keep_views=True):
                 labels.append(int(label))
                 yield len(labels) - 1, clip
 
-    collected = collect_views(model, views(), 32)
-    numbers = list(range(len(labels)))
-    names = [f"clip-{number:05d}" for number in numbers]
-    return pool_views(
-        model, collected, numbers, names, np.array(labels), protocol, checksum, keep_views
+    pooled, seen = pooled_videos(model, views(), protocol, 32, keep_views)
+    names = [f"clip-{number:05d}" for number in range(len(labels))]
+    return video_scores(
+        model,
+        list(pooled.values()),
+        list(seen.values()),
+        names,
+        np.array(labels),
+        protocol,
+        checksum,
     )
 
 
-def collect_views(model, views, batch_size):
-    """Logits of each stream of every view.
+def pooled_videos(model, views, protocol, batch_size, keep_views):
+    """Logits of every video, pooled as soon as its last view is computed.
 
     Args:
         model: HiddenTwoStream.
-        views: pairs (number of the video, uint8 clip).
+        views: pairs (number of the video, uint8 clip); those of a video follow each other.
+        protocol: Protocol.
         batch_size: views computed at a time.
+        keep_views: whether to keep the logits of every view, too.
 
     Returns:
-        (logits, videos): dict of stream to float32 (views, classes), int (views,).
+        (pooled, seen): dicts of a video's number to its logits, each a dict of stream to
+        float32 (classes,) or, of the views, (views, classes); `seen` is empty where views
+        are not kept.
     """
-    parts, videos, waiting = {}, [], []
+    pooled, seen = {}, {}
+    for number, rows in itertools.groupby(
+        view_logits(model, views, batch_size), key=lambda pair: pair[0]
+    ):
+        rows = [logits for _, logits in rows]
+        video = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        pooled[number] = {name: protocol.pool(values) for name, values in video.items()}
+        if keep_views:
+            seen[number] = video
+    return pooled, seen
 
-    def compute():
-        clips = np.stack([clip for _, clip in waiting])
-        outputs = _predict(model, clips)
+
+def view_logits(model, views, batch_size):
+    """Yields (number of the video, dict of stream to float32 (classes,)) of every view."""
+    views = iter(views)
+    while batch := list(itertools.islice(views, batch_size)):
+        outputs = _predict(model, np.stack([clip for _, clip in batch]))
         found = {stream: key for stream, key in _OUTPUTS.items() if key in outputs}
-        for stream, key in (found or {"fused": "logits"}).items():
-            parts.setdefault(stream, []).append(np.asarray(outputs[key], "float32"))
-        videos.extend(number for number, _ in waiting)
-        waiting.clear()
-
-    for item in views:
-        waiting.append(item)
-        if len(waiting) == batch_size:
-            compute()
-    if waiting:
-        compute()
-    logits = {stream: np.concatenate(values) for stream, values in parts.items()}
-    return logits, np.array(videos, "int32")
+        logits = {
+            stream: np.asarray(outputs[key], "float32")
+            for stream, key in (found or {"fused": "logits"}).items()
+        }
+        for row, (number, _) in enumerate(batch):
+            yield number, {stream: values[row] for stream, values in logits.items()}
 
 
 def _predict(model, clips):
     try:
         return model.predict_on_batch(clips)
     except Exception as error:
-        if type(error).__name__ not in _OUT_OF_MEMORY or len(clips) == 1:
+        kind = type(error).__name__
+        if len(clips) > 1 and kind in _JAX_ERRORS and "Out of memory" in str(error):
+            # Keras gave the weights to the step that failed: there is no second try.
+            raise UserError(
+                f"no memory for {len(clips)} views at a time, and under JAX fewer cannot "
+                "be tried by itself; give a smaller --batch_size"
+            ) from error
+        if kind not in _OUT_OF_MEMORY or len(clips) == 1:
             raise
     half = len(clips) // 2
     first, second = _predict(model, clips[:half]), _predict(model, clips[half:])
     return {name: np.concatenate([first[name], second[name]]) for name in first}
 
 
-def pool_views(model, collected, numbers, names, labels, protocol, checksum, keep_views):
-    """VideoScores from the logits of views; `numbers` are the videos that are kept."""
-    logits, videos = collected
-    streams = {
-        stream: np.stack([protocol.pool(values[videos == number]) for number in numbers])
-        for stream, values in logits.items()
-    }
+def video_scores(model, pooled, seen, names, labels, protocol, checksum):
+    """VideoScores from the logits of videos and, unless `seen` is empty, of their views."""
+    streams = {name: np.stack([video[name] for video in pooled]) for name in pooled[0]}
+    views, view_videos = {}, None
+    if seen:
+        views = {name: np.concatenate([video[name] for video in seen]) for name in seen[0]}
+        counts = [len(next(iter(video.values()))) for video in seen]
+        view_videos = np.repeat(np.arange(len(seen)), counts)
     if "fused" not in streams:
         streams["fused"] = fuse_streams(model, streams)
-    keep = np.isin(videos, numbers)
     return VideoScores(
         streams,
         tuple(names),
@@ -197,8 +220,8 @@ def pool_views(model, collected, numbers, names, labels, protocol, checksum, kee
         tuple(model.class_names),
         protocol.describe(model.num_frames, model.frame_stride, model.image_size),
         checksum,
-        {stream: values[keep] for stream, values in logits.items()} if keep_views else {},
-        np.searchsorted(numbers, videos[keep]) if keep_views else None,
+        views,
+        view_videos,
         tuple(getattr(model, "fusion", ())) or None,
     )
 

@@ -6,6 +6,7 @@ from h2s_keras.data.video import count_frames, read_frames
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.measure import log_softmax
 from h2s_keras.models.runtimes import in_runtime
+from h2s_keras.models.stored_flow import StoredFlowStream
 
 
 class VideoClassifier:
@@ -18,8 +19,8 @@ class VideoClassifier:
         runtime: what computes the network, see `h2s_keras.models.runtimes.in_runtime`.
 
     Raises:
-        UserError: if the model does not know its class names, or the runtime cannot be
-            used.
+        UserError: if the model does not know its class names or reads no video, or the
+            runtime cannot be used.
 
     Example:
         >>> classifier = VideoClassifier.from_saved("runs/gestures/model.keras")
@@ -32,6 +33,11 @@ class VideoClassifier:
             raise UserError(
                 f"a {type(model).__name__} knows motion, not names of actions; give a "
                 "two-stream model"
+            )
+        if isinstance(model, StoredFlowStream):
+            raise UserError(
+                "this model reads stored flow, not video: how well it does stands in the "
+                "results.json of its run; give a two-stream model"
             )
         names = model.class_names
         if names is None:

@@ -27,7 +27,7 @@ A new version in this folder is loaded, warmed up and served without a restart. 
 
 ## REST (port 8501)
 
-{frames} neighbouring frames of a video as JPEG, then the request:
+{frames} frames of a video as JPEG{stride}, then the request:
 
 ```bash
 ffmpeg -i video.mp4 -vf "select=not(mod(n\\,{step}))" -fps_mode vfr -frames:v {frames} -q:v 2 frame%02d.jpg
@@ -102,7 +102,7 @@ def readme(facts):
         frames=frames,
         height=height,
         width=width,
-        stride="" if stride == 1 else f", every {stride}th frame of a video",
+        stride="" if stride == 1 else f", {stride} frames of the video apart",
         step=stride,
         top_k=facts["top_k"],
         half_height=flow[1],

@@ -72,15 +72,17 @@ class VideoMeanAveragePrecision(keras.metrics.Metric):
             y_true = ops.one_hot(ops.cast(y_true, "int32"), self.num_classes)
         y_true = ops.cast(y_true, self.dtype)
         y_pred = ops.cast(y_pred, self.dtype)
-        rows = ops.one_hot(
-            ops.reshape(ops.cast(videos, "int32"), (-1,)), self.num_videos, dtype=self.dtype
-        )
+        videos = ops.reshape(ops.cast(videos, "int32"), (-1,))
+        weight = ops.ones_like(y_pred[:, :1])
         if sample_weight is not None:
-            rows = rows * ops.reshape(ops.cast(sample_weight, self.dtype), (-1, 1))
-        rows = ops.transpose(rows)
-        self.scores.assign_add(ops.matmul(rows, y_pred))
-        self.positives.assign_add(ops.matmul(rows, y_true))
-        self.views.assign_add(ops.sum(rows, axis=1))
+            weight = ops.reshape(ops.cast(sample_weight, self.dtype), (-1, 1))
+
+        def added(rows):
+            return ops.segment_sum(rows * weight, videos, self.num_videos)
+
+        self.scores.assign_add(added(y_pred))
+        self.positives.assign_add(added(y_true))
+        self.views.assign_add(added(ops.ones_like(weight))[:, 0])
 
     def class_average_precision(self):
         """Average precision of each class (num_classes,), and its positives."""

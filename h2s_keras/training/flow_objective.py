@@ -30,8 +30,8 @@ class FlowObjective(keras.layers.Layer):
         loss: UnsupervisedFlowLoss; with its `occlusion` the clip is also seen backwards.
             Or SupervisedFlowLoss, for clips whose flow is known: ramps are then of no use.
         smoothness_ramp: batches over which the smoothness term grows geometrically from
-            `smoothness_start` of its weight. At full weight from the first step MotionNet
-            stays at zero flow for hundreds of steps.
+            `smoothness_start` of its weight. MotionNet does not leave zero flow sooner by
+            it (320 steps, and 300 without; docs/results.md).
         occlusion_start: batches before occlusion masks count; the masks of a network that
             knows nothing are noise.
         margin: pixels that are cut off the clips on every side before MotionNet sees them,

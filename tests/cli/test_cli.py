@@ -1,7 +1,10 @@
 """The command line as its users meet it: real processes, exit codes, one line an error."""
 
+import io
 import json
+import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -416,12 +419,21 @@ def test_predict_tells_bad_files_and_goes_on_with_good_ones(h2s, smoke, files):
     assert all("/" in row["class"] for row in best)
 
 
-def test_predict_for_people(h2s, smoke, files):
-    done = h2s("predict", files / "good.mp4", "--model", smoke[1] / "model.keras")
+def test_predict_for_people(h2s, smoke, files, tmp_path):
+    # Of an old archive: the name is no UTF-8.
+    shutil.copy(files / "good.mp4", tmp_path / os.fsdecode(b"good\xff.mp4"))
+    done = h2s("predict", tmp_path, "--model", smoke[1] / "model.keras")
     assert done.code == 0 and "h2s:" not in done.err and len(done.error_lines) <= 1
     lines = done.out.splitlines()
-    assert lines[0] == str(files / "good.mp4") and len(lines) == 6
+    assert lines[0] == f"{tmp_path}/good\\udcff.mp4" and len(lines) == 6
     assert all("%" in line for line in lines[1:])
+
+
+def test_names_on_stdin_that_are_not_utf_8(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff.mp4"), "utf-8"))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "utf-8"))
+    main._take_any_name()
+    assert os.fsencode(sys.stdin.read()) == b"\xff.mp4"
 
 
 def test_flow_and_predict_with_what_comes_along(h2s, files, tmp_path):

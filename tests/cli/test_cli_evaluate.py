@@ -68,6 +68,25 @@ def test_comparison_of_two_models(call, tmp_path):
     assert "paired test: only these right" in out and "p = " in out
 
 
+def test_scores_and_figures_outlive_what_fails_after_them(
+    call, tmp_path, monkeypatch, capsys
+):
+    names, other = ("a", "b"), tmp_path / "other.npz"
+    VideoScores({"fused": np.eye(2)}, names, np.arange(2)).save(other)
+    line = f"evaluate --model model.keras --data data --scores {tmp_path}/s.npz"
+    with pytest.raises(UserError, match="other.npz: is not of the same 6 videos"):
+        call(f"{line} --compare {other}")
+
+    def fail(*arguments):
+        raise OSError("disk full")
+
+    module = "h2s_keras.evaluation.report_pages.write_recognition_report"
+    monkeypatch.setattr(module, fail)
+    with pytest.raises(OSError, match="disk full"):
+        call(f"evaluate --data {tmp_path}/s.npz --report {tmp_path}/r.html")
+    assert capsys.readouterr().out.startswith("6 videos; middle clip")
+
+
 def test_one_group(call):
     line = r"evaluate --model model.keras --data data --group_pattern p(\d) --test_group 2"
     code, out, _ = call(line)
@@ -127,6 +146,15 @@ def test_flow(call, tmp_path):
         ("evaluate --model model.keras --flow_data data", "no pairs"),
         ("evaluate --model model.keras --flow_data flow --scores s.npz", "--scores goes"),
         ("evaluate --data none.npz", "none.npz: no such file"),
+        ("evaluate --data s.npz --model model.keras", "--model is for fresh scores"),
+        ("evaluate --data s.npz --protocol paper", "--protocol goes with videos"),
+        ("evaluate --model m --data synthetic --sampling even", "not with synthetic clips"),
+        ("evaluate --model m --data synthetic --rate 25", "--rate goes with videos"),
+        ("evaluate --model m --data synthetic --test_group 1", "--test_group goes with"),
+        ("evaluate --model m --flow_data flow --pool_top_k 2", "not with --flow_data"),
+        ("evaluate --model m --data data --seed 2", "--seed goes with --data synthetic"),
+        ("evaluate --model m --data data --group_column g", "goes with a .csv list"),
+        ("evaluate --model m --data l.csv --group_pattern g", "goes with a folder"),
         ("fuse a.npz b.npz", "a.npz: no such file"),
         ("fuse a.npz b.npz --weights 1 --search", "not both"),
         ("fuse a.npz b.npz --weights 1 2 3", "as many weights"),

@@ -78,13 +78,16 @@ def test_gradient():
     np.testing.assert_allclose(found, 3 * values**2, rtol=1e-6)
 
 
-def test_stacked_model_has_one_map():
+@pytest.mark.parametrize(
+    "head, options",
+    [("tiny", {}), ("tiny", {"branched": True}), ("vgg16", {"branched": True})],
+)
+def test_model_without_a_spatial_stream_has_one_map(head, options):
     from h2s_keras.models import HiddenTwoStreamBuilder
 
     builder = HiddenTwoStreamBuilder(2, 3, (32, 32)).motion("tiny")
-    for options in ({}, {"branched": True}):
-        model = builder.temporal("tiny", **options).build()
-        assert set(grad_cam(model, CLIPS)) == {"temporal"}
+    maps = grad_cam(builder.temporal(head, **options).build(), CLIPS)
+    assert set(maps) == {"temporal"} and maps["temporal"].shape == (2, 32, 32)
 
 
 def test_overlay():

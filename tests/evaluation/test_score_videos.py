@@ -1,3 +1,5 @@
+import tracemalloc
+
 import keras
 import numpy as np
 import pytest
@@ -7,10 +9,11 @@ from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation import score_videos as module
 from h2s_keras.evaluation.protocol import Protocol
 from h2s_keras.evaluation.score_videos import (
-    collect_views,
     matched_examples,
     model_checksum,
+    pooled_videos,
     score_videos,
+    view_logits,
 )
 from h2s_keras.evaluation.views import video_views
 
@@ -67,6 +70,21 @@ def test_bad_files(network, videos, tmp_path):
         score_videos(network, mixed[:1], PROTOCOL, on_bad_file="skip")
 
 
+def test_views_are_pooled_video_by_video():
+    class Wide:
+        def predict_on_batch(self, clips):
+            return {"logits": np.repeat(clips[:, :1], 1000, axis=1)}
+
+    # 40 MB of logits, of which one video's share and the result are needed at once.
+    views = ((number, np.array([number])) for number in range(200) for _ in range(50))
+    tracemalloc.start()
+    pooled, seen = pooled_videos(Wide(), views, PROTOCOL, 8, keep_views=False)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not seen and [video["fused"][0] for video in pooled.values()] == list(range(200))
+    assert peak < 4e6
+
+
 def test_memory_that_runs_out_halves_the_batch(network):
     sizes = []
 
@@ -81,20 +99,30 @@ def test_memory_that_runs_out_halves_the_batch(network):
             return network.predict_on_batch(clips)
 
     clips = np.random.default_rng(0).integers(0, 256, (5, 3, 32, 32, 3)).astype("uint8")
-    found, videos = collect_views(Small(), ((0, clip) for clip in clips), 5)
-    expected, _ = collect_views(network, ((0, clip) for clip in clips), 5)
-    assert sizes == [5, 2, 3, 1, 2] and videos.tolist() == [0] * 5
-    np.testing.assert_allclose(found["temporal"], expected["temporal"], atol=1e-4)
+    found = list(view_logits(Small(), enumerate(clips), 5))
+    assert sizes == [5, 2, 3, 1, 2] and [number for number, _ in found] == list(range(5))
+    expected = network.predict_on_batch(clips)["temporal_logits"]
+    temporal = [logits["temporal"] for _, logits in found]
+    np.testing.assert_allclose(temporal, expected, atol=1e-4)
 
 
-def test_an_error_of_another_kind_stays(network):
+@pytest.mark.parametrize(
+    "text, told, match",
+    [
+        ("RESOURCE_EXHAUSTED: Out of memory allocating 9", UserError, "--batch_size"),
+        ("INTERNAL: other", RuntimeError, "other"),
+    ],
+)
+def test_other_errors_are_told(text, told, match):
+    class JaxRuntimeError(RuntimeError):
+        pass
+
     class Broken:
         def predict_on_batch(self, clips):
-            raise RuntimeError("other")
+            raise JaxRuntimeError(text)
 
-    clips = np.zeros((2, 3, 32, 32, 3), "uint8")
-    with pytest.raises(RuntimeError, match="other"):
-        collect_views(Broken(), ((0, clip) for clip in clips), 2)
+    with pytest.raises(told, match=match):
+        list(view_logits(Broken(), enumerate(np.zeros((2, 3, 8, 8, 3), "uint8")), 2))
 
 
 def test_classes_are_matched_by_name():

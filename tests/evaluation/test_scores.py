@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from h2s_keras.errors import FileError
+from h2s_keras.errors import FileError, LabelsWarning
 from h2s_keras.evaluation.score_files import load_labels
 from h2s_keras.evaluation.scores import VideoScores, align, load_stream
 
@@ -134,6 +134,9 @@ def test_labels(tmp_path):
     np.testing.assert_array_equal(load_labels(tmp_path / "m.npy", 3), several > 0)
     make().save(tmp_path / "s.npz")
     assert load_labels(tmp_path / "s.npz", 3).tolist() == [0, 1, 2, 0, 1]
+    text.write_text("a 1\nb 2\n")
+    with pytest.warns(LabelsWarning, match="read as counted from 0; if they count from 1"):
+        assert load_labels(text, 3).tolist() == [1, 2]
     text.write_text("a 7\n")
     with pytest.raises(FileError, match="3 classes"):
         load_labels(text, 3)

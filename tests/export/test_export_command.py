@@ -2,11 +2,15 @@
 
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
 
 import pytest
+
+from h2s_keras.export.serving_readme import readme
+from h2s_keras.recipes.videos import get_config
 
 H2S = shutil.which("h2s", path=os.path.dirname(sys.executable)) or "h2s"
 
@@ -48,6 +52,20 @@ def test_class_names_from_a_file_and_the_table(build, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "m/1: serving_default, predict_jpeg, motion" in done.stdout
     assert "allowed_batch_sizes: 4" in (tmp_path / "m" / "batching.config").read_text()
+
+
+def test_the_page_on_serving_cuts_the_frames_that_its_recipe_takes():
+    data = get_config()["data"]
+    facts = {
+        **{"name": "h2s", "model_version": 1, "classes": ["a", "b"], "top_k": 2},
+        **{"num_frames": data["num_frames"], "image_size": data["image_size"]},
+        **{"frame_stride": data["stride"], "written_by": {"h2s_keras": "0"}},
+        "signatures": {"motion": {"outputs": {"flow": {"shape": [-1, 48, 48]}}}},
+    }
+    (command,) = (line for line in readme(facts).splitlines() if "ffmpeg" in line)
+    assert "mod(n\\,3)" in command and "-frames:v 7 " in command
+    page = pathlib.Path(__file__).parents[2] / "docs" / "serving.md"
+    assert command in page.read_text(encoding="utf-8").splitlines()
 
 
 def test_help_has_an_example_and_is_quick():

@@ -114,6 +114,15 @@ def test_unseen_videos_padding_and_absent_classes():
     assert float(metric.result()) == 0
 
 
+def test_memory_grows_with_videos_and_not_with_their_square():
+    count = 300_000  # whose square takes 360 GB
+    truth = np.arange(count) % 2
+    scores = np.eye(2, dtype="float32")[truth]
+    metric = VideoMeanAveragePrecision(2, count)
+    metric.update_state(truth, scores, np.arange(count))
+    assert float(metric.result()) == 1
+
+
 def test_equal_scores_are_ranked_by_number():
     metric = VideoMeanAveragePrecision(1, 4)
     metric.update_state([[0.0], [1.0], [0.0], [1.0]], np.zeros((4, 1)), np.arange(4))

@@ -3,7 +3,10 @@ import numpy as np
 import pytest
 
 from h2s_keras import VideoClassifier
+from h2s_keras.errors import UserError
 from h2s_keras.models import HiddenTwoStream, HiddenTwoStreamBuilder, MotionNet, load_model
+from h2s_keras.models.backbones import build_backbone
+from h2s_keras.models.stored_flow import StoredFlowStream
 
 FLOWS = {"flow2", "flow3", "flow4"}
 
@@ -177,3 +180,9 @@ def test_class_names_are_needed_to_name_a_class():
     assert build().class_names is None
     with pytest.raises(ValueError, match="no class names"):
         VideoClassifier(build())
+
+
+def test_a_model_on_stored_flow_reads_no_video():
+    temporal = build_backbone("tiny", (32, 32, 4), num_classes=2)
+    with pytest.raises(UserError, match="stored flow, not video"):
+        VideoClassifier(StoredFlowStream(temporal, class_names=["left", "right"]))
