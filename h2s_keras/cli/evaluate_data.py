@@ -75,7 +75,8 @@ def check_data_arguments(arguments):
     elif is_scores(arguments):
         other = "a scores file"
     for name in _OF_VIDEOS:
-        if other and getattr(arguments, name) is not None:
+        # The default of --protocol, spelled out, asks for nothing.
+        if other and getattr(arguments, name) not in (None, "fast"):
             raise UserError(f"--{name} goes with videos as --data, not with {other}")
     for name in _OF_SYNTHETIC:
         if arguments.data != "synthetic" and getattr(arguments, name) is not None:
