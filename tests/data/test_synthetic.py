@@ -102,11 +102,11 @@ def test_splits_and_seeds_share_no_clip():
 
     streams = [
         fingerprints(seed=seed, split=split)
-        for seed in (0, 1, 2)
+        for seed in (0, 1)
         for split in ("train", "test")
     ]
-    assert [len(stream) for stream in streams] == [64] * 6
-    assert len(set.union(*streams)) == 6 * 64
+    assert [len(stream) for stream in streams] == [64] * 4
+    assert len(set.union(*streams)) == 4 * 64
     assert fingerprints(seed=0, split="train") == streams[0]
 
 

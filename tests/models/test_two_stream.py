@@ -103,7 +103,8 @@ def test_only_the_streams_that_are_asked_for_run(golden):
 def test_keras_file_round_trip(golden, tmp_path, options):
     names = ["jump", "run", "sit"]
     builder = HiddenTwoStreamBuilder(names, 3, (32, 32)).motion("tiny")
-    builder.adapter(bound=10.0, levels=256, centre=127.5)
+    if not options.get("branched"):
+        builder.adapter(bound=10.0, levels=256, centre=127.5)
     builder.temporal("tiny", branched=options.get("branched", False))
     if options.get("spatial", True):
         builder.spatial("tiny", preprocessing="torch")
