@@ -2,7 +2,6 @@
 
 import os
 
-import keras
 import numpy as np
 
 from h2s_keras.errors import UserError
@@ -40,10 +39,6 @@ class LiteNetwork(RuntimeNetwork):
         runtime = "litert_8bit" if eight_bits else "litert"
         check_runtime(runtime)
         super().__init__(model, runtime)
-        if keras.backend.backend() != "tensorflow":
-            raise UserError(
-                f"runtime {runtime!r} converts on the backend TensorFlow; set KERAS_BACKEND"
-            )
         self._eight_bits, self._runners = eight_bits, {}
 
     def _predict(self, clips, dtype):

@@ -17,14 +17,14 @@ class OpenVinoNetwork(RuntimeNetwork):
     shape of a batch is compiled once, which takes seconds.
 
     Args:
-        model: MotionNet or HiddenTwoStream, on the backend TensorFlow, JAX or PyTorch.
+        model: MotionNet or HiddenTwoStream, on the backend TensorFlow.
 
     Attributes:
         class_names, num_frames, image_size, frame_stride: those that `model` has.
 
     Raises:
-        UserError: openvino is not installed, or the model is an export; a new shape after
-            the weights of the model have changed.
+        UserError: openvino is not installed, another backend runs, or the model is an
+            export; a new shape after the weights of the model have changed.
 
     Example:
         >>> network = OpenVinoNetwork(MotionNet(num_frames=3, variant="tiny"))

@@ -28,7 +28,8 @@ class RuntimeNetwork:
         class_names, num_frames, image_size, frame_stride: those that `model` has.
 
     Raises:
-        UserError: the model is an export, which has a runtime of its own; later, if a new
+        UserError: the model is an export, which has a runtime of its own, or the backend
+            is not TensorFlow, whose graphs the converters know; later, if a new
             shape comes after the weights of the model have changed.
     """
 
@@ -36,6 +37,11 @@ class RuntimeNetwork:
         if not isinstance(model, keras.Model):
             raise UserError(
                 f"runtime {runtime!r} takes a .keras model; received {type(model).__name__}"
+            )
+        if keras.backend.backend() != "tensorflow":
+            raise UserError(
+                f"runtime {runtime!r} converts on the backend TensorFlow; set "
+                "KERAS_BACKEND=tensorflow, a .keras file goes with every backend"
             )
         if not model.built:
             model.build((None, model.num_frames, None, None, 3))

@@ -25,8 +25,8 @@ def exact(request):
 
 def installed(runtime):
     pytest.importorskip(PACKAGES[runtime])
-    if runtime != "openvino" and keras.backend.backend() != "tensorflow":
-        pytest.skip("LiteRT converts TensorFlow's graphs")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("runtimes convert TensorFlow's graphs")
     return runtime
 
 
@@ -57,10 +57,11 @@ def test_an_unknown_runtime_is_told():
 
 
 @pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="of other backends")
-def test_litert_needs_the_backend_tensorflow():
-    pytest.importorskip("ai_edge_litert")
+@pytest.mark.parametrize("runtime", ["openvino", "litert"])
+def test_a_runtime_needs_the_backend_tensorflow(runtime):
+    pytest.importorskip(PACKAGES[runtime])
     with pytest.raises(UserError, match="on the backend TensorFlow"):
-        in_runtime(MotionNet(3, "tiny"), "litert")
+        in_runtime(MotionNet(3, "tiny"), runtime)
 
 
 def test_an_export_keeps_its_own_runtime(exact):
