@@ -34,7 +34,7 @@ def get_config(smoke=False):
             {
                 "name": "motion",
                 "streams": ["motion"],
-                "steps": steps(850),
+                "steps": steps(1000),
                 "learning_rate": 1e-3,
                 "warmup": 30,
                 "flow_loss": {"weighting": "paper", "smoothness_weight": 10.0},
