@@ -29,6 +29,8 @@ def set_trainable(network, stage):
     for part in PARTS:
         model = part_of(network, part)
         if model is not None:
+            # A part that was saved frozen says it is already, and its layers are not.
+            model.trainable = True
             model.trainable = part in trained
     missing = [part for part in trained if part_of(network, part) is None]
     if missing:

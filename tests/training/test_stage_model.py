@@ -7,7 +7,7 @@ from checks import dtype_of
 
 from h2s_keras.errors import UserError
 from h2s_keras.layers import UnsupervisedFlowLoss
-from h2s_keras.models import MotionNet
+from h2s_keras.models import HiddenTwoStreamBuilder, MotionNet
 from h2s_keras.training import StageModel
 from h2s_keras.training.stages import prepare_stage
 
@@ -259,3 +259,14 @@ def test_a_stage_learns_on_segments_with_groups_and_accumulation(network, batch)
     model.train_on_batch(segments, labels)
     for part, values in before.items():
         assert all(np.abs(move).max() > 0 for move in moves(values, getattr(network, part)))
+
+
+def test_a_part_that_was_saved_frozen_is_frozen_again(network, tmp_path):
+    """A MotionNet out of a finished run learned from actions alone, and lost its flow."""
+    network.motion.trainable = False
+    network.motion.save(tmp_path / "motion.keras")
+    builder = HiddenTwoStreamBuilder(4, 3, (32, 32)).motion(str(tmp_path / "motion.keras"))
+    again = builder.temporal("tiny").build()
+    stage = {"name": "temporal", "streams": ["temporal"], "train": ["temporal"]}
+    model = prepare_stage(again, {**stage, "steps": 1, "learning_rate": 1e-3})
+    assert len(model.trainable_variables) == len(again.temporal.trainable_variables)
