@@ -5,6 +5,8 @@ import os
 import platform
 import time
 
+from h2s_keras.cores import usable_cores
+
 PACKAGES = (
     "keras",
     "tensorflow",
@@ -17,13 +19,6 @@ PACKAGES = (
     "openvino",
     "ai-edge-litert",
 )
-
-
-def available_cores():
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def limit_cores(count):
@@ -44,7 +39,7 @@ def describe_machine():
     facts = {
         "processor": _processor(),
         "architecture": platform.machine(),
-        "cores": available_cores(),
+        "cores": usable_cores(),
         "system": platform.system(),
         "load_average_before": round(os.getloadavg()[0], 2),
     }

@@ -6,6 +6,7 @@ import os
 import sys
 
 from h2s_keras.benchmarking import SUITES, suite
+from h2s_keras.cores import usable_cores
 from h2s_keras.errors import UserError
 
 HELP = "measure speed against peers: ratios, interleaved, with their spread"
@@ -58,9 +59,8 @@ def _check(arguments):
         )
     if arguments.rounds < 2:
         raise UserError(f"--rounds takes a number from 2; received {arguments.rounds}")
-    from h2s_keras.benchmarking.machine import available_cores
 
-    cores = available_cores()
+    cores = usable_cores()
     if arguments.cores is not None and not 1 <= arguments.cores <= cores:
         raise UserError(f"--cores takes 1 to {cores} here; received {arguments.cores}")
     if arguments.json:
@@ -74,7 +74,6 @@ def _check(arguments):
 def _measure(arguments):
     from h2s_keras.benchmarking.harness import Settings
     from h2s_keras.benchmarking.machine import (
-        available_cores,
         describe_machine,
         limit_cores,
         today,
@@ -82,7 +81,7 @@ def _measure(arguments):
     )
     from h2s_keras.cli.quiet import import_keras
 
-    cores = arguments.cores or available_cores()
+    cores = arguments.cores or usable_cores()
     limit_cores(cores)
     machine = describe_machine()
     module = suite(arguments.suite)

@@ -7,10 +7,11 @@ uninterrupted run would have seen, however many threads decode.
 
 import numpy as np
 
+from h2s_keras.cores import usable_cores
 from h2s_keras.data.augmentation import ClipAugmentation
 from h2s_keras.data.clip_report import ClipReport
 from h2s_keras.data.crops import CENTRE_SCALE, centre_crop_box, crop_frames
-from h2s_keras.data.hosts import example_numbers, host_batch_size, usable_cores
+from h2s_keras.data.hosts import example_numbers, host_batch_size
 from h2s_keras.data.sampling import clip_indices, even_clip_starts
 from h2s_keras.data.segments import segment_frames
 from h2s_keras.data.training_stream import TrainingStream

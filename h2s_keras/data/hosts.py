@@ -1,15 +1,6 @@
 """Which examples of a training stream a host reads: whole rows of every global batch."""
 
-import os
-
 from h2s_keras.errors import UserError
-
-
-def usable_cores():
-    """How many cores of this host this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Not on every system.
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def host_batch_size(batch_size, host=0, hosts=1):

@@ -7,6 +7,7 @@ and sharing between hosts need no shuffle buffer and no reading ahead.
 
 import numpy as np
 
+from h2s_keras.cores import usable_cores
 from h2s_keras.data.crops import CENTRE_SCALE
 from h2s_keras.data.data_service import distribute
 from h2s_keras.data.graph_sampling import (
@@ -18,7 +19,7 @@ from h2s_keras.data.graph_sampling import (
     random_crop,
     segment_clip_frames,
 )
-from h2s_keras.data.hosts import host_batch_size, usable_cores
+from h2s_keras.data.hosts import host_batch_size
 from h2s_keras.data.record_frames import crop_flows, crop_jpegs, stored_frames
 from h2s_keras.data.sampling import clip_indices, clip_span, even_clip_starts
 from h2s_keras.errors import FileError, UserError

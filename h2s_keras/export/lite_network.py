@@ -1,9 +1,8 @@
 """A network computed by LiteRT (XNNPACK) in place of Keras, for inference on CPUs."""
 
-import os
-
 import numpy as np
 
+from h2s_keras.cores import usable_cores
 from h2s_keras.errors import UserError
 from h2s_keras.models.runtime_network import RuntimeNetwork
 from h2s_keras.models.runtimes import check_runtime
@@ -81,8 +80,5 @@ class LiteNetwork(RuntimeNetwork):
         except Exception as error:
             reason = " ".join(str(error).split())[:300]
             raise UserError(f"LiteRT cannot run this network ({reason})") from error
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-        interpreter = Interpreter(
-            model_content=content, num_threads=threads or os.cpu_count()
-        )
+        interpreter = Interpreter(model_content=content, num_threads=usable_cores())
         return interpreter, interpreter.get_signature_runner()

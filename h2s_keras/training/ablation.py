@@ -11,7 +11,7 @@ from h2s_keras.data.pack import pack_records
 from h2s_keras.data.packing import PackSettings, list_plan, synthetic_plan
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
-from h2s_keras.training.run import train_each_group, trainer
+from h2s_keras.training.run import recipe_data, train_each_group, trainer
 from h2s_keras.training.run_folder import RunFolder
 from h2s_keras.training.stage_options import check_recipe
 
@@ -46,7 +46,7 @@ def train_variants(config, out, resume=False, progress=None, hosts=None):
     check_variants(config)
     if not resume:
         # Before anything is written, so that a mistake leaves the folder free.
-        make_data({**config["data"], "test_group": None})
+        recipe_data({**config["data"], "test_group": None})
         run.write_config(config)
     results = {"name": config["name"], "seeds": config["seeds"], "variants": {}}
     for seed in config["seeds"]:

@@ -29,9 +29,7 @@ def set_trainable(network, stage):
     for part in PARTS:
         model = part_of(network, part)
         if model is not None:
-            # A part that was saved frozen says it is already, and its layers are not.
-            model.trainable = True
-            model.trainable = part in trained
+            mark_trainable(model, part in trained)
     missing = [part for part in trained if part_of(network, part) is None]
     if missing:
         raise UserError(f"it trains {missing[0]!r}, which the model does not have")
@@ -50,6 +48,16 @@ def set_trainable(network, stage):
             )
         for name in matched:
             layers[name].trainable = False
+
+
+def mark_trainable(model, value):
+    """Sets `trainable` of a model and of all its layers, whatever they had.
+
+    TensorFlow drops a value that an object has already, and with it Keras' setting of the
+    layers inside, which may have another.
+    """
+    model.trainable = not value
+    model.trainable = value
 
 
 def _leaves(network, part):

@@ -21,6 +21,7 @@ from h2s_keras.models.backbones import build_backbone
 from h2s_keras.models.builder import HiddenTwoStreamBuilder
 from h2s_keras.models.motion_net import VARIANTS, MotionNet, motion_net_of
 from h2s_keras.models.stored_flow import StoredFlowStream
+from h2s_keras.training.freezing import mark_trainable
 from h2s_keras.training.initial_weights import copy_initial_weights
 from h2s_keras.training.run_folder import RunFolder
 from h2s_keras.training.stage_options import check_recipe, complete_config
@@ -70,7 +71,7 @@ def _train(config, run, resume, progress, hosts):
     say = (lambda text: None) if progress is None else progress.message
     keras.utils.set_random_seed(config["seed"])
     keras.config.set_dtype_policy(config["dtype_policy"])
-    data = _made(config["data"])
+    data = recipe_data(config["data"])
     try:
         with contextlib.nullcontext() if strategy is None else strategy.scope():
             network = build_network(config, data.class_names)
@@ -108,7 +109,7 @@ def _train(config, run, resume, progress, hosts):
         figures = _one_line(results["stages"][stage["name"]])
         if figures:
             say(f"{stage['name']}: {figures}")
-    network.trainable = True
+    mark_trainable(network, True)
     started = time.monotonic()
     with _local(network, hosts) as own:
         results["final"] = measure(own, data)
@@ -122,7 +123,8 @@ def _train(config, run, resume, progress, hosts):
     return {"results": results, "network": network, "data": data, "run": run}
 
 
-def _made(settings):
+def recipe_data(settings):
+    """`make_data`, whose complaints about values are the user's."""
     try:
         return make_data(settings)
     except UserError:
@@ -166,7 +168,7 @@ def train_each_group(config, out, resume=False, progress=None, hosts=None):
     run = RunFolder(out, resume)
     if resume:
         config = run.read_config()
-    listed = _made({**config["data"], "test_group": None})
+    listed = recipe_data({**config["data"], "test_group": None})
     groups = sorted(listed.groups, key=natural_order)
     if groups == [None]:
         raise UserError(

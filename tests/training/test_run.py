@@ -238,6 +238,8 @@ def test_files_of_a_run(whole):
     assert 0 <= results["final"]["temporal_accuracy"] <= 1
     again = load_model(folder)
     assert_equal_weights(again.get_weights(), expected)
+    # Whoever goes on with it finds no part frozen by the last stage.
+    assert again.motion.trainable and again.temporal.trainable
     assert len(again.class_names) == 12
 
 
