@@ -15,6 +15,8 @@ SUITES = (
     "predict",
     "startup",
     "growth",
+    "accelerator",
+    "accelerator_training",
 )
 
 

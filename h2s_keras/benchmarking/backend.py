@@ -16,15 +16,31 @@ def ways():
     return WAYS[keras.backend.backend()]
 
 
-def compiled(function, way):
-    """`function` of tensors, run in one of `ways()`."""
+def compiled(function, way, model=None):
+    """`function` of tensors, run in one of `ways()`.
+
+    Args:
+        function: of tensors.
+        way: one of `ways()`.
+        model: built keras.Model whose weights `function` reads. JAX then gets them as
+            arguments, as Keras gives them; it would compile them in as constants.
+    """
     backend = keras.backend.backend()
     if way == "eager":
         return function
     if backend == "jax":
         import jax
 
-        return jax.jit(function)
+        if model is None:
+            return jax.jit(function)
+        weights = model.variables
+
+        def of_weights(values, *inputs):
+            with keras.StatelessScope(list(zip(weights, values, strict=True))):
+                return function(*inputs)
+
+        run = jax.jit(of_weights)
+        return lambda *inputs: run([weight.value for weight in weights], *inputs)
     import tensorflow as tf
 
     return tf.function(function, jit_compile=way == "XLA")

@@ -1,4 +1,4 @@
-"""How much arithmetic a MotionNet does."""
+"""How much arithmetic a MotionNet and the networks behind it do."""
 
 
 def multiply_adds(network, size):
@@ -40,3 +40,24 @@ def _kernel(layer):
     for length in layer.kernel.shape:
         count *= length
     return count
+
+
+def layer_multiply_adds(model):
+    """The same of a functional model of convolutions and dense layers, for one image.
+
+    Args:
+        model: built functional keras.Model of fixed size, VGG16 say.
+
+    Returns:
+        int.
+    """
+    total = 0
+    for layer in model.layers:
+        kernel = getattr(layer, "kernel", None)
+        if kernel is None:
+            continue
+        pixels = 1
+        for length in layer.output.shape[1:-1]:
+            pixels *= length
+        total += pixels * _kernel(layer)
+    return total

@@ -50,6 +50,8 @@ class ImagePreprocessing(keras.layers.Layer):
         if mode not in MODES:
             raise ValueError(f"mode must be one of {sorted(MODES)}; received {mode!r}.")
         self.mode = mode
+        # Nothing to build; under JAX Keras traces a model with unbuilt layers every batch.
+        self.built = True
 
     def call(self, images):
         mean, scale, reverse = MODES[self.mode]

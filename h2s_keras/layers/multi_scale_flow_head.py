@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from h2s_keras.layers.aligned_convolution import aligned_convolution
 from h2s_keras.ops.flow import channels_to_flow
 from h2s_keras.ops.rematerialize import rematerialize
 
@@ -145,7 +146,7 @@ class MultiScaleFlowHead(keras.layers.Layer):
         self._check_count(features)
         coarse_to_fine = list(reversed(features))
         hidden = coarse_to_fine[0]
-        raw = self.flow_convolutions[0](hidden)
+        raw = aligned_convolution(self.flow_convolutions[0], hidden)
         raw_flows = [raw]
         for index in range(len(self.filters)):
             inputs = (coarse_to_fine[index + 1], hidden, raw)
@@ -160,9 +161,13 @@ class MultiScaleFlowHead(keras.layers.Layer):
             raw_flows.append(raw)
         coarsest = self.finest_level + len(self.filters)
         return {
-            f"flow{coarsest - index}": channels_to_flow(ops.cast(raw, "float32") * scale)
+            f"flow{coarsest - index}": self._flow(raw, scale)
             for index, (raw, scale) in enumerate(zip(raw_flows, self.scales, strict=True))
         }
+
+    def _flow(self, raw, scale):
+        raw = raw[..., : 2 * self.num_pairs]
+        return channels_to_flow(ops.cast(raw, "float32") * scale)
 
     def _level_layers(self, index):
         smooth = self.smooth_convolutions[index : index + 1]
@@ -171,17 +176,19 @@ class MultiScaleFlowHead(keras.layers.Layer):
 
     def _refine(self, index, encoder, hidden, raw):
         """(features, raw flow) of a level from the encoder's and those of the coarser."""
-        joined = ops.concatenate(
+        deconvolved = aligned_convolution(self.deconvolutions[index], hidden)
+        hidden = ops.concatenate(
             [
                 encoder,
-                ops.leaky_relu(self.deconvolutions[index](hidden), SLOPE),
-                self.upsamplings[index](raw),
+                ops.leaky_relu(deconvolved, SLOPE),
+                # Last: only these may have zero channels behind them.
+                aligned_convolution(self.upsamplings[index], raw),
             ],
             axis=-1,
         )
-        smooth = self.intermediate_convolution
-        hidden = self.smooth_convolutions[index](joined) if smooth else joined
-        return [hidden, self.flow_convolutions[index + 1](hidden)]
+        if self.intermediate_convolution:
+            hidden = aligned_convolution(self.smooth_convolutions[index], hidden)
+        return [hidden, aligned_convolution(self.flow_convolutions[index + 1], hidden)]
 
     def compute_output_shape(self, input_shape):
         return {

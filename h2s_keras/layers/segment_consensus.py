@@ -37,6 +37,8 @@ class SegmentConsensus(keras.layers.Layer):
         if k < 1:
             raise ValueError(f"k must be at least 1; received {k}.")
         self.mode, self.k = mode, k
+        # Nothing to build; under JAX Keras traces a model with unbuilt layers every batch.
+        self.built = True
 
     def call(self, inputs):
         if len(inputs.shape) != 3:

@@ -3,6 +3,7 @@ import numpy as np
 from keras import ops
 
 from h2s_keras.errors import UserError
+from h2s_keras.layers.aligned_convolution import aligned_clip, aligned_convolution
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.multi_scale_flow_head import SLOPE, MultiScaleFlowHead
 from h2s_keras.models.coarse_to_fine import coarse_to_fine_flow
@@ -169,7 +170,8 @@ class MotionNet(keras.Model):
     def encode(self, clips, training=None):
         """Features of every flow level, finest first (shared by the branched model)."""
         self._check(clips.shape)
-        hidden = clip_to_channels(self.preprocessing(clips))
+        clips = self.preprocessing(clips)
+        hidden = clip_to_channels(aligned_clip(clips, self.convolutions[0].compute_dtype))
         features = []
         for level, is_level in self._encoder_levels():
             if training and self.rematerialize:
@@ -193,14 +195,15 @@ class MotionNet(keras.Model):
             levels[-1] = ([*levels[-1][0], convolution], is_level)
         return levels
 
-    @staticmethod
-    def _convolve(convolutions, hidden):
+    def _convolve(self, convolutions, hidden):
         for convolution in convolutions:
             # Padding on both sides, as Caffe does; "same" pads a stride-2 convolution
             # on one side only and would shift every level by half a pixel.
             pad = convolution.kernel_size[0] // 2
             hidden = ops.pad(hidden, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-            hidden = ops.leaky_relu(convolution(hidden), SLOPE)
+            frames = self.num_frames if convolution is self.convolutions[0] else None
+            hidden = aligned_convolution(convolution, hidden, frames)
+            hidden = ops.leaky_relu(hidden, SLOPE)
         return hidden
 
     def decode(self, features, training=None):

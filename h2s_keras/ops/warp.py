@@ -3,6 +3,7 @@
 from keras import ops
 
 from h2s_keras.ops.flow import pixel_grid, size_of
+from h2s_keras.ops.gather import take_rows
 
 PADDINGS = ("zeros", "border")
 
@@ -80,7 +81,7 @@ def backward_warp(image, flow, padding="zeros", return_mask=False):
             column_index = ops.clip(ops.cast(column, "int32"), 0, width - 1)
             row_index = ops.clip(ops.cast(row, "int32"), 0, height - 1)
             index = (first_row + row_index) * width + column_index
-            warped = warped + weight[..., None] * ops.take(flat, index, axis=0)
+            warped = warped + weight[..., None] * take_rows(flat, index)
     warped = ops.cast(warped, dtype)
     return (warped, mask) if return_mask else warped
 

@@ -29,6 +29,7 @@ def main(options):
 
     name, (_, frames, height, width, _) = options["stage"], options["clips"]
     keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(options.get("policy", "float32"))
     # Each process holds what its stage runs and little more.
     if name == "motion":
         network = MotionNet(frames, options["variant"])
@@ -55,7 +56,31 @@ def main(options):
         done = model.train_on_batch(clips, labels, return_dict=True)
         return keras.ops.convert_to_tensor(done["loss"])
 
-    return serve({"step": step})
+    def fit(count):
+        batches = ((clips, labels) for _ in range(count))
+        done = model.fit(batches, steps_per_epoch=count, shuffle=False, verbose=0)
+        return keras.ops.convert_to_tensor(done.history["loss"][-1])
+
+    if options["steps"] > 1:
+        # A single step of JAX waits and copies more than one of `fit`.
+        runs = {"step": lambda: fit(1), "steps": lambda: fit(options["steps"])}
+    else:
+        runs = {"step": step}
+    return serve(runs, peak_bytes=device_peak_bytes())
+
+
+def device_peak_bytes():
+    """A function that gives the largest memory of the accelerator, or None on a CPU."""
+    import keras
+
+    if keras.backend.backend() != "jax":
+        return None
+    import jax
+
+    device = jax.local_devices()[0]
+    if device.platform == "cpu":
+        return None
+    return lambda: device.memory_stats()["peak_bytes_in_use"]
 
 
 if __name__ == "__main__":

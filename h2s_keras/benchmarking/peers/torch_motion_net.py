@@ -59,10 +59,12 @@ def build(variant, frames):
                 parts[f"flow{level}"] = nn.Conv2d(width, pairs, 3, padding=1)
                 channels = width
             self.parts, self.coarsest = nn.ModuleDict(parts), coarsest
+            # No buffer: it stays in float32 when the weights are made shorter.
+            self.mean = torch.tensor(RGB_MEAN * frames).reshape(1, -1, 1, 1)
 
         def forward(self, clips):
-            mean = torch.tensor(RGB_MEAN * (clips.shape[1] // 3)).reshape(1, -1, 1, 1)
-            hidden, features, parts = (clips - mean) / 255.0, [], self.parts
+            features, parts = [], self.parts
+            hidden = ((clips - self.mean) / 255.0).to(parts["conv1"].weight.dtype)
             for name, *_, is_level in encoder:
                 hidden = leaky_relu(parts[name](hidden), 0.1)
                 if is_level:
@@ -77,7 +79,8 @@ def build(variant, frames):
                 hidden = parts[f"{smooth}{level}"](hidden)
                 raw = parts[f"flow{level}"](hidden)
                 flows.append(raw)
-            return [flow * scale for flow, scale in zip(flows, scales, strict=True)]
+            pairs_of = zip(flows, scales, strict=True)
+            return [flow.float() * scale for flow, scale in pairs_of]
 
     return PlainMotionNet()
 
@@ -105,14 +108,17 @@ def main(options):
     except ImportError as error:
         return serve({}, dict.fromkeys(names, str(error)))
     import numpy as np
+    from torch_device import prepare
 
-    torch.set_num_threads(options["threads"])
+    device, serving = prepare(options)
     batch, frames, height, width, _ = options["clips"]
     clips = np.random.default_rng(0).integers(0, 256, options["clips"], "uint8")
-    clips = torch.from_numpy(clips)
+    clips = torch.from_numpy(clips).to(device)
     # Convolutions of PyTorch are fastest with the channels of a pixel side by side.
     module = build(options["variant"], frames).eval().to(memory_format=torch.channels_last)
     load(module, options["weights"])
+    dtype = torch.bfloat16 if options.get("bfloat16") else torch.float32
+    module = module.to(dtype)
     fast = torch.compile(module)
 
     def estimate(network):
@@ -126,17 +132,19 @@ def main(options):
 
         return run
 
-    matrix = torch.randn(options["matrix"], options["matrix"])
+    matrix = torch.randn(options["matrix"], options["matrix"], dtype=dtype)
     runs = {"matrix product, PyTorch": lambda: matrix @ matrix}
     runs["PyTorch"] = estimate(module)
     missing = {}
+    if not options.get("compile", True):
+        return serve(runs, missing, **serving)
     try:
         estimate(fast)()
     except Exception as error:  # A missing C++ compiler, most often.
         missing["torch.compile"] = " ".join(str(error).split())[:200]
     else:
         runs["torch.compile"] = estimate(fast)
-    return serve(runs, missing)
+    return serve(runs, missing, **serving)
 
 
 if __name__ == "__main__":

@@ -60,10 +60,11 @@ def load(modules, file):
                 part.bias.copy_(torch.from_numpy(arrays[f"{name}/bias"]))
 
 
-def stage_loss(options, clips, labels):
-    """(modules that learn, function of nothing that gives the loss of the stage)"""
+def stage_loss(options):
+    """(modules that learn, function of (clips, labels) that gives the stage's loss)"""
     import torch
     from torch.nn.functional import cross_entropy, interpolate
+    from torch_device import precision
     from torch_flow_loss import unsupervised_flow_loss
     from torch_motion_net import build
 
@@ -71,37 +72,55 @@ def stage_loss(options, clips, labels):
     size = (height, width)
     # Channels of a pixel side by side: PyTorch's convolutions are fastest so.
     layout = {"memory_format": torch.channels_last}
-    planes = clips.permute(0, 1, 4, 2, 3).reshape(batch, -1, height, width)
-    planes = planes.float().contiguous(**layout)
+
+    def planes_of(clips):
+        planes = clips.permute(0, 1, 4, 2, 3).reshape(batch, -1, height, width)
+        return planes.float().contiguous(**layout)
+
+    def run(network, images):
+        # The networks alone, as ours: losses stay in float32.
+        with precision(options):
+            return network(images)
+
     if name == "spatial":
         network = vgg16(3, options["classes"], size).to(**layout)
         load([network], options["weights"])
-        middle = planes[:, 3 * (frames // 2) : 3 * (frames // 2) + 3]
         mean = torch.tensor(CAFFE_RGB_MEAN).reshape(1, 3, 1, 1)
-        images = (middle - mean).flip(1).contiguous(**layout)
-        return [network], lambda: cross_entropy(network(images), labels)
+
+        def of_middle(clips, labels):
+            middle = clips[:, frames // 2].permute(0, 3, 1, 2).float()
+            images = (middle - mean).flip(1).contiguous(**layout)
+            return cross_entropy(run(network, images).float(), labels)
+
+        return [network], of_middle
 
     motion = build(options["variant"], frames).to(**layout)
     if name == "motion":
         load([motion], options["weights"])
-        return [motion], lambda: unsupervised_flow_loss(planes, motion(planes)[::-1])
+
+        def of_flow(clips, labels):
+            planes = planes_of(clips)
+            return unsupervised_flow_loss(planes, run(motion, planes)[::-1])
+
+        return [motion], of_flow
 
     temporal = vgg16(2 * (frames - 1), options["classes"], size).to(**layout)
     load([motion, temporal], options["weights"])
 
-    def action_loss(flow):
+    def action_loss(flow, labels):
         unit = ((2.0 * flow).clamp(-BOUND, BOUND) + BOUND) / (2.0 * BOUND)
         images = interpolate(unit * 255.0, size=size, mode="bilinear") - 128.0
-        return cross_entropy(temporal(images), labels)
+        return cross_entropy(run(temporal, images).float(), labels)
 
-    def frozen():
+    def frozen(clips, labels):
         with torch.no_grad():
-            flow = motion(planes)[-1]
-        return action_loss(flow)
+            flow = run(motion, planes_of(clips))[-1]
+        return action_loss(flow, labels)
 
-    def whole():
-        flows = motion(planes)[::-1]
-        return action_loss(flows[0]) + unsupervised_flow_loss(planes, flows)
+    def whole(clips, labels):
+        planes = planes_of(clips)
+        flows = run(motion, planes)[::-1]
+        return action_loss(flows[0], labels) + unsupervised_flow_loss(planes, flows)
 
     if name == "temporal":
         return [temporal], frozen
@@ -114,10 +133,12 @@ def main(options):
     except ImportError as error:
         return serve({}, {"PyTorch": str(error)})
 
-    torch.set_num_threads(options["threads"])
+    from torch_device import prepare
+
+    device, serving = prepare(options)
     clips, labels = training_inputs(options["clips"], options["classes"])
-    labels = torch.from_numpy(labels).long()
-    modules, loss_of = stage_loss(options, torch.from_numpy(clips), labels)
+    clips, labels = torch.from_numpy(clips), torch.from_numpy(labels).long()
+    modules, loss_of = stage_loss(options)
     weights = [weight for module in modules for weight in module.parameters()]
     if options["stage"] == "motion":
         optimizer = torch.optim.Adam(weights, options["rate"], eps=1e-7)
@@ -126,12 +147,16 @@ def main(options):
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_of()
+        loss = loss_of(clips.to(device), labels.to(device))
         loss.backward()
         optimizer.step()
         return loss.detach()
 
-    return serve({"step": step})
+    def steps():
+        for _ in range(options["steps"]):
+            step()
+
+    return serve({"step": step, "steps": steps}, **serving)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,13 @@ def main(options):
         return serve({}, {"grid_sample": str(error), "kornia": str(error)})
     from inputs import WARP_KINDS, warp_inputs
     from torch.nn.functional import grid_sample
+    from torch_device import prepare
 
-    torch.set_num_threads(options["threads"])
+    device, serving = prepare(options)
     # In PyTorch's own layout, channels before pixels.
     arrays = warp_inputs(options["shape"])
     image, flow, upstream = (
-        torch.from_numpy(a).movedim(-1, 1).contiguous() for a in arrays
+        torch.from_numpy(a).to(device).movedim(-1, 1).contiguous() for a in arrays
     )
     height, width = image.shape[2:]
     y, x = torch.meshgrid(
@@ -71,7 +72,7 @@ def main(options):
         for name, (method, second) in methods.items()
         for kind, of in WARP_KINDS.items()
     }
-    return serve(runs, missing)
+    return serve(runs, missing, **serving)
 
 
 if __name__ == "__main__":

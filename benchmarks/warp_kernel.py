@@ -1,0 +1,160 @@
+"""What a kernel of its own would make of the warp on a GPU, against the library's.
+
+    KERAS_BACKEND=jax python benchmarks/warp_kernel.py --rounds 10
+
+The kernel is written in Pallas (JAX's language for GPU kernels): one element of the result
+a lane in the forward pass, one pixel a lane for the gradient in flow. The library does not
+use it: XLA cannot split a kernel over devices, transform it a second time or run it
+elsewhere, and of a training step the whole warp is 3 percent. Each line is the share of
+the bandwidth of a copy, each input read once and each output written once.
+"""
+
+import argparse
+import functools
+import json
+import statistics
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton
+
+from h2s_keras.benchmarking.accelerator import queued
+from h2s_keras.benchmarking.backend import value_and_gradients
+from h2s_keras.benchmarking.harness import measure, summary
+from h2s_keras.benchmarking.peers.inputs import warp_inputs
+from h2s_keras.ops.warp import backward_warp
+
+SHAPES = ((640, 112, 112, 3), (16, 1080, 1920, 3))
+BLOCK = 1024
+
+
+def load(array, index, mask):
+    return triton.load(array.at[index], mask=mask, other=0.0)
+
+
+def taps(flow, pixel, known, size):
+    """((pixel's row, inside, weight) of four taps, fractions) for lanes of pixels."""
+    height, width = size
+    row, first = pixel // width % height, pixel // (height * width) * height
+    x = (pixel % width).astype("float32") + load(flow, pixel * 2, known)
+    y = row.astype("float32") + load(flow, pixel * 2 + 1, known)
+    x = jnp.minimum(jnp.maximum(x, -2.0), width + 1.0)
+    y = jnp.minimum(jnp.maximum(y, -2.0), height + 1.0)
+    left, top = jnp.floor(x), jnp.floor(y)
+    part_x, part_y = x - left, y - top
+    found = []
+    for down in (0, 1):
+        for right in (0, 1):
+            column = left.astype("int32") + right
+            line = top.astype("int32") + down
+            inside = (column >= 0) & (column < width) & (line >= 0) & (line < height)
+            weight = (part_y if down else 1 - part_y) * (part_x if right else 1 - part_x)
+            found.append(((first + line) * width + column, inside & known, weight))
+    return found, part_x, part_y
+
+
+def lanes(count):
+    index = pl.program_id(0) * BLOCK + jnp.arange(BLOCK, dtype="int32")
+    return index, index < count
+
+
+def forward_kernel(image, flow, out, *, size, channels, pixels):
+    element, known = lanes(pixels * channels)
+    found, _, _ = taps(flow, element // channels, known, size)
+    total = jnp.zeros((BLOCK,), "float32")
+    for place, inside, weight in found:
+        total += weight * load(image, place * channels + element % channels, inside)
+    triton.store(out.at[element], total, mask=known)
+
+
+def gradient_kernel(image, flow, upstream, out, *, size, channels, pixels):
+    pixel, known = lanes(pixels)
+    found, part_x, part_y = taps(flow, pixel, known, size)
+    of_x = of_y = jnp.zeros((BLOCK,), "float32")
+    for channel in range(channels):
+        a, b, c, d = (load(image, at * channels + channel, ok) for at, ok, _ in found)
+        up = load(upstream, pixel * channels + channel, known)
+        of_x += up * ((1 - part_y) * (b - a) + part_y * (d - c))
+        of_y += up * ((1 - part_x) * (c - a) + part_x * (d - b))
+    triton.store(out.at[pixel * 2], of_x, mask=known)
+    triton.store(out.at[pixel * 2 + 1], of_y, mask=known)
+
+
+def call(kernel, shape, programs, out, *arrays):
+    size, channels = shape[1:3], shape[3]
+    pixels = shape[0] * size[0] * size[1]
+    on_cpu = jax.default_backend() == "cpu"
+    options = {} if on_cpu else {"compiler_params": triton.CompilerParams(num_warps=8)}
+    return pl.pallas_call(
+        functools.partial(kernel, size=size, channels=channels, pixels=pixels),
+        out_shape=jax.ShapeDtypeStruct((out,), "float32"),
+        grid=(pl.cdiv(programs, BLOCK),),
+        interpret=on_cpu,
+        **options,
+    )(*(array.reshape(-1) for array in arrays))
+
+
+@jax.jit
+def warp(image, flow):
+    result = call(forward_kernel, image.shape, image.size, image.size, image, flow)
+    return result.reshape(image.shape)
+
+
+@jax.jit
+def warp_and_gradient(image, flow, upstream):
+    pixels = flow.size // 2
+    arrays = (image, flow, upstream)
+    gradient = call(gradient_kernel, image.shape, pixels, flow.size, *arrays)
+    return [warp(image, flow), gradient.reshape(flow.shape)]
+
+
+def measure_shape(shape, elements, rounds):
+    image, flow, upstream = map(jnp.asarray, warp_inputs(shape))
+    copied = jnp.zeros(elements, "float32")
+    copy = jax.jit(lambda values: values + 1.0)
+    ours = jax.jit(backward_warp)
+    with_flow = jax.jit(value_and_gradients(backward_warp, (1,)))
+    arrays = (image, flow, upstream)
+    for one, two in zip(warp_and_gradient(*arrays), with_flow(*arrays), strict=True):
+        apart = float(jnp.abs(one - two).max() / jnp.abs(two).max())
+        if not apart < 1e-5:
+            raise RuntimeError(f"{shape}: the kernel differs by {apart}")
+    functions = {
+        "copy": queued(lambda: copy(copied)),
+        "forward, library": queued(lambda: ours(image, flow)),
+        "forward, kernel": queued(lambda: warp(image, flow)),
+        "flow gradient, library": queued(lambda: with_flow(*arrays)),
+        "flow gradient, kernel": queued(lambda: warp_and_gradient(*arrays)),
+    }
+    seconds = measure(functions, rounds)
+    rates = [2 * copied.nbytes / one for one in seconds.pop("copy")]
+    found = {"GB/s of a copy": round(statistics.median(rates) / 1e9)}
+    for case, values in seconds.items():
+        moved = 2 * image.nbytes + flow.nbytes
+        if case.startswith("flow"):
+            moved += upstream.nbytes + flow.nbytes
+        shares = [moved / one / rate for one, rate in zip(values, rates, strict=True)]
+        found[f"share of the bandwidth, {case}"] = summary(shares)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--smoke", action="store_true", help="small images")
+    parser.add_argument("--out", help="JSON file to write")
+    options = parser.parse_args()
+    results = {"device": jax.devices()[0].device_kind, "jax": jax.__version__}
+    for shape in ((2, 16, 24, 3),) if options.smoke else SHAPES:
+        elements = 2**16 if options.smoke else 2**28
+        results["x".join(map(str, shape))] = measure_shape(shape, elements, options.rounds)
+    text = json.dumps(results, indent=2)
+    print(text)
+    if options.out:
+        with open(options.out, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
