@@ -11,7 +11,7 @@ def aligned_convolution(layer, inputs, frames=None):
     """`layer(inputs)`, in half precision with zero channels up to a multiple of 8.
 
     Without them cuDNN copies inputs and outputs of 33, 212 or 20 channels to wider ones
-    before and after the convolution, and back: a quarter of MotionNet's time on a GPU
+    before and after the convolution, and back: a fifth of MotionNet's time on a GPU
     (docs/performance.md, "On a GPU").
 
     Args:
@@ -90,6 +90,11 @@ def _clip_kernel(kernel, frames):
 def aligned_width(channels):
     """The next multiple of 8."""
     return -(-channels // MULTIPLE) * MULTIPLE
+
+
+def cut_channels(tensor, width):
+    """The first `width` channels, without what alignment put behind them."""
+    return tensor if tensor.shape[-1] == width else tensor[..., :width]
 
 
 def pad_channels(tensor, width):

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from h2s_keras.layers.aligned_convolution import aligned_convolution
+from h2s_keras.layers.aligned_convolution import aligned_convolution, cut_channels
 from h2s_keras.ops.flow import channels_to_flow
 from h2s_keras.ops.rematerialize import rematerialize
 
@@ -166,7 +166,7 @@ class MultiScaleFlowHead(keras.layers.Layer):
         }
 
     def _flow(self, raw, scale):
-        raw = raw[..., : 2 * self.num_pairs]
+        raw = cut_channels(raw, 2 * self.num_pairs)
         return channels_to_flow(ops.cast(raw, "float32") * scale)
 
     def _level_layers(self, index):
@@ -177,6 +177,7 @@ class MultiScaleFlowHead(keras.layers.Layer):
     def _refine(self, index, encoder, hidden, raw):
         """(features, raw flow) of a level from the encoder's and those of the coarser."""
         deconvolved = aligned_convolution(self.deconvolutions[index], hidden)
+        deconvolved = cut_channels(deconvolved, self.filters[index])
         hidden = ops.concatenate(
             [
                 encoder,

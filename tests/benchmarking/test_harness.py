@@ -1,10 +1,12 @@
+import keras
 import numpy as np
 import pytest
 
 from h2s_keras.benchmarking import warp
+from h2s_keras.benchmarking.accelerator import prepare
 from h2s_keras.benchmarking.growth import AXES, charts
 from h2s_keras.benchmarking.harness import Figures, Settings, measure, summary
-from h2s_keras.benchmarking.motion_cost import multiply_adds
+from h2s_keras.benchmarking.motion_cost import layer_multiply_adds, multiply_adds
 from h2s_keras.benchmarking.peer_process import PeerProcess
 from h2s_keras.benchmarking.peers.inputs import warp_inputs
 from h2s_keras.errors import UserError
@@ -55,6 +57,25 @@ def test_the_work_of_the_published_network():
     count = multiply_adds(network, (224, 224))
     assert 2 * count / 1e9 == pytest.approx(40.1, abs=0.05)
     assert multiply_adds(network, (448, 224)) == 2 * count
+
+
+def test_the_work_of_a_classifier():
+    """Counted by hand: 3x3 over 8x8 pixels, then over 4x4, then a dense layer."""
+    inputs = keras.Input((8, 8, 2))
+    hidden = keras.layers.Conv2D(4, 3, padding="same")(inputs)
+    hidden = keras.layers.Conv2D(5, 3, strides=2, padding="same")(hidden)
+    outputs = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(hidden))
+    count = layer_multiply_adds(keras.Model(inputs, outputs))
+    assert count == 64 * 9 * 2 * 4 + 16 * 9 * 4 * 5 + 5 * 3
+
+
+def test_the_suites_of_a_gpu_say_what_they_need():
+    figures, settings = Figures(), Settings(rounds=2)
+    wanted = "set KERAS_BACKEND=jax"
+    if keras.backend.backend() == "jax":
+        wanted = "JAX found no accelerator"
+    with pytest.raises(UserError, match=wanted):
+        prepare(figures, settings)
 
 
 def test_a_peer_that_breaks_tells_why(tmp_path, monkeypatch):

@@ -38,7 +38,10 @@ def test_mistakes_are_one_line(h2s, files, arguments, message):
 # The fast set tries one suite below; compiling the networks of others takes minutes.
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SUITES)
-def test_a_suite_runs(h2s, tmp_path, name):
+def test_a_suite_runs(h2s, tmp_path, name, monkeypatch):
+    if name.startswith("accelerator"):
+        pytest.importorskip("jax")
+        monkeypatch.setenv("KERAS_BACKEND", "jax")
     file = tmp_path / "result.json"
     done = h2s("benchmark", name, "--smoke", "--rounds", "2", "--json", file)
     assert done.code == 0, done.err
