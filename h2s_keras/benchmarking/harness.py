@@ -7,6 +7,7 @@ all of them; a bare time means little, and is kept only for the spread that it s
 
 import dataclasses
 import statistics
+import sys
 import time
 
 WARM_UP = 2
@@ -136,6 +137,8 @@ class Figures:
             row["aim"] = f"{'>=' if at_least else '<='} {aim:g}"
             row["reached"] = bool(middle >= aim if at_least else middle <= aim)
         self.ratios.append(row)
+        # A suite takes minutes; who ends it early has seen something.
+        print(f"{case}: {what} {row['median']:.4g}", file=sys.stderr, flush=True)
 
     def value(self, name, value):
         """Adds a fact that is no ratio: a check, a size, a number of operations."""

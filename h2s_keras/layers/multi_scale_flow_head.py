@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from h2s_keras.layers.aligned_convolution import aligned_convolution, cut_channels
+from h2s_keras.ops.aligned_convolution import aligned_convolution, cut_channels
 from h2s_keras.ops.flow import channels_to_flow
 from h2s_keras.ops.rematerialize import rematerialize
 

@@ -3,11 +3,11 @@ import numpy as np
 from keras import ops
 
 from h2s_keras.errors import UserError
-from h2s_keras.layers.aligned_convolution import aligned_clip, aligned_convolution
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.multi_scale_flow_head import SLOPE, MultiScaleFlowHead
 from h2s_keras.models.coarse_to_fine import coarse_to_fine_flow
 from h2s_keras.models.runtimes import in_runtime
+from h2s_keras.ops.aligned_convolution import aligned_clip, aligned_convolution
 from h2s_keras.ops.flow import clip_to_channels, resize_flow
 from h2s_keras.ops.rematerialize import rematerialize
 

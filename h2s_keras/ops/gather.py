@@ -8,7 +8,7 @@ def take_rows(rows, index):
     """`rows[index]`, for an index that was clipped before.
 
     `keras.ops.take` lets JAX fill rows that do not exist with NaN, a comparison and a
-    selection a value: without it the warp with its gradient in flow takes a fifth to a
+    selection a value: without it the warp with its gradient in flow takes a tenth to a
     third less time under JAX on a CPU (docs/performance.md, "The warp").
 
     Args:

@@ -5,7 +5,7 @@ from checks import assert_close, assert_differs, dtype_of, to_numpy
 from gradient import gradient
 from keras import ops
 
-from h2s_keras.layers.aligned_convolution import (
+from h2s_keras.ops.aligned_convolution import (
     aligned_clip,
     aligned_convolution,
     aligned_width,
