@@ -5,8 +5,8 @@
 The kernel is written in Pallas (JAX's language for GPU kernels): one element of the result
 a lane in the forward pass, one pixel a lane for the gradient in flow. The library does not
 use it: XLA cannot split a kernel over devices, transform it a second time or run it
-elsewhere, and of a training step of MotionNet the warp is about 2 percent. Each line is the share of
-the bandwidth of a copy, each input read once and each output written once.
+elsewhere, and of a training step of MotionNet the warp is about 2 percent. Each line is the
+share of the bandwidth of a copy, each input read once and each output written once.
 """
 
 import argparse
