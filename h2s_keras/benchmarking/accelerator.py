@@ -5,6 +5,7 @@ measured in the same rounds: the matrix product of whoever multiplies fastest, a
 bytes that a copy reads and writes.
 """
 
+import functools
 import os
 import tempfile
 
@@ -121,14 +122,15 @@ def _measure_networks(figures, settings, variant, peer_options):
     array = np.random.default_rng(0).integers(0, 256, shape, "uint8")
     clips = tensor(array)
 
-    ways = {
-        "flow": (lambda clips: motion(clips, training=False)["flow2"], motion),
-        "scores": (lambda clips: whole(clips, training=False)["logits"], whole),
-    }
-    functions, operations = {}, {}
-    for what, (function, model) in ways.items():
-        ours = compiled(function, "XLA", model)
-        functions[f"ours, {what}"] = queued(lambda ours=ours: ours(clips))
+    def flow_of(clips):
+        return motion(clips, training=False)["flow2"]
+
+    def scores_of(clips):
+        return whole(clips, training=False)["logits"]
+
+    flow = functools.partial(compiled(flow_of, "XLA", motion), clips)
+    scores = functools.partial(compiled(scores_of, "XLA", whole), clips)
+    functions = {"ours, flow": queued(flow), "ours, scores": queued(scores)}
     of_motion = 2 * batch * multiply_adds(motion, (size, size))
     behind = 2 * batch * sum(map(layer_multiply_adds, (whole.temporal, whole.spatial)))
     operations = {"ours, flow": of_motion, "ours, scores": of_motion + behind}
@@ -147,26 +149,34 @@ def _measure_networks(figures, settings, variant, peer_options):
             if "PyTorch" in peer.runs:
                 path = os.path.join(folder, "result.npy")
                 peer.seconds("PyTorch", save=path)
-                flow = keras.ops.convert_to_numpy(ways["flow"][0](clips[:1]))
-                apart = np.abs(flow - np.load(path)[:1]).max() / np.abs(flow).max()
-                what = f"largest difference from PyTorch, share of the flow, {case}"
-                figures.value(what, float(apart))
-                if not apart < TOLERANCE:
-                    raise RuntimeError(f"flow differs from PyTorch's by {apart}")
+                _check_flow(figures, case, flow(), np.load(path))
             for name in peer.runs:
                 functions[name] = peer.timer(name)
                 operations[name] = of_motion
             seconds = measure(functions, settings.rounds)
+    _add_networks(figures, case, seconds, operations, batch, 2 * side**3)
+
+
+def _check_flow(figures, case, ours, theirs):
+    ours = np.asarray(ours, "float32")
+    apart = float(np.abs(ours - theirs).max() / np.abs(ours).max())
+    figures.value(f"largest difference from PyTorch, share of the flow, {case}", apart)
+    if not apart < TOLERANCE:
+        raise RuntimeError(f"flow differs from PyTorch's by {apart}")
+
+
+def _add_networks(figures, case, seconds, operations, batch, of_product):
+    """Shares of the rate of whoever multiplies fastest, and clips a second."""
     products = [name for name in seconds if name.startswith("matrix product")]
     fastest = min(products, key=lambda name: np.median(seconds[name]))
-    rate = 2 * side**3 / np.median(seconds[fastest])
+    rate = of_product / np.median(seconds[fastest])
     figures.value(f"rate of the {fastest}, TFLOP/s, {case}", round(rate / 1e12, 1))
     figures.add_seconds(case, seconds)
     for name in seconds:
         if name in products:
             continue
         pairs = zip(seconds[name], seconds[fastest], strict=True)
-        shares = [operations[name] / one / (2 * side**3 / two) for one, two in pairs]
+        shares = [operations[name] / one / (of_product / two) for one, two in pairs]
         aim = RATE_AIM if name.startswith("ours") else None
         figures.add(case, f"share of the matrix rate: {name}", shares, aim, at_least=True)
         count = round(batch / float(np.median(seconds[name])), 1)

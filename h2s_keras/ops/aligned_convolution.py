@@ -15,7 +15,8 @@ def aligned_convolution(layer, inputs, frames=None):
     (docs/performance.md, "On a GPU").
 
     Args:
-        layer: built Conv2D or Conv2DTranspose without activation, channels last.
+        layer: built Conv2D or Conv2DTranspose, channels last, without activation, groups,
+            dilation or output padding.
         inputs: (batch, height, width, channels); channels beyond the kernel's are zero,
             as an earlier call left them.
         frames: of the clip that `inputs` are, as `aligned_clip` and `clip_to_channels`

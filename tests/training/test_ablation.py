@@ -39,6 +39,7 @@ def config(small_config):
     return config
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_another_packs_flow_and_resumes(config, tmp_path):
     done = train_variants(config, tmp_path / "run")
     run = tmp_path / "run"
