@@ -26,7 +26,8 @@ from h2s_keras.benchmarking.peers.inputs import warp_inputs
 from h2s_keras.ops.warp import backward_warp
 
 SHAPES = ((640, 112, 112, 3), (16, 1080, 1920, 3))
-BLOCK = 1024
+# Lanes of a program and warps that share them: of the forward pass, of the gradient.
+FORWARD, GRADIENT = (1024, 8), (256, 4)
 
 
 def load(array, index, mask):
@@ -54,24 +55,24 @@ def taps(flow, pixel, known, size):
     return found, part_x, part_y
 
 
-def lanes(count):
-    index = pl.program_id(0) * BLOCK + jnp.arange(BLOCK, dtype="int32")
+def lanes(block, count):
+    index = pl.program_id(0) * block + jnp.arange(block, dtype="int32")
     return index, index < count
 
 
 def forward_kernel(image, flow, out, *, size, channels, pixels):
-    element, known = lanes(pixels * channels)
+    element, known = lanes(FORWARD[0], pixels * channels)
     found, _, _ = taps(flow, element // channels, known, size)
-    total = jnp.zeros((BLOCK,), "float32")
+    total = jnp.zeros(element.shape, "float32")
     for place, inside, weight in found:
         total += weight * load(image, place * channels + element % channels, inside)
     triton.store(out.at[element], total, mask=known)
 
 
 def gradient_kernel(image, flow, upstream, out, *, size, channels, pixels):
-    pixel, known = lanes(pixels)
+    pixel, known = lanes(GRADIENT[0], pixels)
     found, part_x, part_y = taps(flow, pixel, known, size)
-    of_x = of_y = jnp.zeros((BLOCK,), "float32")
+    of_x = of_y = jnp.zeros(pixel.shape, "float32")
     for channel in range(channels):
         a, b, c, d = (load(image, at * channels + channel, ok) for at, ok, _ in found)
         up = load(upstream, pixel * channels + channel, known)
@@ -81,15 +82,16 @@ def gradient_kernel(image, flow, upstream, out, *, size, channels, pixels):
     triton.store(out.at[pixel * 2 + 1], of_y, mask=known)
 
 
-def call(kernel, shape, programs, out, *arrays):
+def call(kernel, lanes_and_warps, shape, count, out, *arrays):
+    block, warps = lanes_and_warps
     size, channels = shape[1:3], shape[3]
     pixels = shape[0] * size[0] * size[1]
     on_cpu = jax.default_backend() == "cpu"
-    options = {} if on_cpu else {"compiler_params": triton.CompilerParams(num_warps=8)}
+    options = {} if on_cpu else {"compiler_params": triton.CompilerParams(num_warps=warps)}
     return pl.pallas_call(
         functools.partial(kernel, size=size, channels=channels, pixels=pixels),
         out_shape=jax.ShapeDtypeStruct((out,), "float32"),
-        grid=(pl.cdiv(programs, BLOCK),),
+        grid=(pl.cdiv(count, block),),
         interpret=on_cpu,
         **options,
     )(*(array.reshape(-1) for array in arrays))
@@ -97,7 +99,8 @@ def call(kernel, shape, programs, out, *arrays):
 
 @jax.jit
 def warp(image, flow):
-    result = call(forward_kernel, image.shape, image.size, image.size, image, flow)
+    size = image.size
+    result = call(forward_kernel, FORWARD, image.shape, size, size, image, flow)
     return result.reshape(image.shape)
 
 
@@ -105,7 +108,8 @@ def warp(image, flow):
 def warp_and_gradient(image, flow, upstream):
     pixels = flow.size // 2
     arrays = (image, flow, upstream)
-    gradient = call(gradient_kernel, image.shape, pixels, flow.size, *arrays)
+    shape = image.shape
+    gradient = call(gradient_kernel, GRADIENT, shape, pixels, flow.size, *arrays)
     return [warp(image, flow), gradient.reshape(flow.shape)]
 
 
