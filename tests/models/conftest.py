@@ -16,6 +16,18 @@ def float32_policy():
     keras.config.set_dtype_policy("float32")
 
 
+@pytest.fixture
+def no_gradients():
+    """For tests that read results with NumPy, which PyTorch refuses where gradients run."""
+    if keras.backend.backend() != "torch":
+        yield
+        return
+    import torch
+
+    with torch.no_grad():
+        yield
+
+
 @pytest.fixture(scope="session")
 def golden():
     """The module that made the golden tensors: `fill`, `clips`, `motion_net` ..."""

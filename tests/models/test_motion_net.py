@@ -10,6 +10,8 @@ from h2s_keras.errors import UserError
 from h2s_keras.models import MotionNet
 from h2s_keras.models.motion_net import VARIANTS
 
+pytestmark = pytest.mark.usefixtures("no_gradients")
+
 # === Reference: convolutions in plain NumPy ===
 
 

@@ -8,6 +8,8 @@ from h2s_keras.models import HiddenTwoStream, HiddenTwoStreamBuilder, MotionNet,
 from h2s_keras.models.backbones import build_backbone
 from h2s_keras.models.stored_flow import StoredFlowStream
 
+pytestmark = pytest.mark.usefixtures("no_gradients")
+
 FLOWS = {"flow2", "flow3", "flow4"}
 
 
