@@ -142,7 +142,7 @@ def test_lower_floors_do_not_import_tensorflow(path):
 
 
 def test_the_scan_does_find_tensorflow_where_it_is():
-    assert "tensorflow" in imports(PACKAGE / "data" / "synthetic.py")
+    assert "tensorflow" in imports(PACKAGE / "data" / "clip_stream.py")
 
 
 ABOVE = {

@@ -12,7 +12,6 @@ from h2s_keras.errors import UserError
 HELP = "measure speed against peers: ratios, interleaved, with their spread"
 EXAMPLE = "h2s benchmark warp --json warp.json"
 
-USES_KERAS = False  # Imported once the cores are limited.
 _INSTALL = "pip install 'h2s_keras[benchmark]' installs the peers"
 
 
@@ -95,7 +94,6 @@ def _measure(arguments):
     settings = Settings(arguments.rounds, cores, arguments.smoke)
     print(f"measuring {arguments.suite}: {module.ABOUT}", file=sys.stderr, flush=True)
     figures = module.run(settings)
-    import_keras()  # The table below needs it, also after a suite that does not.
     machine["load_average_after"] = round(os.getloadavg()[0], 2)
     options = f" --rounds {arguments.rounds} --cores {cores}"
     return {
@@ -113,7 +111,7 @@ def _measure(arguments):
 
 
 def _print(result):
-    from h2s_keras.evaluation.recognition_results import table_lines
+    from h2s_keras.evaluation.text_table import table_lines
 
     header = ["case", "what", "median", "quartiles", "aim", ""]
     rows = []

@@ -4,6 +4,7 @@ import json
 import os
 import tempfile
 
+from h2s_keras.cli.quiet import import_keras
 from h2s_keras.errors import FileError, UserError
 
 HELP = "turn Caffe weights (.caffemodel) into a .keras model"
@@ -66,6 +67,8 @@ def run(arguments):
     if arguments.spatial_mean and not arguments.spatial:
         raise UserError("--spatial_mean goes with --spatial FILE")
 
+    _check_files(arguments)
+    import_keras()
     from h2s_keras.models.caffe import load_caffe_weights
 
     model = _model(arguments)
@@ -81,6 +84,12 @@ def run(arguments):
             print(report)
         print(f"written to {out}")
     return 0
+
+
+def _check_files(arguments):
+    for path in (arguments.file, arguments.prototxt, arguments.spatial, arguments.classes):
+        if path and not os.path.isfile(path):
+            raise FileError(path, "no such file; check the name")
 
 
 def _model(arguments):

@@ -11,7 +11,6 @@ from h2s_keras.errors import UserError
 HELP = "list a dataset, check its videos or records, or pack it into records"
 EXAMPLE = "h2s data list ucf101 --annotations ucfTrainTestlist --split 1"
 
-USES_KERAS = False  # Lists answer at once.
 KINDS = ("ucf101", "hmdb51", "thumos14", "activitynet", "folders", "csv", "list")
 NOT_VIDEOS = ("records", "synthetic")
 

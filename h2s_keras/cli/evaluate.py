@@ -9,11 +9,14 @@ import time
 from h2s_keras.cli.evaluate_data import (
     add_data_arguments,
     check_data_arguments,
+    is_dataset,
     is_scores,
     read_examples,
 )
 from h2s_keras.cli.evaluate_flow import reporter, run_flow, tell_files
-from h2s_keras.errors import UserError
+from h2s_keras.cli.quiet import import_keras
+from h2s_keras.errors import FileError, UserError
+from h2s_keras.model_files import check_model
 
 HELP = "measure a trained model: recognition on videos, or flow on pairs of frames"
 EXAMPLE = "h2s evaluate --model h2s_runs/mine --data my_videos --protocol paper"
@@ -75,16 +78,17 @@ def add_arguments(parser):
 
 def run(arguments):
     _check(arguments)
+    import_keras()
     if arguments.flow_data:
         return run_flow(arguments)
     from h2s_keras.evaluation.recognition_results import (
         compared,
         figure_rows,
         recognition_results,
-        table_lines,
     )
     from h2s_keras.evaluation.report_pages import write_recognition_report
     from h2s_keras.evaluation.scores import VideoScores, align
+    from h2s_keras.evaluation.text_table import table_lines
 
     other = VideoScores.load(arguments.compare) if arguments.compare else None
     scores, model, clip_of, seconds = _scores(arguments)
@@ -152,6 +156,14 @@ def _check(arguments):
             raise UserError(
                 f"--{name} is for fresh scores; --data is a scores file already"
             )
+    if arguments.model:
+        check_model(arguments.model, num_frames=2 if arguments.flow_data else None)
+    if saved or (arguments.data or "").lower().endswith(".csv"):
+        if not os.path.isfile(arguments.data):
+            raise FileError(arguments.data, "no such file; check the name")
+    elif arguments.data not in (None, "synthetic") and not is_dataset(arguments):
+        if not os.path.isdir(arguments.data):
+            raise UserError(f"{arguments.data}: no such folder of class folders")
     for path in (arguments.scores, arguments.confusion, arguments.report):
         if path and os.path.exists(path):
             raise UserError(f"{path}: exists already; give another name")

@@ -10,9 +10,9 @@ def run_flow(arguments):
     from h2s_keras.cli.progress import Progress
     from h2s_keras.evaluation.flow_pairs import find_flow_pairs
     from h2s_keras.evaluation.flow_results import flow_results, flow_rows, pair_flow
-    from h2s_keras.evaluation.recognition_results import table_lines
     from h2s_keras.evaluation.report_pages import write_flow_report
     from h2s_keras.evaluation.score_videos import model_checksum
+    from h2s_keras.evaluation.text_table import table_lines
     from h2s_keras.models.presets import load_motion_net, preset_name
 
     pairs = find_flow_pairs(arguments.flow_data)

@@ -3,7 +3,9 @@
 import json
 import os
 
+from h2s_keras.cli.quiet import import_keras
 from h2s_keras.errors import UserError
+from h2s_keras.model_files import check_model
 
 HELP = "export a trained model for TensorFlow Serving"
 EXAMPLE = "h2s export --model h2s_runs/mine --out models/h2s"
@@ -45,11 +47,13 @@ def add_arguments(parser):
 
 
 def run(arguments):
+    classes = _read_lines(arguments.classes) if arguments.classes else None
+    check_model(arguments.model)
+    import_keras()
     from h2s_keras.export.saved_model import export_saved_model
     from h2s_keras.export.serving_files import DESCRIPTION_FILE
     from h2s_keras.models.presets import load_model
 
-    classes = _read_lines(arguments.classes) if arguments.classes else None
     folder = export_saved_model(
         load_model(arguments.model),
         arguments.out,

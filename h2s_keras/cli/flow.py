@@ -6,11 +6,11 @@ import sys
 from h2s_keras.cli.quiet import import_keras
 from h2s_keras.cli.runtime_option import add_runtime_argument
 from h2s_keras.errors import UserError
+from h2s_keras.model_files import check_model
 
 HELP = "estimate optical flow of a video, or between two image files"
 EXAMPLE = "h2s flow video.mp4 --out flow_of_video"
 
-USES_KERAS = False  # Imported once the input and the output make sense.
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm")
 _FILES = (".flo", ".png")
 
@@ -46,6 +46,7 @@ def run(arguments):
         )
     if to_file and os.path.exists(arguments.out):
         raise UserError(f"{arguments.out}: exists already; give another --out")
+    check_model(arguments.model, num_frames=2)
     if not to_file:
         _make_folder(arguments.out)
 

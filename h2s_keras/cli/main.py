@@ -8,7 +8,6 @@ import warnings
 from absl import app, logging
 from absl.flags import argparse_flags
 
-from h2s_keras.cli.quiet import import_keras
 from h2s_keras.errors import UserError
 from h2s_keras.version import __version__
 
@@ -55,8 +54,7 @@ def build_parser():
             "--debug", action="store_true", help="show the traceback of an error"
         )
         module.add_arguments(command)
-        uses_keras = getattr(module, "USES_KERAS", True)
-        command.set_defaults(run=module.run, uses_keras=uses_keras)
+        command.set_defaults(run=module.run)
     return parser
 
 
@@ -94,8 +92,6 @@ def _main(arguments):
     logging.set_verbosity(logging.WARNING)
     warnings.showwarning = _show_warning
     try:
-        if arguments.uses_keras:
-            import_keras()
         return arguments.run(arguments)
     except KeyboardInterrupt:
         print("h2s: stopped", file=sys.stderr)

@@ -5,8 +5,10 @@ import os
 import sys
 import time
 
+from h2s_keras.cli.quiet import import_keras
 from h2s_keras.cli.runtime_option import add_runtime_argument
 from h2s_keras.errors import FileError, UserError
+from h2s_keras.model_files import check_model
 
 HELP = "name the action in video files, in a camera's picture or in a stream"
 EXAMPLE = "h2s predict jump.mp4 --model h2s_runs/mine/model.keras --top_k 3"
@@ -63,6 +65,8 @@ def add_arguments(parser):
 
 def run(arguments):
     videos = _videos(arguments)
+    check_model(arguments.model)
+    import_keras()
     from h2s_keras.evaluation.video_classifier import VideoClassifier
 
     classifier = VideoClassifier.from_saved(

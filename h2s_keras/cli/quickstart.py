@@ -8,8 +8,6 @@ from h2s_keras.errors import UserError
 HELP = "learn motion, train both streams, fuse them: the whole method in minutes"
 EXAMPLE = "h2s quickstart --out quickstart --seed 1"
 
-USES_KERAS = False  # `run_training` imports it.
-
 
 def add_arguments(parser):
     parser.add_argument("--out", metavar="DIR", help="new folder for everything it makes")

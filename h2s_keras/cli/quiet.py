@@ -7,7 +7,8 @@ import sys
 def import_keras():
     """Imports Keras without the notes that TensorFlow's C++ prints before it can log.
 
-    A command calls it once its arguments make sense, so that mistakes answer at once.
+    Every command that needs Keras calls it once its arguments make sense, so that mistakes
+    answer at once.
     """
     if "keras" in sys.modules:
         return

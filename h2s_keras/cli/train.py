@@ -18,8 +18,6 @@ from h2s_keras.training.stage_options import check_recipe, complete_config
 HELP = "train by a recipe of this package or a recipe file of your own"
 EXAMPLE = "h2s train videos --set data.root=my_videos --out runs/mine"
 
-USES_KERAS = False  # Imported once the recipe and its values make sense.
-
 
 def add_arguments(parser):
     parser.add_argument(

@@ -2,12 +2,15 @@
 
 from h2s_keras.data.stateless_draws import SPLITS, StatelessDraws
 
+# Graphs of the latest kinds of clips, for every stream of that kind: a run asks for one at
+# every stage and test, and to trace one takes about a second.
+_TRACES, _KEPT = {}, 8
+
 
 class ClipStream:
     """Base of streams whose example `i` is a pure function of (seed, split, i).
 
-    A subclass has `class_names` and gives `example(index)`: a dict of tensors with "clip"
-    uint8 (time, height, width, 3), "flow" float32 (time-1, height, width, 2) and "label".
+    A subclass has `class_names`, `make(draw)` and `kind`.
 
     Args:
         num_frames: frames of a clip, at least 2.
@@ -29,16 +32,34 @@ class ClipStream:
             raise ValueError(f"split must be one of {sorted(SPLITS)}; received {split!r}.")
         self.num_frames, self.image_size = num_frames, tuple(image_size)
         self.seed, self.split = seed, split
-        self._traced = {}
 
     @property
     def stream_seed(self):
         """Of everything random; another one for each seed and split."""
         return self.seed * 2 + SPLITS[self.split]
 
-    def draws(self, tf, index):
-        """The random numbers of example `index`."""
-        return StatelessDraws(tf, self.stream_seed, index)
+    @property
+    def kind(self):
+        """A tuple of all that `make` depends on beside the random numbers."""
+        return type(self), self.num_frames, self.image_size
+
+    def make(self, draw):
+        """One clip out of random numbers.
+
+        Args:
+            draw: StatelessDraws.
+
+        Returns:
+            dict of tensors with "clip" uint8 (time, height, width, 3) RGB, "flow" float32
+            (time-1, height, width, 2) pixels and "label" int32 ().
+        """
+        raise NotImplementedError
+
+    def example(self, index):
+        """Clip number `index`, an int or a tensor, as the dict of `make`."""
+        import tensorflow as tf
+
+        return self.make(StatelessDraws(tf, self.stream_seed, index))
 
     def dataset(
         self,
@@ -77,7 +98,7 @@ class ClipStream:
         if numbers is None:
             stop = start + count if count is not None else tf.int64.max
             dataset = tf.data.Dataset.range(start, stop)
-        make = self._trace(tf, with_flow)
+        make = self.traced(tf) if with_flow else self.training_examples(tf)
 
         def element(index):
             example = make(index)
@@ -88,17 +109,21 @@ class ClipStream:
         dataset = dataset.batch(batch_size, drop_remainder=count is None)
         return dataset.prefetch(2)
 
-    def _trace(self, tf, with_flow):
-        """`example` or what training sees, as a graph: made once for all datasets.
+    def traced(self, tf):
+        """`example` as a graph, shared by all streams of this kind."""
+        if self.kind not in _TRACES:
+            if len(_TRACES) >= _KEPT:
+                del _TRACES[next(iter(_TRACES))]
+            number = tf.TensorSpec((), tf.int64)
 
-        A run asks for datasets at every stage and test, and a trace takes about a second.
-        """
-        if with_flow not in self._traced:
-            make = self.example if with_flow else self.training_examples()
-            index = tf.TensorSpec((), tf.int64)
-            self._traced[with_flow] = tf.function(make, [index], autograph=False)
-        return self._traced[with_flow]
+            @tf.function(input_signature=[number, number], autograph=False)
+            def make(seed, index):
+                return self.make(StatelessDraws(tf, seed, index))
 
-    def training_examples(self):
+            _TRACES[self.kind] = make
+        make, seed = _TRACES[self.kind], tf.constant(self.stream_seed, tf.int64)
+        return lambda index: make(seed, index)
+
+    def training_examples(self, tf):
         """The function of an index that training sees; a subclass may show others."""
-        return self.example
+        return self.traced(tf)

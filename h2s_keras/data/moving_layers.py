@@ -64,18 +64,16 @@ class MovingLayerClips(ClipStream):
             )
         self.max_displacement, self.degrade = max_displacement, degrade
         self.pool = pool
-        self._textures = self._pool = None
+        self._textures = self._pool = self._guises = None
 
-    def example(self, index):
-        """One clip as a dict of tensors; `index` may be a tensor (inside tf.data).
+    @property
+    def kind(self):
+        # The textures follow from the seed.
+        own = self.max_displacement, self.degrade, self.stream_seed
+        return *super().kind, *own
 
-        Returns:
-            dict "clip" uint8 (time, height, width, 3) RGB, "flow" float32 (time-1,
-            height, width, 2) pixels, "label" int32 0.
-        """
-        import tensorflow as tf
-
-        draw = self.draws(tf, index)
+    def make(self, draw):
+        tf = draw.tf
         layers = _MovingLayers(tf, draw, self)
         height, width = self.image_size
         x, y = tf.meshgrid(tf.range(width), tf.range(height))
@@ -103,19 +101,24 @@ class MovingLayerClips(ClipStream):
             "label": tf.zeros((), tf.int32),
         }
 
-    def training_examples(self):
-        """`example`, or of a pool its guises; those with flow for tests are made anew."""
+    def training_examples(self, tf):
+        """As they are, or of a pool its guises; those with flow for tests are made anew."""
         if not self.pool:
-            return self.example
-        import tensorflow as tf
-
-        clips, flows = self._made(tf)
-        return lambda index: self._guise(tf, clips, flows, index)
+            return self.traced(tf)
+        if self._guises is None:
+            clips, flows = self._made(tf)
+            number = tf.TensorSpec((), tf.int64)
+            self._guises = tf.function(
+                lambda index: self._guise(tf, clips, flows, index),
+                [number],
+                autograph=False,
+            )
+        return self._guises
 
     def _made(self, tf):
         """The clips of the pool and their flow, made once."""
         if self._pool is None:
-            made = tf.data.Dataset.range(self.pool).map(self.example, 2).batch(64)
+            made = tf.data.Dataset.range(self.pool).map(self.traced(tf), 2).batch(64)
             batches = list(made.as_numpy_iterator())
             clips = np.concatenate([batch["clip"] for batch in batches])
             # Half precision is a hundredth of a pixel at 20 pixels, and half the memory.

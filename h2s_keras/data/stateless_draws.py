@@ -9,13 +9,13 @@ class StatelessDraws:
 
     Args:
         tf: the TensorFlow module, which is not imported before clips are made.
-        seed: int.
+        seed: int or scalar integer tensor.
         index: of the example; int or scalar integer tensor.
     """
 
     def __init__(self, tf, seed, index):
         self.tf, self.count = tf, 0
-        base = tf.stack([tf.constant(seed, tf.int64), tf.cast(index, tf.int64)])
+        base = tf.stack([tf.cast(seed, tf.int64), tf.cast(index, tf.int64)])
         self.base = tf.random.experimental.stateless_fold_in(base, 0)
 
     def _seed(self):

@@ -73,17 +73,14 @@ class SyntheticClips(ClipStream):
         self.foreground_probability = foreground_probability
         self.motions = tuple(motions)
 
-    def example(self, index):
-        """One clip as a dict of tensors; `index` may be a tensor (inside tf.data).
+    @property
+    def kind(self):
+        speed, share = self.max_displacement, self.foreground_probability
+        return *super().kind, speed, share, self.motions
 
-        Returns:
-            dict "clip" uint8 (time, height, width, 3) RGB, "flow" float32 (time-1,
-            height, width, 2) pixels, "label", "motion", "appearance" int32 scalars and
-            "foreground" bool.
-        """
-        import tensorflow as tf
-
-        draw = self.draws(tf, index)
+    def make(self, draw):
+        """As `ClipStream.make`; also "motion", "appearance" int32 () and "foreground" bool."""
+        tf = draw.tf
         motion_choices = tf.constant([MOTIONS.index(name) for name in self.motions])
         motion = motion_choices[draw.integer(len(self.motions))]
         appearance = draw.integer(len(APPEARANCES))

@@ -1,24 +1,33 @@
-"""Measuring trained networks: protocols, scores, fusion, flow, streams of frames."""
+"""Measuring trained networks: protocols, scores, fusion, flow, streams of frames.
 
-from h2s_keras.evaluation.annotated_video import AnnotatedVideo
-from h2s_keras.evaluation.flow_pairs import FlowPair, find_flow_pairs
-from h2s_keras.evaluation.fusion import fuse_scores, normalize_scores, search_weights
-from h2s_keras.evaluation.measure import accuracy, collect_scores, measure_flow
-from h2s_keras.evaluation.protocol import Protocol
-from h2s_keras.evaluation.scores import VideoScores
-from h2s_keras.evaluation.streaming import sliding_windows
+What is named here is imported when it is asked for: to fuse saved scores needs no Keras.
+"""
 
-__all__ = [
-    "AnnotatedVideo",
-    "FlowPair",
-    "Protocol",
-    "VideoScores",
-    "accuracy",
-    "collect_scores",
-    "find_flow_pairs",
-    "fuse_scores",
-    "measure_flow",
-    "normalize_scores",
-    "search_weights",
-    "sliding_windows",
-]
+import importlib
+
+_HOMES = {
+    "AnnotatedVideo": "annotated_video",
+    "FlowPair": "flow_pairs",
+    "Protocol": "protocol",
+    "VideoScores": "scores",
+    "accuracy": "measure",
+    "collect_scores": "measure",
+    "find_flow_pairs": "flow_pairs",
+    "fuse_scores": "fusion",
+    "measure_flow": "measure",
+    "normalize_scores": "fusion",
+    "search_weights": "fusion",
+    "sliding_windows": "streaming",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

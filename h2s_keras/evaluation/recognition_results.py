@@ -140,14 +140,3 @@ def figure_rows(results):
     order += [name for name in streams if name not in order]
     rows = [(name, *(cell(streams[name], key) for key in shown)) for name in order]
     return ("stream", *(FIGURES[key] for key in shown)), rows
-
-
-def table_lines(header, rows):
-    """A table as lines of text: first column to the left, the others to the right."""
-    cells = [[str(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(len(row[index]) for row in cells) for index in range(len(header))]
-    lines = []
-    for row in cells:
-        padded = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  ".join([row[0].ljust(widths[0]), *padded[1:]]).rstrip())
-    return lines

@@ -12,8 +12,7 @@ from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.measure import log_softmax
 from h2s_keras.evaluation.scores import VideoScores
 from h2s_keras.evaluation.views import video_views, view_side
-from h2s_keras.models.preset_files import preset_index
-from h2s_keras.models.presets import preset_name
+from h2s_keras.model_files import preset_index, preset_name
 
 _OUTPUTS = {"temporal": "temporal_logits", "spatial": "spatial_logits"}
 _OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")

@@ -10,24 +10,11 @@ import keras
 import numpy as np
 
 from h2s_keras.errors import UserError
+from h2s_keras.model_files import INDEX, PRESETS, preset_index
 from h2s_keras.models.motion_net import motion_net_of
 
-FOLDER = os.path.join(os.path.dirname(__file__), "weights")
-_INDEX = "index.json"
 
-
-def preset_index(folder=FOLDER):
-    """What is known of every preset.
-
-    Returns:
-        dict name -> dict "file", "sha256", "kind" (class of the network), "num_frames",
-        "parameters", "trained" (the command), "date" and "figures".
-    """
-    with open(os.path.join(folder, _INDEX), encoding="utf-8") as file:
-        return json.load(file)
-
-
-def read_preset(name, folder=FOLDER):
+def read_preset(name, folder=PRESETS):
     """The network of a preset; offline, and only if its checksum holds.
 
     Args:
@@ -82,7 +69,7 @@ def with_weights(model, weights):
     return model
 
 
-def write_preset(model, name, about, folder=FOLDER):
+def write_preset(model, name, about, folder=PRESETS):
     """Writes a network as a preset: weights in float16, and its line of the index.
 
     Args:
@@ -109,7 +96,7 @@ def write_preset(model, name, about, folder=FOLDER):
             archive.writestr(entry, memory.getvalue())
     with open(path, "wb") as file:
         file.write(whole.getvalue())
-    index_path = os.path.join(folder, _INDEX)
+    index_path = os.path.join(folder, INDEX)
     index = preset_index(folder) if os.path.exists(index_path) else {}
     index[name] = {
         "file": os.path.basename(path),

@@ -5,42 +5,8 @@ import os
 import keras
 
 from h2s_keras.errors import UserError
-from h2s_keras.models.preset_files import preset_index, read_preset
-
-# A family has a network for each number of frames.
-FAMILIES = ("tiny_synthetic",)
-
-
-def preset_name(path, num_frames=None):
-    """The preset that a name given as a path means, or None where it is a path.
-
-    Args:
-        path: what a user gave as a model. What lies on disk under that name goes first.
-        num_frames: which of a family ("tiny_synthetic"); None: 11, as MotionNet has.
-
-    Raises:
-        UserError: for a family without this number of frames.
-    """
-    path = os.fspath(path)
-    if os.path.exists(path):
-        return None
-    index = preset_index()
-    if path in index:
-        return path
-    if path not in FAMILIES:
-        return None
-    frames = 11 if num_frames is None else num_frames
-    if f"{path}_{frames}" not in index:
-        known = sorted(
-            about["num_frames"]
-            for name, about in index.items()
-            if name.startswith(f"{path}_")
-        )
-        raise UserError(
-            f"the preset {path!r} takes {' or '.join(map(str, known))} frames; "
-            f"received {frames}"
-        )
-    return f"{path}_{frames}"
+from h2s_keras.model_files import model_file, preset_name
+from h2s_keras.models.preset_files import read_preset
 
 
 def load_model(path):
@@ -60,14 +26,7 @@ def load_model(path):
     name = preset_name(path)
     if name is not None:
         return read_preset(name)
-    if os.path.isdir(path):
-        path = os.path.join(path, "model.keras")
-    if not os.path.isfile(path):
-        known = ", ".join(sorted(preset_index()))
-        raise UserError(
-            f"{path}: no such model file; give the .keras file of a run, or a preset "
-            f"({known})"
-        )
+    path = model_file(path)
     try:
         return keras.saving.load_model(path, compile=False)
     except Exception as error:

@@ -14,6 +14,13 @@ def updates_in_place():
     return keras.backend.backend() == "tensorflow"
 
 
+def on_one_device():
+    """Whether no `tf.distribute` strategy is at work."""
+    import tensorflow as tf
+
+    return not tf.distribute.has_strategy()
+
+
 def run_if(condition, function):
     """Runs `function`, which returns nothing, where the boolean `condition` holds."""
     import tensorflow as tf

@@ -2,7 +2,7 @@ import types
 
 from keras import ops
 
-from h2s_keras.training.in_place import run_if, updates_in_place
+from h2s_keras.training.in_place import on_one_device, run_if, updates_in_place
 from h2s_keras.training.replicas import sum_over_replicas
 
 DECAY_KINDS = ("decoupled", "coupled")
@@ -136,7 +136,7 @@ class StageUpdates:
             factor = factor * self.clip_norm / ops.maximum(norm, self.clip_norm)
         self._step = types.SimpleNamespace(update=update, due=due, factor=factor)
         rate = self.learning_rate * self.rate_scale
-        self._backend_update_step(totals, variables, rate)
+        self._update(totals, variables, rate)
         self._step = None
         self._count(update, due, finite)
 
@@ -157,19 +157,37 @@ class StageUpdates:
         bad_batch = ops.where(first, _tensor(self.batches), _tensor(self.bad_batch))
         self.bad_batch.assign(bad_batch)
 
+    def _update(self, totals, variables, rate):
+        if not updates_in_place() or not on_one_device():
+            self._backend_update_step(totals, variables, rate)
+            return
+        # One branch for all weights: a branch for each is slow to trace.
+        pairs = list(zip(totals, variables, strict=True))
+        for total, variable in pairs:
+            self._keep_sum(total, variable)
+
+        def move_all():
+            for total, variable in pairs:
+                self._move(total, variable, rate)
+
+        run_if(self._step.update, move_all)
+
     def update_step(self, gradient, variable, learning_rate):
-        place = self._get_variable_index(variable)
+        self._keep_sum(gradient, variable)
+        if updates_in_place():
+            run_if(self._step.update, lambda: self._move(gradient, variable, learning_rate))
+        else:
+            self._move(gradient, variable, learning_rate)
+
+    def _keep_sum(self, gradient, variable):
         if self.accumulate > 1:
             rest = ops.where(self._step.due, ops.zeros_like(gradient), gradient)
-            super().assign(self._sums[place], rest)
+            super().assign(self._sums[self._get_variable_index(variable)], rest)
+
+    def _move(self, gradient, variable, learning_rate):
+        place = self._get_variable_index(variable)
         gradient = ops.cast(gradient * self._step.factor, variable.dtype)
         rate = learning_rate * self._factors[place]
-        if updates_in_place():
-            run_if(self._step.update, lambda: self._move(gradient, variable, rate, place))
-        else:
-            self._move(gradient, variable, rate, place)
-
-    def _move(self, gradient, variable, rate, place):
         decay = self._decays[place]
         if decay and self.decay_kind == "coupled":
             gradient = gradient + decay * ops.cast(variable, gradient.dtype)

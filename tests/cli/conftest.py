@@ -1,6 +1,5 @@
 """The `h2s` command as a real process, and one model trained for a few steps."""
 
-import dataclasses
 import json
 import os
 import shlex
@@ -11,18 +10,7 @@ import sys
 import numpy as np
 import pytest
 from test_readme import quickstart_command
-
-
-@dataclasses.dataclass
-class Done:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def error_lines(self):
-        return [line for line in self.err.splitlines() if line.strip()]
-
+from warm_process import Done, run_warm
 
 # What the installed script `h2s` does, of this interpreter.
 COMMAND = "import sys, h2s_keras_command as c; sys.argv[0] = 'h2s'; c.main()"
@@ -42,8 +30,16 @@ def run_h2s(*arguments, cwd=None, timeout=300):
     return Done(done.returncode, done.stdout, done.stderr)
 
 
+@pytest.fixture
+def h2s(tmp_path_factory):
+    """`h2s(*arguments, cwd=None)`: the command, which finds TensorFlow imported."""
+    folder = tmp_path_factory.mktemp("streams")
+    return lambda *arguments, **options: run_warm(arguments, folder, **options)
+
+
 @pytest.fixture(scope="session")
-def h2s():
+def cold_h2s():
+    """The same from the very start, as a user's."""
     return run_h2s
 
 

@@ -30,8 +30,8 @@ from h2s_keras.version import __version__
 @pytest.mark.parametrize(
     "command", [(), ("quickstart",), ("train",), ("predict",), ("flow",)]
 )
-def test_help_shows_an_example(h2s, command):
-    done = h2s(*command, "--help")
+def test_help_shows_an_example(cold_h2s, command):
+    done = cold_h2s(*command, "--help")
     assert done.code == 0 and not done.error_lines
     assert f"Example: h2s {' '.join(command)}" in " ".join(done.out.split())
     if not command:
@@ -39,27 +39,46 @@ def test_help_shows_an_example(h2s, command):
             assert name in done.out
 
 
-def test_version(h2s):
-    done = h2s("--version")
+def test_version(cold_h2s):
+    done = cold_h2s("--version")
     assert (done.code, done.out.strip()) == (0, f"h2s_keras {__version__}")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])
-def test_help_imports_neither_keras_nor_tensorflow(arguments):
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("--help", 0),
+        ("train --help", 0),
+        ("--version", 0),
+        ("predict a.mp4 --model gone.keras", 2),
+        ("flow a.mp4 --model gone.keras --out x", 2),
+        ("evaluate --model gone.keras --data synthetic", 2),
+        ("evaluate --model quickstart --data gone", 2),
+        ("evaluate --data gone.npz", 2),
+        ("export --model gone.keras --out x", 2),
+        ("convert gone.caffemodel --out x.keras", 2),
+        ("fuse gone.npz also.npz", 2),
+    ],
+)
+def test_help_and_missing_files_are_told_before_tensorflow_is_imported(line, code):
     script = (
         "import sys, h2s_keras_command\n"
-        f"sys.argv = ['h2s', *{arguments!r}]\n"
+        f"sys.argv = ['h2s', *{line.split()!r}]\n"
         "try:\n    h2s_keras_command.main()\n"
-        "except SystemExit as end:\n    assert not end.code\n"
+        f"except SystemExit as end:\n    assert (end.code or 0) == {code}, end.code\n"
         "heavy = {'keras', 'tensorflow', 'av', 'scipy'} & set(sys.modules)\n"
-        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+        "print(f'imported {heavy}' if heavy else 'light')\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "light"
+    if code:
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("h2s: gone")
 
 
-def test_the_list_of_recipes(h2s):
-    done = h2s("train", "list")
+def test_the_list_of_recipes(cold_h2s):
+    done = cold_h2s("train", "list")
     assert done.code == 0 and not done.error_lines
     assert [line.split()[0] for line in done.out.splitlines()] == [
         name for name, _ in recipe_list()
@@ -275,8 +294,8 @@ def test_mistakes_left_nothing_behind_in_folders_of_others(files):
     ]
 
 
-def test_debug_shows_the_traceback(h2s):
-    done = h2s("train", "nonsense", "--debug")
+def test_debug_shows_the_traceback(cold_h2s):
+    done = cold_h2s("train", "nonsense", "--debug")
     assert done.code != 0 and "Traceback" in done.err and "UserError" in done.err
 
 
@@ -419,10 +438,10 @@ def test_predict_tells_bad_files_and_goes_on_with_good_ones(h2s, smoke, files):
     assert all("/" in row["class"] for row in best)
 
 
-def test_predict_for_people(h2s, smoke, files, tmp_path):
+def test_predict_for_people(cold_h2s, smoke, files, tmp_path):
     # Of an old archive: the name is no UTF-8.
     shutil.copy(files / "good.mp4", tmp_path / os.fsdecode(b"good\xff.mp4"))
-    done = h2s("predict", tmp_path, "--model", smoke[1] / "model.keras")
+    done = cold_h2s("predict", tmp_path, "--model", smoke[1] / "model.keras")
     assert done.code == 0 and "h2s:" not in done.err and len(done.error_lines) <= 1
     lines = done.out.splitlines()
     assert lines[0] == f"{tmp_path}/good\\udcff.mp4" and len(lines) == 6

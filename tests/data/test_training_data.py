@@ -130,6 +130,23 @@ def test_synthetic_segments_are_parts_of_one_clip():
         synthetic_data(segments=0)
 
 
+@pytest.mark.parametrize("kept_bytes", [2**28, 10_000, 0])
+def test_test_clips_are_the_same_every_time_kept_or_not(monkeypatch, kept_bytes):
+    monkeypatch.setattr("h2s_keras.data.training_data._KEPT_BYTES", kept_bytes)
+    data = synthetic_data(test_count=5)
+    first, again = list(data.evaluation(2)), list(data.evaluation(2))
+    other = next(data.evaluation(5))
+    assert [len(batch["label"]) for batch in first] == [2, 2, 1]
+    for name in ("clip", "flow", "label"):
+        whole = np.concatenate([batch[name] for batch in first])
+        np.testing.assert_array_equal(
+            np.concatenate([batch[name] for batch in again]), whole
+        )
+        np.testing.assert_array_equal(other[name], whole)
+    # Kept as a whole or not at all.
+    assert (first[0]["clip"] is again[0]["clip"]) == (kept_bytes == 2**28)
+
+
 # === Names ===
 
 

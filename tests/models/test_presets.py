@@ -9,17 +9,20 @@ import pytest
 from checks import assert_close
 
 from h2s_keras.errors import UserError
+from h2s_keras.model_files import PRESETS, preset_index, preset_name
 from h2s_keras.models import MotionNet, load_model, preset_files
 from h2s_keras.models.motion_net import motion_net_of
-from h2s_keras.models.preset_files import FOLDER, preset_index, read_preset, write_preset
-from h2s_keras.models.presets import load_motion_net, preset_name
+from h2s_keras.models.preset_files import read_preset, write_preset
+from h2s_keras.models.presets import load_motion_net
 
 NAMES = sorted(preset_index())
 FRAMES = np.random.default_rng(0).integers(0, 256, (1, 11, 40, 56, 3), dtype="uint8")
 
 
 def test_all_together_stay_small():
-    total = sum(os.path.getsize(os.path.join(FOLDER, name)) for name in os.listdir(FOLDER))
+    total = sum(
+        os.path.getsize(os.path.join(PRESETS, name)) for name in os.listdir(PRESETS)
+    )
     assert total <= 12e6
     assert {"tiny_synthetic_2", "tiny_synthetic_11", "quickstart"} <= set(NAMES)
 
@@ -93,7 +96,7 @@ def test_write_and_read_again(tmp_path):
 @pytest.mark.parametrize("harm", ["flip", "cut", "remove"])
 def test_a_damaged_file_is_told(tmp_path, harm):
     folder = str(tmp_path / "weights")
-    shutil.copytree(FOLDER, folder)
+    shutil.copytree(PRESETS, folder)
     path = os.path.join(folder, preset_index()[NAMES[0]]["file"])
     with open(path, "rb") as file:
         data = bytearray(file.read())
