@@ -14,7 +14,7 @@ import cv2
 
 from h2s_keras.evaluation.flow_pairs import find_flow_pairs
 from h2s_keras.evaluation.flow_results import flow_results, flow_rows, pair_flow
-from h2s_keras.evaluation.recognition_results import table_lines
+from h2s_keras.evaluation.text_table import table_lines
 from h2s_keras.models.presets import load_motion_net
 
 

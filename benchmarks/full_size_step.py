@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from h2s_keras.data import SyntheticClips
 from h2s_keras.recipes import ucf101
-from h2s_keras.training.run import build_network
+from h2s_keras.training.recipe_network import build_network
 from h2s_keras.training.stages import prepare_stage
 
 

@@ -95,7 +95,7 @@ def run(arguments):
 def read_list(arguments):
     """The `DatasetList` that the arguments name."""
     from h2s_keras.data import DatasetList, class_folder_source, csv_source, list_source
-    from h2s_keras.data.training_data import official_list
+    from h2s_keras.data.video_data import official_list
 
     if arguments.kind == "folders":
         if not arguments.root:

@@ -117,7 +117,7 @@ def run_training(config, out, resume, together=None, recipe=None):
     import_keras()
     from h2s_keras.cli.progress import Progress
     from h2s_keras.training.ablation import train_variants
-    from h2s_keras.training.run import trainer
+    from h2s_keras.training.groups import trainer
     from h2s_keras.training.run_folder import RunFolder
 
     hosts = None

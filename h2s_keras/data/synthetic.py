@@ -79,7 +79,7 @@ class SyntheticClips(ClipStream):
         return *super().kind, speed, share, self.motions
 
     def make(self, draw):
-        """As `ClipStream.make`; also "motion", "appearance" int32 () and "foreground" bool."""
+        """As `ClipStream.make`; also "motion", "appearance" (int32) and "foreground"."""
         tf = draw.tf
         motion_choices = tf.constant([MOTIONS.index(name) for name in self.motions])
         motion = motion_choices[draw.integer(len(self.motions))]

@@ -9,7 +9,7 @@ _HOMES = {
     "StageModel": "stage_model",
     "StageSchedule": "schedule",
     "train": "run",
-    "train_each_group": "run",
+    "train_each_group": "groups",
 }
 
 __all__ = list(_HOMES)

@@ -11,7 +11,8 @@ from h2s_keras.data.pack import pack_records
 from h2s_keras.data.packing import PackSettings, list_plan, synthetic_plan
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
-from h2s_keras.training.run import recipe_data, train_each_group, trainer
+from h2s_keras.training.groups import train_each_group, trainer
+from h2s_keras.training.run import recipe_data
 from h2s_keras.training.run_folder import RunFolder
 from h2s_keras.training.stage_options import check_recipe
 

@@ -5,7 +5,8 @@ import pytest
 from scipy import ndimage
 
 from h2s_keras.data.synthetic import APPEARANCES, CLASS_NAMES, MOTIONS, SyntheticClips
-from h2s_keras.data.training_data import SyntheticData, make_data
+from h2s_keras.data.synthetic_data import SyntheticData
+from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
 
 NOISE = 2.0  # standard deviation of the noise of a frame, grey levels

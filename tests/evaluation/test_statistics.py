@@ -5,7 +5,6 @@ from h2s_keras.evaluation.recognition_results import (
     compared,
     figure_rows,
     recognition_results,
-    table_lines,
 )
 from h2s_keras.evaluation.scores import VideoScores
 from h2s_keras.evaluation.statistics import (
@@ -18,6 +17,7 @@ from h2s_keras.evaluation.statistics import (
     most_confused_pairs,
     top_k_correct,
 )
+from h2s_keras.evaluation.text_table import table_lines
 
 RNG = np.random.default_rng(11)
 LABELS = RNG.integers(0, 7, 200)

@@ -1,0 +1,178 @@
+"""Labelled videos as a training run reads them (see `training_data`)."""
+
+from h2s_keras.data.activitynet import activitynet_list
+from h2s_keras.data.augmentation import ClipAugmentation, class_numbers
+from h2s_keras.data.clip_report import ClipReport
+from h2s_keras.data.clips import frame_size, video_clip_dataset
+from h2s_keras.data.data_options import OFFICIAL
+from h2s_keras.data.hmdb51 import hmdb51_list
+from h2s_keras.data.list_source import check_lists
+from h2s_keras.data.sources import class_folder_source, csv_source, leave_one_group_out
+from h2s_keras.data.thumos14 import thumos14_list
+from h2s_keras.data.training_stream import TrainingStream
+from h2s_keras.data.ucf101 import ucf101_list
+from h2s_keras.data.video_store import VideoStore
+from h2s_keras.errors import UserError
+
+
+def official_list(kind, annotations, root=None, split=1):
+    """The `DatasetList` of one of OFFICIAL."""
+    if not annotations:
+        raise UserError(
+            f"{kind} needs its official lists: give the folder (or file) as annotations"
+        )
+    if kind == "ucf101":
+        return ucf101_list(annotations, root, split)
+    if kind == "hmdb51":
+        return hmdb51_list(annotations, root, split)
+    if kind == "thumos14":
+        return thumos14_list(annotations, root)
+    return activitynet_list(annotations, root)
+
+
+class VideoData:
+    """Labelled videos from class folders, a CSV file or an official dataset.
+
+    Args:
+        settings: dict with "root" (folder of class folders, or of the dataset's videos)
+            or "csv", "num_frames", "image_size" and optionally "group_pattern" or
+            "group_column", "test_group" (left out of training and tested on),
+            "clips_per_video" (of the test, 5); "stride", "short", "flip", "segments",
+            "max_skip", "color_jitter", "rand_augment", "on_bad_file", "cache_bytes",
+            "decode_size", "timeout", "rate", "num_parallel_calls" as
+            `video_clip_dataset`; "no_flip_classes" and "flip_map" likewise, with names or
+            numbers of classes; for a dataset
+            "annotations" and "split"; for lists "train_list", "test_list" and "classes"
+            as `list_source`.
+        kind: "videos", "list", or one of OFFICIAL.
+    """
+
+    def __init__(self, settings, kind="videos"):
+        root, table = settings.get("root"), settings.get("csv")
+        self.settings = settings
+        self.test = ()
+        if kind in OFFICIAL:
+            annotations, split = settings.get("annotations"), settings.get("split", 1)
+            listed = official_list(kind, annotations, root, split).require_videos()
+            self.class_names = listed.class_names
+            self.train, self.test = listed.train, listed.test
+        elif kind == "list":
+            listed = check_lists(settings).require_videos()
+            self.class_names = listed.class_names
+            self.train, self.test = listed.train, listed.test
+        elif table:
+            self.train, self.class_names = csv_source(
+                table, root, settings.get("group_column")
+            )
+        elif root:
+            self.train, self.class_names = class_folder_source(
+                root, settings.get("group_pattern")
+            )
+        else:
+            raise UserError(
+                "no data given: --set data.root=FOLDER names a folder of class folders, "
+                "--set data.csv=FILE a table with the columns path and class"
+            )
+        if settings.get("test_group") is not None:
+            self.train, self.test = leave_one_group_out(self.train, settings["test_group"])
+        self.report = ClipReport()
+        image_size = tuple(settings["image_size"])
+        # One store for all stages and the test: what was decoded once stays.
+        self.store = VideoStore(
+            frame_size(image_size, settings.get("decode_size")),
+            settings.get("cache_bytes", 1e9),
+            settings.get("timeout", 60),
+            settings.get("rate"),
+        )
+        self.options = {
+            "num_frames": settings["num_frames"],
+            "image_size": image_size,
+            "stride": settings.get("stride", 1),
+            "short": settings.get("short", "loop"),
+            "on_bad_file": settings.get("on_bad_file", "raise"),
+        }
+        flip_map = dict(settings.get("flip_map") or {})
+        self.augmentation = {
+            "flip": settings.get("flip", True),
+            "no_flip_classes": class_numbers(
+                settings.get("no_flip_classes") or (), self.class_names, "no_flip_classes"
+            ),
+            "flip_map": dict(
+                zip(
+                    class_numbers(flip_map, self.class_names, "flip_map"),
+                    class_numbers(flip_map.values(), self.class_names, "flip_map"),
+                    strict=True,
+                )
+            ),
+            "color_jitter": settings.get("color_jitter"),
+            "rand_augment": settings.get("rand_augment"),
+        }
+        # Mistakes are told before the first stage begins.
+        ClipAugmentation(image_size, **self.augmentation)
+        self.training_options = {
+            "segments": settings.get("segments"),
+            "max_skip": settings.get("max_skip", 1),
+        }
+
+    @property
+    def groups(self):
+        """The groups of the videos that are trained on; {None} where they have none."""
+        return {example.group for example in self.train}
+
+    def training(self, batch_size, start_step=0, seed=0, host=0, hosts=1):
+        return video_clip_dataset(
+            self.train,
+            batch_size=batch_size,
+            training=True,
+            seed=seed,
+            start_step=start_step,
+            host=host,
+            hosts=hosts,
+            store=self.store,
+            report=self.report,
+            num_parallel_calls=self.settings.get("num_parallel_calls"),
+            **self.options,
+            **self.training_options,
+            **self.augmentation,
+        )
+
+    def explain(self, error):
+        """The UserError behind `error`: tf.data wraps it in a traceback of its own."""
+        return self.report.explain(error)
+
+    def training_names(self, batch_size, step, seed=0):
+        stream = TrainingStream(
+            self.train,
+            self.store,
+            self.report,
+            augment=None,
+            seed=seed,
+            **self.options,
+            **self.training_options,
+        )
+        first = step * batch_size
+        return [stream.name(number) for number in range(first, first + batch_size)]
+
+    def evaluation(self, batch_size):
+        if not self.test:
+            return
+        options = dict(self.options)
+        if options["on_bad_file"] == "substitute":
+            options["on_bad_file"] = "skip"
+        dataset = video_clip_dataset(
+            self.test,
+            batch_size=batch_size,
+            training=False,
+            clips_per_video=self.settings.get("clips_per_video", 5),
+            store=self.store,
+            report=self.report,
+            num_parallel_calls=self.settings.get("num_parallel_calls"),
+            **options,
+        )
+        batches = dataset.as_numpy_iterator()
+        while True:
+            with self.report.user_errors():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield dict(zip(("clip", "label", "video"), batch, strict=True))

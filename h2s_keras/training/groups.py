@@ -1,0 +1,71 @@
+"""Runs that leave every group of the data out of training in turn."""
+
+import os
+
+from h2s_keras.data.sources import natural_order
+from h2s_keras.errors import UserError
+from h2s_keras.training.run import recipe_data, train
+from h2s_keras.training.run_folder import RunFolder
+from h2s_keras.training.stage_options import check_recipe
+
+
+def trainer(config):
+    """`train`, or `train_each_group` where the data's test_group is "each"."""
+    return train_each_group if config["data"].get("test_group") == "each" else train
+
+
+def train_each_group(config, out, resume=False, progress=None, hosts=None):
+    """Leaves every group out in turn: one `train` a group, in a folder of its own.
+
+    Args, raises: as `train`; `config["data"]` names how groups are found, and a run that
+    was cut goes on with the first group that is not finished.
+
+    Returns:
+        dict "results" with the mean of the final figures over the groups ("final"), those
+        of each group ("groups") and "run", the folder of all.
+    """
+    config = None if resume else check_recipe(config)
+    run = RunFolder(out, resume)
+    if resume:
+        config = run.read_config()
+    listed = recipe_data({**config["data"], "test_group": None})
+    groups = sorted(listed.groups, key=natural_order)
+    if groups == [None]:
+        raise UserError(
+            "test_group=each needs data.group_pattern (a regular expression over file "
+            "names) or data.group_column (of the CSV file)"
+        )
+    if not resume:
+        run.write_config(config)
+    results = {"name": config["name"], "groups": {}}
+    for group in groups:
+        folder = run.file(f"group-{group}")
+        one = {**config, "data": {**config["data"], "test_group": group}}
+        if config["model"].get("initial"):
+            initial = config["model"]["initial"].replace("{group}", str(group))
+            one["model"] = {**config["model"], "initial": initial}
+        finished = os.path.exists(os.path.join(folder, "model.keras"))
+        begun = os.path.exists(os.path.join(folder, "config.json"))
+        if finished:
+            done = RunFolder(folder, resume=True).read_json("results.json")
+        else:
+            if progress is not None:
+                progress.message(f"group {group} of {', '.join(map(str, groups))}")
+            again = None if begun else one
+            done = train(again, folder, begun, progress, hosts)["results"]
+        results["groups"][group] = {**done["final"], "seconds": done["seconds"]}
+        results["test"] = done["test"]
+    results["test"] = (
+        f"each of {len(groups)} groups left out of training in turn, mean over groups; "
+        + results["test"].split("; ", 1)[1]
+    )
+    names = done["final"]
+    results["final"] = {
+        name: sum(figures[name] for figures in results["groups"].values()) / len(groups)
+        for name in names
+    }
+    results["final"]["tested"] = sum(
+        figures["tested"] for figures in results["groups"].values()
+    )
+    run.write_json("results.json", results)
+    return {"results": results, "run": run}
