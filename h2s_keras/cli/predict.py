@@ -159,7 +159,8 @@ def _slide(arguments, model, video):
     import numpy as np
 
     from h2s_keras.data.crops import CENTRE_SCALE
-    from h2s_keras.data.video import iterate_frames, probe_video
+    from h2s_keras.data.video import iterate_frames
+    from h2s_keras.data.video_info import probe_video
     from h2s_keras.evaluation.annotated_video import AnnotatedVideo
     from h2s_keras.evaluation.streaming import merged_timeline, sliding_windows
 
@@ -251,7 +252,7 @@ def _print(record, as_json):
 
 def _length(video):
     """Seconds of a video by its header, 0 where it does not say."""
-    from h2s_keras.data.video import probe_video
+    from h2s_keras.data.video_info import probe_video
 
     return probe_video(video).duration or 0.0
 

@@ -8,6 +8,7 @@ from h2s_keras.data.augmentation import ClipAugmentation, flip_flow
 from h2s_keras.data.clip_report import ClipReport
 from h2s_keras.data.clips import video_clip_dataset
 from h2s_keras.data.crops import centre_crop_box, random_crop_box, resize_frames
+from h2s_keras.data.csv_source import csv_source
 from h2s_keras.data.dataset_list import DatasetList
 from h2s_keras.data.flow_files import read_flow, write_flow
 from h2s_keras.data.frame_folder import FrameFolder, find_frames
@@ -26,19 +27,13 @@ from h2s_keras.data.sources import (
     VIDEO_SUFFIXES,
     VideoExample,
     class_folder_source,
-    csv_source,
     leave_one_group_out,
 )
 from h2s_keras.data.synthetic import SyntheticClips
 from h2s_keras.data.thumos14 import thumos14_list
 from h2s_keras.data.ucf101 import ucf101_list
-from h2s_keras.data.video import (
-    VideoInfo,
-    count_frames,
-    iterate_frames,
-    probe_video,
-    read_frames,
-)
+from h2s_keras.data.video import count_frames, iterate_frames, read_frames
+from h2s_keras.data.video_info import VideoInfo, probe_video
 
 __all__ = [
     "VIDEO_SUFFIXES",

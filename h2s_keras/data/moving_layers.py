@@ -5,16 +5,13 @@ own way, hide and uncover each other; then blur, a change of light and noise. Un
 `SyntheticClips` they have no classes: they teach and measure motion alone.
 """
 
-import math
-
 import numpy as np
 
 from h2s_keras.data.clip_stream import ClipStream
+from h2s_keras.data.layer_motion import BANK, LAYERS, TEXTURE, MovingLayers
 from h2s_keras.data.stateless_draws import StatelessDraws
 
 CLASS_NAMES = ("moving layers",)
-_LAYERS = 5  # with the background
-_BANK, _TEXTURE = 96, 192
 
 
 class MovingLayerClips(ClipStream):
@@ -64,7 +61,7 @@ class MovingLayerClips(ClipStream):
             )
         self.max_displacement, self.degrade = max_displacement, degrade
         self.pool = pool
-        self._textures = self._pool = self._guises = None
+        self._textures = self._texels = self._pool = self._guises = None
 
     @property
     def kind(self):
@@ -74,7 +71,7 @@ class MovingLayerClips(ClipStream):
 
     def make(self, draw):
         tf = draw.tf
-        layers = _MovingLayers(tf, draw, self)
+        layers = MovingLayers(tf, draw, self)
         height, width = self.image_size
         x, y = tf.meshgrid(tf.range(width), tf.range(height))
         points = tf.cast(tf.stack([x, y], -1), tf.float32)
@@ -86,7 +83,7 @@ class MovingLayerClips(ClipStream):
             colours = layers.paint(inner)
             moves = layers.flow(inner, points, time)
             picture, flow = colours[0], moves[0]
-            for layer in range(1, _LAYERS):
+            for layer in range(1, LAYERS):
                 share = cover[layer][..., None]
                 picture += share * (colours[layer] - picture)
                 flow = tf.where(share > 0.5, moves[layer], flow)
@@ -148,137 +145,20 @@ class MovingLayerClips(ClipStream):
         if self._textures is None:
             from h2s_keras.data.textures import texture_bank
 
-            self._textures = texture_bank(_BANK, _TEXTURE, self.stream_seed)
+            self._textures = texture_bank(BANK, TEXTURE, self.stream_seed)
         return self._textures
 
+    def texels(self, tf):
+        """All textures, int32 (count * side * side,), a colour in one number.
 
-class _MovingLayers:
-    """All layers of a clip at once; the first axis of every tensor counts them.
-
-    A layer's own coordinates u go to p(t) = c + v t + G(t) u, with G(t) a turn and a
-    change of size.
-    """
-
-    def __init__(self, tf, draw, clips):
-        self.tf = tf
-        # A texel in one number: looked up as a whole it costs a third.
-        red, green, blue = np.moveaxis(clips.textures.astype(np.int32), -1, 0)
-        self.texels = tf.constant((red + 256 * green + 65536 * blue).ravel())
-        height, width = clips.image_size
-        short = min(height, width)
-        most = clips.max_displacement
-        size = tf.constant([width, height], tf.float32)
-        # The camera moves everything, every shape adds a motion of its own.
-        camera = 0.5 * most * draw.uniform() ** 1.5
-        own = 0.5 * most * draw.uniform(shape=(_LAYERS,))
-        is_shape = tf.constant([0.0] + [1.0] * (_LAYERS - 1))
-        heading = draw.uniform(0.0, 2 * math.pi, (_LAYERS + 1,))
-        direction = tf.stack([tf.cos(heading), tf.sin(heading)], -1)
-        self.velocity = camera * direction[0] + (is_shape * own)[:, None] * direction[1:]
-        radius = short * draw.uniform(0.08, 0.35, (_LAYERS,))
-        reach = tf.concat([[0.7 * max(height, width)], radius[1:]], 0)
-        change = 0.15 * most * draw.uniform(-1.0, 1.0, (2, _LAYERS)) / reach
-        # A small shape would spin: half a radian a frame is enough.
-        self.turn, self.growth = tf.unstack(tf.clip_by_value(change, -0.5, 0.5))
-        self.growth = tf.clip_by_value(self.growth, -0.1, 0.1)
-        place = draw.uniform(-0.05, 1.05, (_LAYERS, 2)) * size
-        self.centre = tf.concat([size[None] / 2, place[1:]], 0)
-
-        self.radius = radius
-        self.ripples = draw.uniform(-0.18, 0.18, (3, _LAYERS))
-        self.phases = draw.uniform(0.0, 2 * math.pi, (3, _LAYERS))
-        self.present = draw.uniform(shape=(_LAYERS,)) < 0.6
-
-        self.texture = tf.stack([draw.integer(_BANK) for _ in range(_LAYERS)])
-        angle = draw.uniform(0.0, 2 * math.pi, (_LAYERS,))
-        texels = tf.exp(draw.uniform(math.log(0.35), math.log(1.2), (_LAYERS,)))
-        self.on_texture = self._rotation(angle) * texels[:, None, None]
-        self.offset = draw.uniform(0.0, float(_TEXTURE), (_LAYERS, 2))
-        self.gain = draw.uniform(0.5, 1.2, (_LAYERS, 3))
-        self.shade = draw.uniform(-45.0, 45.0, (_LAYERS, 3))
-
-    def _rotation(self, angle):
-        """(layers, 2, 2)"""
-        tf = self.tf
-        cosine, sine = tf.cos(angle), tf.sin(angle)
-        rows = [tf.stack([cosine, -sine], -1), tf.stack([sine, cosine], -1)]
-        return tf.stack(rows, -2)
-
-    def _matrix(self, time):
-        size = self.tf.exp(self.growth * time)
-        return self._rotation(self.turn * time) * size[:, None, None]
-
-    def _apply(self, matrices, vectors):
-        """(layers, 2, 2) times (layers, height, width, 2), without 2x2 products."""
-        x, y = self.tf.unstack(vectors, axis=-1)
-        a = matrices[:, None, None]
-        rows = [a[..., row, 0] * x + a[..., row, 1] * y for row in (0, 1)]
-        return self.tf.stack(rows, -1)
-
-    def to_layer(self, points, time):
-        """Own coordinates (layers, height, width, 2) of the pixels of a frame."""
-        inverse = self._rotation(-self.turn * time)
-        inverse *= self.tf.exp(-self.growth * time)[:, None, None]
-        origin = self.centre + self.velocity * time
-        return self._apply(inverse, points[None] - origin[:, None, None])
-
-    def flow(self, inner, points, time):
-        later = self.centre + self.velocity * (time + 1)
-        moved = self._apply(self._matrix(time + 1), inner) + later[:, None, None]
-        return moved - points[None]
-
-    def cover(self, inner):
-        """Share of each pixel that a shape covers, (layers, height, width)."""
-        tf = self.tf
-        distance = tf.norm(inner, axis=-1)
-        cosine, sine = tf.unstack(inner / (distance[..., None] + 1e-6), axis=-1)
-        # Ripples cos(n angle + phase) for n = 2, 3, 4, by the rule for sums of angles.
-        real, imaginary, outline = cosine, sine, 1.0
-        for size, phase in zip(
-            tf.unstack(self.ripples), tf.unstack(self.phases), strict=True
-        ):
-            real, imaginary = (
-                real * cosine - imaginary * sine,
-                imaginary * cosine + real * sine,
-            )
-            size, phase = size[:, None, None], phase[:, None, None]
-            outline += size * (tf.cos(phase) * real - tf.sin(phase) * imaginary)
-        # A soft edge a pixel wide, so that the outline does not alias.
-        inside = self.radius[:, None, None] * outline - distance + 0.5
-        inside = tf.clip_by_value(inside, 0.0, 1.0)
-        return tf.where(self.present[:, None, None], inside, 0.0)
-
-    def paint(self, inner):
-        """Colours (layers, height, width, 3), 0..255, of bilinear, periodic look-ups."""
-        tf = self.tf
-        place = self._apply(self.on_texture, inner) + self.offset[:, None, None]
-        low = tf.floor(place)
-        share = place - low
-        low = tf.cast(low, tf.int32)
-        first = _TEXTURE * _TEXTURE * self.texture[:, None, None]
-        x, y = (
-            [tf.math.floormod(low[..., axis] + step, _TEXTURE) for step in (0, 1)]
-            for axis in (0, 1)
-        )
-        corners = [
-            self._colour(first + _TEXTURE * y[down] + x[right])
-            for down in (0, 1)
-            for right in (0, 1)
-        ]
-        right, down = share[..., :1], share[..., 1:]
-        upper = corners[0] + right * (corners[1] - corners[0])
-        lower = corners[2] + right * (corners[3] - corners[2])
-        total = upper + down * (lower - upper)
-        colour = (total - 128.0) * self.gain[:, None, None] + 128.0
-        return tf.clip_by_value(colour + self.shade[:, None, None], 0.0, 255.0)
-
-    def _colour(self, index):
-        tf = self.tf
-        texel = tf.gather(self.texels, index)
-        parts = [tf.bitwise.bitwise_and(texel, 255)]
-        parts += [tf.bitwise.bitwise_and(tf.bitwise.right_shift(texel, 8), 255)]
-        parts += [tf.bitwise.right_shift(texel, 16)]
-        return tf.cast(tf.stack(parts, -1), tf.float32)
+        Looked up as a whole it costs a third; as a tensor outside of every graph, graphs
+        take it by reference and not as a constant of 14 MB.
+        """
+        if self._texels is None:
+            red, green, blue = np.moveaxis(self.textures.astype(np.int32), -1, 0)
+            with tf.init_scope():
+                self._texels = tf.constant((red + 256 * green + 65536 * blue).ravel())
+        return self._texels
 
 
 def _degrade(tf, draw, clip):

@@ -4,7 +4,8 @@ import itertools
 
 import numpy as np
 
-from h2s_keras.data.video import iterate_frames, probe_video
+from h2s_keras.data.video import iterate_frames
+from h2s_keras.data.video_info import probe_video
 from h2s_keras.errors import VideoError
 
 _VIDEOS, _FRAMES = 4, 8

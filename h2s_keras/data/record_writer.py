@@ -23,7 +23,8 @@ from h2s_keras.data.segments import segment_frames
 from h2s_keras.data.sources import VideoExample
 from h2s_keras.data.stored_flow import flow_estimator
 from h2s_keras.data.synthetic import SyntheticClips
-from h2s_keras.data.video import count_frames, iterate_frames, probe_video
+from h2s_keras.data.video import count_frames, iterate_frames
+from h2s_keras.data.video_info import probe_video
 from h2s_keras.errors import VideoError
 
 WHOLE = range(1 << 40)

@@ -3,7 +3,7 @@
 import functools
 import math
 
-from h2s_keras.data.video import probe_video
+from h2s_keras.data.video_info import probe_video
 from h2s_keras.errors import VideoError
 
 

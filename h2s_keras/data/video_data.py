@@ -4,10 +4,11 @@ from h2s_keras.data.activitynet import activitynet_list
 from h2s_keras.data.augmentation import ClipAugmentation, class_numbers
 from h2s_keras.data.clip_report import ClipReport
 from h2s_keras.data.clips import frame_size, video_clip_dataset
+from h2s_keras.data.csv_source import csv_source
 from h2s_keras.data.data_options import OFFICIAL
 from h2s_keras.data.hmdb51 import hmdb51_list
 from h2s_keras.data.list_source import check_lists
-from h2s_keras.data.sources import class_folder_source, csv_source, leave_one_group_out
+from h2s_keras.data.sources import class_folder_source, leave_one_group_out
 from h2s_keras.data.thumos14 import thumos14_list
 from h2s_keras.data.training_stream import TrainingStream
 from h2s_keras.data.ucf101 import ucf101_list

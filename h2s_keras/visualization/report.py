@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 
-from h2s_keras.visualization.charts import escape_text
+from h2s_keras.visualization.svg import escape_text
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _NUMBER = ' class="number"'

@@ -217,11 +217,14 @@ def test_a_list_is_scored_on_the_frames_it_says(call, network, work, tmp_path):
     [
         (f"{THUMOS} --test_group 1", "--test_group goes with a folder"),
         (f"{THUMOS} --rate 0", "--rate is above 0"),
-        ("evaluate --model m --data thumos14 --root videos", "needs its official lists"),
-        ("evaluate --model m --data thumos14", "holds no videos"),
-        ("evaluate --model m --data hmdb51", "hmdb51 needs --root"),
         (
-            "evaluate --model m --data ucf101 --annotations thumos14",
+            "evaluate --model model.keras --data thumos14 --root videos",
+            "needs its official lists",
+        ),
+        ("evaluate --model model.keras --data thumos14", "holds no videos"),
+        ("evaluate --model model.keras --data hmdb51", "hmdb51 needs --root"),
+        (
+            "evaluate --model model.keras --data ucf101 --annotations thumos14",
             "ucf101 needs --root",
         ),
         (

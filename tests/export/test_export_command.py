@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from warm_process import run_warm
 
 from h2s_keras.export.serving_readme import readme
 from h2s_keras.recipes.videos import get_config
@@ -36,21 +37,23 @@ def test_from_a_run_folder_to_a_served_version(model_file, tmp_path):
     assert facts["path"] == str(out / "1") and facts["classes"][0] == "jump"
     assert (out / "1" / "saved_model.pb").exists() and (out / "README.md").exists()
 
-    again = h2s("export", "--model", model_file, "--out", out, "--version", 1)
-    assert again.returncode == 2 and again.stdout == ""
-    (line,) = [text for text in again.stderr.splitlines() if text.startswith("h2s:")]
-    assert "exists already" in line and "Traceback" not in again.stderr
+    arguments = ("export", "--model", model_file, "--out", out, "--version", 1)
+    again = run_warm(arguments, tmp_path)
+    assert again.code == 2 and again.out == ""
+    (line,) = [text for text in again.err.splitlines() if text.startswith("h2s:")]
+    assert "exists already" in line and "Traceback" not in again.err
 
 
 def test_class_names_from_a_file_and_the_table(build, tmp_path):
     build(spatial=None, classes=4).save(tmp_path / "model.keras")
     (tmp_path / "names.txt").write_text("a\nb\n\nc\nd é\n", encoding="utf-8")
-    done = h2s(
+    arguments = (
         *("export", "--model", tmp_path / "model.keras", "--out", tmp_path / "m"),
         *("--classes", tmp_path / "names.txt", "--top_k", 2, "--batch_sizes", 1, 4),
     )
-    assert done.returncode == 0, done.stderr
-    assert "m/1: serving_default, predict_jpeg, motion" in done.stdout
+    done = run_warm(arguments, tmp_path)
+    assert done.code == 0, done.err
+    assert "m/1: serving_default, predict_jpeg, motion" in done.out
     assert "allowed_batch_sizes: 4" in (tmp_path / "m" / "batching.config").read_text()
 
 

@@ -3,6 +3,7 @@
 Usage: replicas_script.py POLICY CASE...; prints a line of JSON for each case.
 """
 
+import contextlib
 import json
 import sys
 
@@ -60,7 +61,7 @@ def normalized_backbone():
 def run(case, strategy, policy):
     keras.config.set_dtype_policy(policy)
     keras.utils.set_random_seed(0)
-    with strategy.scope():
+    with contextlib.nullcontext() if strategy is None else strategy.scope():
         builder = HiddenTwoStreamBuilder(4, 3, (SIZE, SIZE)).motion("tiny")
         builder.temporal("tiny", dropout=0.0)
         builder.spatial(normalized_backbone(), dropout=0.0, preprocessing="unit")
@@ -103,7 +104,7 @@ def largest(first, second):
     return max(float(np.abs(a - b).max()) for a, b in zip(first, second, strict=True))
 
 
-single, mirrored = tf.distribute.OneDeviceStrategy("CPU:0"), make_strategy("mirrored")
+single, mirrored = None, make_strategy("mirrored")
 for case in CASES:
     assert mirrored.num_replicas_in_sync == 2
     start, one, one_figures = run(case, single, POLICY)

@@ -7,7 +7,8 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from h2s_keras.visualization import bar_chart, confusion_table, line_chart
-from h2s_keras.visualization.charts import escape_text, round_ticks
+from h2s_keras.visualization.chart_axes import round_ticks
+from h2s_keras.visualization.svg import escape_text
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\" \x00"
 
