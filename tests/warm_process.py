@@ -29,7 +29,10 @@ class Done:
 
 
 def run_warm(arguments, folder, cwd=None, timeout=300):
-    """Runs `h2s ARGUMENTS`; `folder` takes the files that it writes its streams to."""
+    """Runs `h2s ARGUMENTS`; `folder` takes the files that it writes its streams to.
+
+    The environment is that of the first call, since the server starts then.
+    """
     paths = [os.path.join(folder, name) for name in ("stdout", "stderr")]
     process = _context.Process(
         target=_command, args=([*map(str, arguments)], paths, os.fspath(cwd or os.getcwd()))

@@ -38,12 +38,12 @@ def test_mistakes_are_one_line(h2s, files, arguments, message):
 # The fast set tries one suite below; compiling the networks of others takes minutes.
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SUITES)
-def test_a_suite_runs(h2s, tmp_path, name, monkeypatch):
+def test_a_suite_runs(cold_h2s, tmp_path, name, monkeypatch):
     if name.startswith("accelerator"):
         pytest.importorskip("jax")
         monkeypatch.setenv("KERAS_BACKEND", "jax")
     file = tmp_path / "result.json"
-    done = h2s("benchmark", name, "--smoke", "--rounds", "2", "--json", file)
+    done = cold_h2s("benchmark", name, "--smoke", "--rounds", "2", "--json", file)
     assert done.code == 0, done.err
     result = json.loads(file.read_text())
     assert result["suite"] == name and result["smoke"] is True
