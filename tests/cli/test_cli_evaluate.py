@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -265,3 +267,23 @@ def test_the_command_itself(h2s, work):
     done = h2s("evaluate", "--model", "none.keras", "--data", "data", cwd=work)
     assert done.code == 2 and not done.out
     assert len(done.error_lines) == 1 and "none.keras" in done.error_lines[0]
+
+
+def test_saved_scores_are_fused_without_keras(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        np.save(tmp_path / f"{name}.npy", rng.random((20, 4)))
+    np.save(tmp_path / "labels.npy", rng.integers(0, 4, 20))
+    script = (
+        "import sys, h2s_keras_command\n"
+        "sys.argv = ['h2s', 'fuse', 'a.npy', 'b.npy', '--labels', 'labels.npy']\n"
+        "try:\n    h2s_keras_command.main()\n"
+        "except SystemExit as end:\n    assert not end.code\n"
+        "print({'keras', 'tensorflow', 'scipy'} & set(sys.modules) or 'light')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
+    )
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and "fused" in lines[0], done.stderr
+    assert lines[-1] == "light"
