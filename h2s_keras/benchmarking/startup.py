@@ -12,24 +12,21 @@ ABOUT = "`h2s --help`, a wrong name, and `import h2s_keras` beyond `import keras
 USES_KERAS = False
 HELP_AIM, IMPORT_AIM = 0.5, 0.3
 HELP, MISTAKE = "h2s --help", "h2s predict with a model that is not there"
-SCRIPTS = {
-    "python": "pass",
-    "import keras": "import keras",
-    "import h2s_keras": "import h2s_keras",
-    HELP: "import sys, h2s_keras_command as command\n"
-    "sys.argv = ['h2s', '--help']\ncommand.main()",
-    MISTAKE: "import sys, h2s_keras_command as command\n"
-    "sys.argv = ['h2s', 'predict', 'none.mp4', '--model', 'none.keras']\ncommand.main()",
+COMMAND = "import sys, h2s_keras_command as c; sys.argv[0] = 'h2s'; c.main()"
+# What Python runs, and the code that it ends with.
+PROCESSES = {
+    "python": (["pass"], 0),
+    "import keras": (["import keras"], 0),
+    "import h2s_keras": (["import h2s_keras"], 0),
+    HELP: ([COMMAND, "--help"], 0),
+    MISTAKE: ([COMMAND, "predict", "none.mp4", "--model", "none.keras"], 2),
 }
 
 
 def run(settings):
     """Seconds are told too: here they are the promise, and start-up is mostly reading."""
     figures = Figures()
-    functions = {
-        name: _process(script, 2 if name == MISTAKE else 0)
-        for name, script in SCRIPTS.items()
-    }
+    functions = {name: _process(*process) for name, process in PROCESSES.items()}
     # The first start writes and reads files that later ones find in memory.
     seconds = measure(functions, settings.rounds, warm_up=1)
     case = "a fresh process"
@@ -43,13 +40,13 @@ def run(settings):
     return figures
 
 
-def _process(script, code):
+def _process(arguments, code):
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
     def run():
         started = time.perf_counter()
         done = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, env=environment
+            [sys.executable, "-c", *arguments], capture_output=True, env=environment
         )
         seconds = time.perf_counter() - started
         if done.returncode != code:

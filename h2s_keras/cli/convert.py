@@ -87,9 +87,14 @@ def run(arguments):
 
 
 def _check_files(arguments):
-    for path in (arguments.file, arguments.prototxt, arguments.spatial, arguments.classes):
+    for path, kind in (
+        (arguments.file, "a .caffemodel"),
+        (arguments.spatial, "a .caffemodel"),
+        (arguments.prototxt, "a .prototxt"),
+        (arguments.classes, "a text file of class names"),
+    ):
         if path and not os.path.isfile(path):
-            raise FileError(path, "no such file; check the name")
+            raise FileError(path, f"no such file; give {kind}")
 
 
 def _model(arguments):

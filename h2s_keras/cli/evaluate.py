@@ -9,13 +9,12 @@ import time
 from h2s_keras.cli.evaluate_data import (
     add_data_arguments,
     check_data_arguments,
-    is_dataset,
     is_scores,
     read_examples,
 )
 from h2s_keras.cli.evaluate_flow import reporter, run_flow, tell_files
 from h2s_keras.cli.quiet import import_keras
-from h2s_keras.errors import FileError, UserError
+from h2s_keras.errors import UserError
 from h2s_keras.model_files import check_model
 
 HELP = "measure a trained model: recognition on videos, or flow on pairs of frames"
@@ -78,20 +77,21 @@ def add_arguments(parser):
 
 def run(arguments):
     _check(arguments)
-    import_keras()
     if arguments.flow_data:
         return run_flow(arguments)
+    from h2s_keras.evaluation.scores import VideoScores, align
+    from h2s_keras.evaluation.text_table import table_lines
+
+    other = VideoScores.load(arguments.compare) if arguments.compare else None
+    scores, model, clip_of, seconds = _scores(arguments)
+    import_keras()
     from h2s_keras.evaluation.recognition_results import (
         compared,
         figure_rows,
         recognition_results,
     )
     from h2s_keras.evaluation.report_pages import write_recognition_report
-    from h2s_keras.evaluation.scores import VideoScores, align
-    from h2s_keras.evaluation.text_table import table_lines
 
-    other = VideoScores.load(arguments.compare) if arguments.compare else None
-    scores, model, clip_of, seconds = _scores(arguments)
     # What took hours is safe before anything else can fail.
     if arguments.scores:
         scores.save(arguments.scores)
@@ -158,12 +158,6 @@ def _check(arguments):
             )
     if arguments.model:
         check_model(arguments.model, num_frames=2 if arguments.flow_data else None)
-    if saved or (arguments.data or "").lower().endswith(".csv"):
-        if not os.path.isfile(arguments.data):
-            raise FileError(arguments.data, "no such file; check the name")
-    elif arguments.data not in (None, "synthetic") and not is_dataset(arguments):
-        if not os.path.isdir(arguments.data):
-            raise UserError(f"{arguments.data}: no such folder of class folders")
     for path in (arguments.scores, arguments.confusion, arguments.report):
         if path and os.path.exists(path):
             raise UserError(f"{path}: exists already; give another name")
@@ -197,6 +191,9 @@ def _scores(arguments):
             raise UserError(f"{arguments.data}: has no labels; give them by --labels")
         return scores, None, None, None
 
+    synthetic = arguments.data == "synthetic"
+    examples, names = (None, None) if synthetic else read_examples(arguments)
+    import_keras()
     from h2s_keras.cli.progress import Progress
     from h2s_keras.evaluation.report_pages import middle_clip
     from h2s_keras.evaluation.score_videos import (
@@ -209,8 +206,6 @@ def _scores(arguments):
     from h2s_keras.evaluation.untrimmed import PROTOCOLS, untrimmed_examples
     from h2s_keras.evaluation.video_classifier import VideoClassifier
 
-    synthetic = arguments.data == "synthetic"
-    examples, names = (None, None) if synthetic else read_examples(arguments)
     model = VideoClassifier.from_saved(arguments.model).model
     checksum = model_checksum(arguments.model)
     started = time.monotonic()

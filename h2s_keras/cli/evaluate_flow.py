@@ -4,18 +4,23 @@ import json
 import sys
 import time
 
+from h2s_keras.cli.quiet import import_keras
+from h2s_keras.model_files import preset_name
+
 
 def run_flow(arguments):
     """Measures flow and prints or writes what the command line asks for."""
-    from h2s_keras.cli.progress import Progress
     from h2s_keras.evaluation.flow_pairs import find_flow_pairs
+
+    pairs = find_flow_pairs(arguments.flow_data)
+    import_keras()
+    from h2s_keras.cli.progress import Progress
     from h2s_keras.evaluation.flow_results import flow_results, flow_rows, pair_flow
     from h2s_keras.evaluation.report_pages import write_flow_report
     from h2s_keras.evaluation.score_videos import model_checksum
     from h2s_keras.evaluation.text_table import table_lines
-    from h2s_keras.models.presets import load_motion_net, preset_name
+    from h2s_keras.models.presets import load_motion_net
 
-    pairs = find_flow_pairs(arguments.flow_data)
     model = preset_name(arguments.model, num_frames=2) or arguments.model
     motion_net = load_motion_net(model)
 

@@ -1,5 +1,7 @@
 """What all made-up clips share: a stream of examples that can be continued anywhere."""
 
+import abc
+
 from h2s_keras.data.stateless_draws import SPLITS, StatelessDraws
 
 # Graphs of the latest kinds of clips, for every stream of that kind: a run asks for one at
@@ -7,7 +9,7 @@ from h2s_keras.data.stateless_draws import SPLITS, StatelessDraws
 _TRACES, _KEPT = {}, 8
 
 
-class ClipStream:
+class ClipStream(abc.ABC):
     """Base of streams whose example `i` is a pure function of (seed, split, i).
 
     A subclass has `class_names`, `make(draw)` and `kind`.
@@ -43,6 +45,7 @@ class ClipStream:
         """A tuple of all that `make` depends on beside the random numbers."""
         return type(self), self.num_frames, self.image_size
 
+    @abc.abstractmethod
     def make(self, draw):
         """One clip out of random numbers.
 
@@ -53,7 +56,6 @@ class ClipStream:
             dict of tensors with "clip" uint8 (time, height, width, 3) RGB, "flow" float32
             (time-1, height, width, 2) pixels and "label" int32 ().
         """
-        raise NotImplementedError
 
     def example(self, index):
         """Clip number `index`, an int or a tensor, as the dict of `make`."""

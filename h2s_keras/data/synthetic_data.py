@@ -68,7 +68,10 @@ class SyntheticData:
         for batch in dataset.as_numpy_iterator():
             size += sum(array.nbytes for array in batch.values())
             # A run measures after every stage, and the clips are always the same.
-            kept = kept + [batch] if size <= _KEPT_BYTES else []
+            if size <= _KEPT_BYTES:
+                kept.append(batch)
+            else:
+                kept.clear()
             yield batch
         if kept:
             self._tested = {batch_size: kept}

@@ -3,7 +3,7 @@
 What is named here is imported when it is asked for: to fuse saved scores needs no Keras.
 """
 
-import importlib
+from h2s_keras.lazy_names import lazy_names
 
 _HOMES = {
     "AnnotatedVideo": "annotated_video",
@@ -21,13 +21,4 @@ _HOMES = {
 }
 
 __all__ = sorted(_HOMES)
-
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__():
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -3,7 +3,7 @@
 Importing this package does not import Keras; its names do when used.
 """
 
-import importlib
+from h2s_keras.lazy_names import lazy_names
 
 _HOMES = {
     "StageModel": "stage_model",
@@ -13,13 +13,4 @@ _HOMES = {
 }
 
 __all__ = list(_HOMES)
-
-
-def __getattr__(name):
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

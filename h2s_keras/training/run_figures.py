@@ -69,6 +69,7 @@ def protocol_of(config, data):
 
 
 def one_line(figures):
+    """Figures of a stage as text for the log."""
     return ", ".join(
         f"{name.replace('_', ' ')} {value:.3f}" if isinstance(value, float) else f"{value}"
         for name, value in figures.items()

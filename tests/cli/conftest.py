@@ -30,6 +30,21 @@ def run_h2s(*arguments, cwd=None, timeout=300):
     return Done(done.returncode, done.stdout, done.stderr)
 
 
+def heavy_modules(arguments, cwd=None):
+    """(Done, which of the heavy packages were imported) of a command from the start."""
+    script = (
+        "import sys, h2s_keras_command\n"
+        f"sys.argv = {['h2s', *arguments]!r}\n"
+        "try:\n    h2s_keras_command.main()\nfinally:\n"
+        "    print(*({'keras', 'tensorflow', 'av', 'scipy'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=cwd, capture_output=True, text=True
+    )
+    *said, heavy = done.stdout.split("\n")[:-1]
+    return Done(done.returncode, "\n".join(said), done.stderr), set(heavy.split())
+
+
 @pytest.fixture
 def h2s(tmp_path_factory):
     """`h2s(*arguments, cwd=None)`: the command, which finds TensorFlow imported."""

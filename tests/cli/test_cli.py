@@ -12,6 +12,7 @@ import warnings
 
 import numpy as np
 import pytest
+from cli.conftest import heavy_modules
 
 from h2s_keras.cli import main
 from h2s_keras.cli.settings import apply_setting
@@ -55,25 +56,18 @@ def test_version(cold_h2s):
         ("evaluate --model gone.keras --data synthetic", 2),
         ("evaluate --model quickstart --data gone", 2),
         ("evaluate --data gone.npz", 2),
+        ("evaluate --model quickstart --data gone.csv", 2),
+        ("evaluate --model quickstart --flow_data gone", 2),
         ("export --model gone.keras --out x", 2),
         ("convert gone.caffemodel --out x.keras", 2),
         ("fuse gone.npz also.npz", 2),
     ],
 )
 def test_help_and_missing_files_are_told_before_tensorflow_is_imported(line, code):
-    script = (
-        "import sys, h2s_keras_command\n"
-        f"sys.argv = ['h2s', *{line.split()!r}]\n"
-        "try:\n    h2s_keras_command.main()\n"
-        f"except SystemExit as end:\n    assert (end.code or 0) == {code}, end.code\n"
-        "heavy = {'keras', 'tensorflow', 'av', 'scipy'} & set(sys.modules)\n"
-        "print(f'imported {heavy}' if heavy else 'light')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "light"
+    done, heavy = heavy_modules(line.split())
+    assert done.code == code and not heavy, done.err
     if code:
-        (line,) = done.stderr.splitlines()
+        (line,) = done.error_lines
         assert line.startswith("h2s: gone")
 
 

@@ -3,11 +3,10 @@
 import io
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from cli.conftest import heavy_modules
 from evaluation.samples import (
     make_network,
     write_class_folders,
@@ -274,16 +273,7 @@ def test_saved_scores_are_fused_without_keras(tmp_path):
     for name in ("a", "b"):
         np.save(tmp_path / f"{name}.npy", rng.random((20, 4)))
     np.save(tmp_path / "labels.npy", rng.integers(0, 4, 20))
-    script = (
-        "import sys, h2s_keras_command\n"
-        "sys.argv = ['h2s', 'fuse', 'a.npy', 'b.npy', '--labels', 'labels.npy']\n"
-        "try:\n    h2s_keras_command.main()\n"
-        "except SystemExit as end:\n    assert not end.code\n"
-        "print({'keras', 'tensorflow', 'scipy'} & set(sys.modules) or 'light')\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
-    )
-    lines = done.stdout.splitlines()
-    assert done.returncode == 0 and "fused" in lines[0], done.stderr
-    assert lines[-1] == "light"
+    line = "fuse a.npy b.npy --labels labels.npy"
+    done, heavy = heavy_modules(line.split(), cwd=tmp_path)
+    assert done.code == 0 and "fused" in done.out, done.err
+    assert not heavy
