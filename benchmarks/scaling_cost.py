@@ -6,14 +6,11 @@ Operations are counted from the networks and from the values of the recipe ucf10
 training step counts three times the forward pass, as a convolution has two gradients.
 """
 
-import math
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
-
-from h2s_keras.benchmarking.motion_cost import multiply_adds
+from h2s_keras.benchmarking.motion_cost import layer_multiply_adds, multiply_adds
 from h2s_keras.models import MotionNet, build_backbone
 from h2s_keras.recipes import ucf101
 
@@ -30,14 +27,7 @@ BILLION = 10**9
 def backbone_operations(channels):
     """Operations of a VGG16 for one input."""
     shape = (SIZE, SIZE, channels)
-    total = 0
-    for layer in build_backbone("vgg16", shape, 101, None, None, "vgg")._flatten_layers():
-        if isinstance(layer, keras.layers.Conv2D):
-            _, height, width, _ = layer.output.shape
-            total += 2 * height * width * math.prod(layer.kernel.shape)
-        elif isinstance(layer, keras.layers.Dense):
-            total += 2 * math.prod(layer.kernel.shape)
-    return total
+    return 2 * layer_multiply_adds(build_backbone("vgg16", shape, 101, None, None, "vgg"))
 
 
 def row(name, operations):

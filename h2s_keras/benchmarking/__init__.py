@@ -5,7 +5,7 @@ Importing this package imports neither Keras nor any peer; the suites do when th
 
 import importlib
 
-# In the order of the help; each a module of this folder with ABOUT and run(settings).
+# In the order of the help; each a module here with ABOUT and run(settings, figures).
 SUITES = (
     "warp",
     "loss",

@@ -11,7 +11,7 @@ import tempfile
 
 import numpy as np
 
-from h2s_keras.benchmarking.harness import Figures, measure
+from h2s_keras.benchmarking.harness import measure
 from h2s_keras.benchmarking.peer_process import PeerProcess
 from h2s_keras.errors import UserError
 
@@ -29,17 +29,15 @@ RATE_AIM, BANDWIDTH_AIM = 0.5, 0.7
 TOLERANCE = 0.05
 
 
-def run(settings):
+def run(settings, figures):
     import keras
 
-    figures = Figures()
     peer_options = prepare(figures, settings)
     keras.config.set_dtype_policy(POLICY)
     for variant in VARIANTS:
         _measure_networks(figures, settings, variant, peer_options)
     for shape in WARP_SHAPES:
         _measure_warp(figures, settings, shape, peer_options)
-    return figures
 
 
 def prepare(figures, settings):

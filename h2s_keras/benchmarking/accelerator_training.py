@@ -5,7 +5,6 @@ import tempfile
 import numpy as np
 
 from h2s_keras.benchmarking.accelerator import POLICY, prepare
-from h2s_keras.benchmarking.harness import Figures
 from h2s_keras.benchmarking.training import STAGES, measure_stage
 
 ABOUT = "on a GPU: full-size training steps in bfloat16, time and memory"
@@ -15,8 +14,8 @@ CLIPS = (32, 11, 224, 224, 3)
 STEPS = 16
 
 
-def run(settings):
-    figures, steps = Figures(), 2 if settings.smoke else STEPS
+def run(settings, figures):
+    steps = 2 if settings.smoke else STEPS
     peer_options = prepare(figures, settings)
     options = {"policy": POLICY, "bfloat16": True, **peer_options}
     for stage in STAGES:
@@ -28,4 +27,3 @@ def run(settings):
             for name, values in seconds.items():
                 clips = round(CLIPS[0] / float(np.median(values)), 1)
                 figures.value(f"clips a second, {name}, steps of {stage}", clips)
-    return figures

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from h2s_keras.benchmarking.harness import Figures, measure, timed
+from h2s_keras.benchmarking.harness import measure, timed
 from h2s_keras.benchmarking.peer_process import PeerProcess
 
 ABOUT = "cost of the tiny MotionNet against frames, resolution, clips, training replicas"
@@ -17,8 +17,7 @@ SMOKE_AXES = {"frames": (3, 5), "resolution": (32, 48), "clips": (1, 2)}
 BASE, SMOKE_BASE = {"frames": 3, "resolution": 128, "clips": 1}, {"resolution": 32}
 
 
-def run(settings):
-    figures = Figures()
+def run(settings, figures):
     for axis, values in (SMOKE_AXES if settings.smoke else AXES).items():
         base = {**BASE, **(SMOKE_BASE if settings.smoke else {})}
         functions = {
@@ -32,7 +31,6 @@ def run(settings):
             what = f"time of {value} / {values[0]}"
             figures.add(axis, what, growth)
     _replicas(figures, settings)
-    return figures
 
 
 def _inference(frames, resolution, clips):

@@ -8,7 +8,7 @@ same network under the runtime litert_8bit.
 
 import numpy as np
 
-from h2s_keras.benchmarking.harness import Figures, measure, timed
+from h2s_keras.benchmarking.harness import measure, timed
 from h2s_keras.errors import UserError
 
 ABOUT = "frames to scores: MotionNet against TV-L1, Farneback and DIS; frames per second"
@@ -19,11 +19,10 @@ AIMS = {"motionnet": 20.0, "tiny": 100.0}
 REAL_TIME = 30.0  # frames a second
 
 
-def run(settings):
+def run(settings, figures):
     from h2s_keras.benchmarking.backend import ways
     from h2s_keras.data.synthetic import SyntheticClips
 
-    figures = Figures()
     size = SMOKE_SIZE if settings.smoke else SIZE
     clips = SyntheticClips(num_frames=FRAMES, image_size=(size, size), seed=1)
     clip = np.asarray(clips.example(0)["clip"])
@@ -49,7 +48,6 @@ def run(settings):
     functions["temporal CNN alone"] = timed(lambda: cnn(flow))
     seconds = measure(functions, settings.rounds)
     _tell(figures, seconds, ours, methods, f"{FRAMES}x{size}x{size}")
-    return figures
 
 
 def _networks(size, smoke, spatial=True):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from h2s_keras.benchmarking.harness import Figures, measure, timed
+from h2s_keras.benchmarking.harness import measure, timed
 
 ABOUT = "the whole unsupervised loss with gradients beside MotionNet's forward and backward"
 
@@ -12,11 +12,9 @@ SMOKE_CASES = (("tiny", 2, 3, 32),)
 AIM = 0.25
 
 
-def run(settings):
-    figures = Figures()
+def run(settings, figures):
     for case in SMOKE_CASES if settings.smoke else CASES:
         _measure_case(figures, settings, *case)
-    return figures
 
 
 def _measure_case(figures, settings, variant, batch, frames, size):

@@ -5,7 +5,7 @@ import tempfile
 
 import numpy as np
 
-from h2s_keras.benchmarking.harness import Figures, measure, timed
+from h2s_keras.benchmarking.harness import measure, timed
 from h2s_keras.benchmarking.peer_process import PeerProcess
 
 ABOUT = "MotionNet's inference as a share of the float32 matrix-product rate"
@@ -20,11 +20,9 @@ TOLERANCE = 1e-4
 EIGHT_BIT_AIM = 0.5
 
 
-def run(settings):
-    figures = Figures()
+def run(settings, figures):
     for variant in VARIANTS:
         _measure_variant(figures, variant, settings)
-    return figures
 
 
 def _measure_variant(figures, variant, settings):

@@ -45,6 +45,8 @@ def _kernel(layer):
 def layer_multiply_adds(model):
     """The same of a functional model of convolutions and dense layers, for one image.
 
+    Models among its layers are counted layer by layer too.
+
     Args:
         model: built functional keras.Model of fixed size, VGG16 say.
 
@@ -53,6 +55,9 @@ def layer_multiply_adds(model):
     """
     total = 0
     for layer in model.layers:
+        if hasattr(layer, "layers"):
+            total += layer_multiply_adds(layer)
+            continue
         kernel = getattr(layer, "kernel", None)
         if kernel is None:
             continue

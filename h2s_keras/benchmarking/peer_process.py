@@ -80,7 +80,12 @@ class PeerProcess:
     def close(self):
         if self._process.poll() is None:
             self._process.stdin.close()
-            self._process.wait(timeout=30)
+            try:
+                self._process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                # Left in the middle of a run, which nobody waits for any more.
+                self._process.kill()
+                self._process.wait()
         self._process.stdout.close()
         self._errors.close()
 

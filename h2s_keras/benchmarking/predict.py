@@ -5,7 +5,7 @@ import tempfile
 
 import numpy as np
 
-from h2s_keras.benchmarking.harness import Figures, measure, timed
+from h2s_keras.benchmarking.harness import measure, timed
 
 ABOUT = "`h2s predict` on a minute of 320x240 video: shares of its parts; sliding windows"
 
@@ -16,8 +16,7 @@ SIZE, SMOKE_SIZE = (60 * RATE, 224), (60, 64)
 CLIPS, STREAMED_WINDOWS, FLOW_PAIRS = 10, 2, 3
 
 
-def run(settings):
-    figures = Figures()
+def run(settings, figures):
     length, side = SMOKE_SIZE if settings.smoke else SIZE
     with tempfile.TemporaryDirectory() as folder:
         from h2s_keras.benchmarking.made_up_video import write_video
@@ -25,7 +24,6 @@ def run(settings):
         video = write_video(os.path.join(folder, "minute.avi"), length)
         for variant in VARIANTS:
             _measure_variant(figures, video, length, side, variant, settings)
-    return figures
 
 
 def _measure_variant(figures, video, length, side, variant, settings):

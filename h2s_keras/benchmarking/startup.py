@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from h2s_keras.benchmarking.harness import Figures, measure
+from h2s_keras.benchmarking.harness import measure
 
 ABOUT = "`h2s --help`, a wrong name, and `import h2s_keras` beyond `import keras`"
 
@@ -23,9 +23,8 @@ PROCESSES = {
 }
 
 
-def run(settings):
+def run(settings, figures):
     """Seconds are told too: here they are the promise, and start-up is mostly reading."""
-    figures = Figures()
     functions = {name: _process(*process) for name, process in PROCESSES.items()}
     # The first start writes and reads files that later ones find in memory.
     seconds = measure(functions, settings.rounds, warm_up=1)
@@ -37,7 +36,6 @@ def run(settings):
     pairs = zip(seconds["import h2s_keras"], seconds["import keras"], strict=True)
     added = [ours - keras for ours, keras in pairs]
     figures.add(case, "seconds that h2s_keras adds to keras", added, IMPORT_AIM)
-    return figures
 
 
 def _process(arguments, code):

@@ -5,7 +5,7 @@ import tempfile
 
 import numpy as np
 
-from h2s_keras.benchmarking.harness import Figures, measure
+from h2s_keras.benchmarking.harness import measure
 from h2s_keras.benchmarking.peer_process import PeerProcess
 
 ABOUT = "time and memory of a training step of every stage against plain PyTorch"
@@ -22,8 +22,8 @@ RATES = {"motion": 1e-5, "temporal": 1e-2, "end_to_end": 1e-3, "spatial": 1e-4}
 AIM = 1.0
 
 
-def run(settings):
-    figures, first = Figures(), None
+def run(settings, figures):
+    first = None
     for stage in STAGES:
         with tempfile.TemporaryDirectory() as folder:
             seconds = measure_stage(figures, settings, stage, folder)["ours"]
@@ -33,7 +33,6 @@ def run(settings):
         pairs = zip(seconds, first, strict=True)
         what = f"time of a step of {stage} / {STAGES[0]}"
         figures.add("ours", what, [one / two for one, two in pairs])
-    return figures
 
 
 def measure_stage(figures, settings, stage, folder, clips=CLIPS, steps=1, **device):

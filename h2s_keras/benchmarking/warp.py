@@ -7,7 +7,7 @@ import tempfile
 
 import numpy as np
 
-from h2s_keras.benchmarking.harness import Figures, measure, timed
+from h2s_keras.benchmarking.harness import measure, timed
 from h2s_keras.benchmarking.peer_process import PeerProcess
 from h2s_keras.benchmarking.peers.inputs import WARP_KINDS, warp_inputs
 from h2s_keras.errors import UserError
@@ -27,9 +27,8 @@ TFA_PYTHON = "H2S_KERAS_TFA_PYTHON"
 TOLERANCE = 1e-2
 
 
-def run(settings):
+def run(settings, figures):
     """Measures every shape and kind; a case with gradients computes the result too."""
-    figures = Figures()
     python = os.environ.get(TFA_PYTHON)
     if not python:
         figures.miss(
@@ -50,7 +49,6 @@ def run(settings):
                 for name, reason in peer.missing.items():
                     figures.miss(name, reason)
             _measure_shape(figures, shape, peers, settings)
-    return figures
 
 
 def _measure_shape(figures, shape, peers, settings):

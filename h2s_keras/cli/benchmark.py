@@ -48,6 +48,8 @@ def run(arguments):
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             file.write(json.dumps(result, indent=2) + "\n")
+    if result["stopped"]:
+        raise KeyboardInterrupt
     return 0
 
 
@@ -71,7 +73,7 @@ def _check(arguments):
 
 
 def _measure(arguments):
-    from h2s_keras.benchmarking.harness import Settings
+    from h2s_keras.benchmarking.harness import Figures, Settings
     from h2s_keras.benchmarking.machine import (
         describe_machine,
         limit_cores,
@@ -93,7 +95,12 @@ def _measure(arguments):
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     settings = Settings(arguments.rounds, cores, arguments.smoke)
     print(f"measuring {arguments.suite}: {module.ABOUT}", file=sys.stderr, flush=True)
-    figures = module.run(settings)
+    figures, stopped = Figures(), False
+    try:
+        module.run(settings, figures)
+    except KeyboardInterrupt:
+        # A suite takes minutes; what is finished is kept.
+        stopped = True
     machine["load_average_after"] = round(os.getloadavg()[0], 2)
     options = f" --rounds {arguments.rounds} --cores {cores}"
     return {
@@ -106,6 +113,7 @@ def _measure(arguments):
         "versions": versions(),
         "rounds": arguments.rounds,
         "smoke": arguments.smoke,
+        "stopped": stopped,
         **figures.as_dict(),
     }
 
@@ -143,5 +151,7 @@ def _print(result):
         f"{result['rounds']} rounds on {machine['cores']} cores of {machine['processor']}, "
         f"load {machine['load_average_before']} to {machine['load_average_after']}"
     )
+    if result["stopped"]:
+        print("stopped before its end: what was finished by then")
     if result["smoke"]:
         print("a smoke run: these figures mean nothing")

@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from h2s_keras.ops.aligned_convolution import aligned_convolution, cut_channels
+from h2s_keras.ops.backend_forms import leaky_relu
 from h2s_keras.ops.flow import channels_to_flow
 from h2s_keras.ops.rematerialize import rematerialize
 
@@ -181,7 +182,7 @@ class MultiScaleFlowHead(keras.layers.Layer):
         hidden = ops.concatenate(
             [
                 encoder,
-                ops.leaky_relu(deconvolved, SLOPE),
+                leaky_relu(deconvolved, SLOPE),
                 # Last: only these may have zero channels behind them.
                 aligned_convolution(self.upsamplings[index], raw),
             ],

@@ -8,6 +8,7 @@ from h2s_keras.layers.multi_scale_flow_head import SLOPE, MultiScaleFlowHead
 from h2s_keras.models.coarse_to_fine import coarse_to_fine_flow
 from h2s_keras.models.runtimes import in_runtime
 from h2s_keras.ops.aligned_convolution import aligned_clip, aligned_convolution
+from h2s_keras.ops.backend_forms import leaky_relu
 from h2s_keras.ops.flow import clip_to_channels, resize_flow
 from h2s_keras.ops.rematerialize import rematerialize
 
@@ -203,7 +204,7 @@ class MotionNet(keras.Model):
             hidden = ops.pad(hidden, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
             frames = self.num_frames if convolution is self.convolutions[0] else None
             hidden = aligned_convolution(convolution, hidden, frames)
-            hidden = ops.leaky_relu(hidden, SLOPE)
+            hidden = leaky_relu(hidden, SLOPE)
         return hidden
 
     def decode(self, features, training=None):

@@ -2,8 +2,8 @@
 
 from keras import ops
 
+from h2s_keras.ops.backend_forms import take_rows
 from h2s_keras.ops.flow import pixel_grid, size_of
-from h2s_keras.ops.gather import take_rows
 
 PADDINGS = ("zeros", "border")
 

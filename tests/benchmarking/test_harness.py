@@ -60,9 +60,13 @@ def test_the_work_of_the_published_network():
 
 
 def test_the_work_of_a_classifier():
-    """Counted by hand: 3x3 over 8x8 pixels, then over 4x4, then a dense layer."""
+    """Counted by hand: 3x3 over 8x8 pixels, then over 4x4, then a dense layer.
+
+    As in VGG16 of the builder the first convolution is that of a model in the model.
+    """
     inputs = keras.Input((8, 8, 2))
-    hidden = keras.layers.Conv2D(4, 3, padding="same")(inputs)
+    first = keras.layers.Conv2D(4, 3, padding="same")(inputs)
+    hidden = keras.Model(inputs, first)(inputs)
     hidden = keras.layers.Conv2D(5, 3, strides=2, padding="same")(hidden)
     outputs = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(hidden))
     count = layer_multiply_adds(keras.Model(inputs, outputs))
@@ -88,7 +92,7 @@ def test_a_peer_that_breaks_tells_why(tmp_path, monkeypatch):
 def test_a_wrong_python_for_tensorflow_addons_is_told(monkeypatch):
     monkeypatch.setenv("H2S_KERAS_TFA_PYTHON", "/nowhere/python")
     with pytest.raises(UserError, match="/nowhere/python: no such program"):
-        warp.run(Settings(rounds=2, smoke=True))
+        warp.run(Settings(rounds=2, smoke=True), Figures())
 
 
 def test_inputs_are_smooth_and_the_same_for_everybody():

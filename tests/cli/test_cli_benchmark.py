@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -90,3 +91,26 @@ def test_a_missing_peer_is_named(tmp_path):
     assert "h2s_keras[benchmark]" in done.stdout
     assert not any("grid_sample" in row["what"] for row in result["ratios"])
     assert any("map_coordinates" in row["what"] for row in result["ratios"])
+
+
+def test_a_suite_that_is_stopped_keeps_what_it_has(tmp_path):
+    file = tmp_path / "result.json"
+    command = [sys.executable, "-c", COMMAND, "benchmark", "warp", "--smoke"]
+    child = subprocess.Popen(
+        [*command, "--rounds", "2", "--json", str(file)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A terminal's Ctrl-C reaches the peers as well.
+        start_new_session=True,
+    )
+    for line in child.stderr:
+        if "time of " in line:
+            break
+    os.killpg(child.pid, signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 130 and err.splitlines()[-1] == "h2s: stopped", err
+    result = json.loads(file.read_text())
+    cases = {row["case"] for row in result["ratios"]}
+    assert result["stopped"] is True and 1 <= len(cases) < 6
+    assert "stopped before its end" in out and result["ratios"][0]["what"] in out
