@@ -256,13 +256,17 @@ SLOW = {"activitynet", "thumos14", "hmdb51", "ucf101"} | {
 }
 SLOW |= {"quickstart", "gestures", "ut_interaction"}
 SLOW |= {"tiny_synthetic", "tiny_synthetic_11"}  # tests/training has SupervisedFlowLoss
+LONG = {"videos"}
 ABLATIONS = {name for name in RECIPES if name.startswith("ablation")}
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+        pytest.param(
+            name,
+            marks=[pytest.mark.slow] * (name in SLOW) + [pytest.mark.long] * (name in LONG),
+        )
         for name in RECIPES
         if name not in ABLATIONS
     ],

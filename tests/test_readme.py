@@ -24,6 +24,7 @@ def quickstart_command():
     return command
 
 
+@pytest.mark.long
 def test_the_lines_of_code_run(tmp_path):
     (code,) = blocks("python")
     assert 15 <= len([line for line in code.splitlines() if line.strip()]) <= 25

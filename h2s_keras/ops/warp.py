@@ -3,7 +3,7 @@
 from keras import ops
 
 from h2s_keras.ops.backend_forms import take_rows
-from h2s_keras.ops.flow import pixel_grid, size_of
+from h2s_keras.ops.flow import size_of
 
 PADDINGS = ("zeros", "border")
 
@@ -49,41 +49,55 @@ def backward_warp(image, flow, padding="zeros", return_mask=False):
         image = ops.cast(image, "float32")
     dtype = image.dtype
     height, width, channels = size_of(image, 1), size_of(image, 2), image.shape[-1]
-    position = pixel_grid(height, width)[None] + ops.cast(flow, "float32")
-    x, y = position[..., 0], position[..., 1]
-    last_x = ops.cast(width, "float32") - 1.0
-    last_y = ops.cast(height, "float32") - 1.0
+    flow = ops.cast(flow, "float32")
+    x = flow[..., 0] + ops.arange(width, dtype="float32")
+    y = flow[..., 1] + ops.expand_dims(ops.arange(height, dtype="float32"), 1)
 
     mask = None
     if return_mask:
-        inside = (x >= 0.0) & (x <= last_x) & (y >= 0.0) & (y <= last_y)
-        mask = ops.cast(inside, "float32")[..., None]
+        inside = _is_inside(x, width) & _is_inside(y, height)
+        mask = ops.expand_dims(ops.cast(inside, "float32"), -1)
+    flat = ops.reshape(ops.cast(image, "float32"), (-1, channels))
+    first_row = ops.arange(size_of(image, 0), dtype="int32") * height
+    first_row = ops.reshape(first_row, (-1, 1, 1))
+
+    warped, columns = 0.0, _taps(x, width, padding)
+    for row, weight_y in _taps(y, height, padding):
+        start = (first_row + row) * width
+        for column, weight_x in columns:
+            weight = ops.expand_dims(weight_y * weight_x, -1)
+            warped = warped + weight * take_rows(flat, start + column)
+    warped = ops.cast(warped, dtype)
+    return (warped, mask) if return_mask else warped
+
+
+def _taps(position, length, padding):
+    """Of the two whole pixels around every position on one axis (index, weight)."""
+    last = _last(length)
     if padding == "border":
-        x, y = ops.clip(x, 0.0, last_x), ops.clip(y, 0.0, last_y)
+        position = ops.clip(position, 0.0, last)
     else:
         # Beyond one pixel outside every tap is zero; clamping there keeps the integer
         # conversion below defined for any flow without changing the result.
-        x, y = ops.clip(x, -2.0, last_x + 2.0), ops.clip(y, -2.0, last_y + 2.0)
+        position = ops.clip(position, -2.0, last + 2.0)
+    low = ops.floor(position)
+    fraction = position - low
+    taps = []
+    for place, weight in ((low, 1.0 - fraction), (low + 1.0, fraction)):
+        if padding == "zeros":
+            weight = weight * ops.cast(_is_inside(place, length), "float32")
+        # Clamped after the conversion too: NaN converts to an arbitrary integer.
+        taps.append((ops.clip(ops.cast(place, "int32"), 0, length - 1), weight))
+    return taps
 
-    left, top = ops.floor(x), ops.floor(y)
-    fraction_x, fraction_y = x - left, y - top
-    flat = ops.reshape(ops.cast(image, "float32"), (-1, channels))
-    first_row = ops.arange(size_of(image, 0), dtype="int32")[:, None, None] * height
 
-    warped = 0.0
-    for row, weight_y in ((top, 1.0 - fraction_y), (top + 1.0, fraction_y)):
-        for column, weight_x in ((left, 1.0 - fraction_x), (left + 1.0, fraction_x)):
-            weight = weight_y * weight_x
-            if padding == "zeros":
-                inside = (column >= 0) & (column <= last_x) & (row >= 0) & (row <= last_y)
-                weight = weight * ops.cast(inside, "float32")
-            # Clamped after the conversion too: NaN converts to an arbitrary integer.
-            column_index = ops.clip(ops.cast(column, "int32"), 0, width - 1)
-            row_index = ops.clip(ops.cast(row, "int32"), 0, height - 1)
-            index = (first_row + row_index) * width + column_index
-            warped = warped + weight[..., None] * take_rows(flat, index)
-    warped = ops.cast(warped, dtype)
-    return (warped, mask) if return_mask else warped
+def _is_inside(position, length):
+    return (position >= 0.0) & (position <= _last(length))
+
+
+def _last(length):
+    """The last pixel of an axis, as float."""
+    return length - 1.0 if isinstance(length, int) else ops.cast(length, "float32") - 1.0
 
 
 def _validate(image, flow, padding):

@@ -499,6 +499,7 @@ def test_flow_of_a_video_has_a_field_a_pair(h2s, smoke, files, tmp_path):
     assert again.code == 2 and "holds files already" in again.err
 
 
+@pytest.mark.long
 def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_from_what_is_saved(tmp_path):
     """A limit on the size of files stands for the full disk: writing fails half way."""
     out = tmp_path / "run"

@@ -70,6 +70,7 @@ sys.meta_path.insert(0, Gone())
 """
 
 
+@pytest.mark.long
 def test_a_missing_peer_is_named(tmp_path):
     """Without PyTorch, Kornia and OpenCV the suite still runs, and says what it lacked."""
     # Python runs this file in the child too, where the peers would be imported.
@@ -93,6 +94,7 @@ def test_a_missing_peer_is_named(tmp_path):
     assert any("map_coordinates" in row["what"] for row in result["ratios"])
 
 
+@pytest.mark.long
 def test_a_suite_that_is_stopped_keeps_what_it_has(tmp_path):
     file = tmp_path / "result.json"
     command = [sys.executable, "-c", COMMAND, "benchmark", "warp", "--smoke"]

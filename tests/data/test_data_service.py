@@ -98,6 +98,7 @@ def test_a_service_that_cannot_be_is_told_at_once(packed):
         make_data({"kind": "videos", "root": "x", "service": "grpc://127.0.0.1:1"})
 
 
+@pytest.mark.long
 def test_a_dispatcher_that_dies_is_told_within_the_time(packed, start, monkeypatch):
     monkeypatch.setattr(data_service, "PATIENCE", 2)
     process, address = start("both")

@@ -206,6 +206,7 @@ def documented_service(tmp_path):
     process.communicate()
 
 
+@pytest.mark.long
 def test_the_commands_on_records(records_folder, documented_service):
     done = set()
     for program, *arguments in commands(ROOT / "docs" / "records.md"):

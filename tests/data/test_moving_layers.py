@@ -52,6 +52,7 @@ def test_flow_jumps_where_shapes_move_over_the_ground():
     assert 10 <= jumping <= 20
 
 
+@pytest.mark.long
 def test_speeds_reach_what_is_asked_and_most_are_slow():
     fastest = np.array(
         [
@@ -89,6 +90,7 @@ def test_light_changes_and_noise_can_be_left_out():
     )
 
 
+@pytest.mark.long
 def test_a_pool_is_shown_in_many_guises():
     clips = MovingLayerClips(num_frames=2, image_size=(32, 32), seed=3, pool=3)
     (shown,) = clips.dataset(60, 60).map(lambda clip, label: clip).as_numpy_iterator()

@@ -210,6 +210,7 @@ def test_mirrored_variables_become_plain_ones(build, clips_of, tmp_path):
     assert_equal_answers(build(), path, clips_of(2))
 
 
+@pytest.mark.long
 def test_a_compiled_and_trained_network_leaves_its_optimizer_behind(
     build, clips_of, tmp_path
 ):

@@ -135,6 +135,7 @@ def test_half_precision_stays_near_float32(small, policy):
     assert error < (0.02 if policy == "mixed_float16" else 0.2), error
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("partial", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_training_step(partial):
     """All kernels learn; under partial normalisation only the first statistics move."""

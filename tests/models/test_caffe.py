@@ -330,6 +330,7 @@ def two_stream(tmp_path_factory):
         path.unlink()
 
 
+@pytest.mark.long
 def test_stacked_model_gives_caffes_logits(two_stream):
     model, report, (motion, temporal, _), (weights, _), _ = two_stream
     assert report.streams == ("motion", "temporal") and len(report.loaded) == 13 + 16

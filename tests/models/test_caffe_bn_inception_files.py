@@ -150,6 +150,7 @@ def test_convert_makes_the_stream(flow, tmp_path, capsys):
     assert difference(logits_of(stream, flow), flow.logits) < 1e-4
 
 
+@pytest.mark.long
 def test_convert_makes_a_two_stream_model(flow, tmp_path):
     rgb = made(3, 6, "stock")
     spatial = write(tmp_path, rgb).rename(tmp_path / "rgb.caffemodel")

@@ -166,6 +166,7 @@ def test_bootstrapped_on_a_still_clip_it_is_the_2d_network(parent):
     assert_differs(model(clip)[:, 12], expected)
 
 
+@pytest.mark.long
 def test_a_weights_file_of_the_parent_is_inflated(tmp_path):
     """`build_backbone` inflates a file of the 2D network and widens RGB to u and v."""
     path = str(tmp_path / "parent.weights.h5")
@@ -273,6 +274,7 @@ def two_stream():
     return builder.temporal("i3d").spatial("i3d", dropout=0.0).build()
 
 
+@pytest.mark.long
 def test_both_streams_of_a_two_stream_model(two_stream, golden, tmp_path):
     model, clips = two_stream, golden.clips(2, 4, (32, 32))
     assert model.spatial.input_shape == (None, 4, 32, 32, 3)

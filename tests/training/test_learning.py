@@ -48,6 +48,7 @@ def test_the_texture_moves_as_said():
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.long
 def test_motion_net_learns_the_shift(flows):
     inside = flows[1][:, 0, 6:-6, 6:-6]
     mean = inside.mean(axis=(0, 1, 2))

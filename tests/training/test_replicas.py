@@ -42,6 +42,7 @@ def check_float32(results):
             assert one[name] == two[name], (case, name)
 
 
+@pytest.mark.long
 def test_clipping_groups_decay_and_a_partial_batch_in_float32():
     results = compare("float32", "partial", "poisoned")
     check_float32(results)

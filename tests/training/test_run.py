@@ -127,6 +127,7 @@ def assert_equal_weights(found, expected):
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.long
 def test_a_run_cut_twice_ends_bit_equal_to_the_whole_one(whole, tmp_path):
     config, expected, _ = whole
     folder = tmp_path / "run"
