@@ -10,6 +10,9 @@ from h2s_keras.models import HiddenTwoStreamBuilder, MotionNet
 from h2s_keras.training import StageModel
 from h2s_keras.training.stages import prepare_stage
 
+# What one of them learns, the others look at.
+pytestmark = pytest.mark.long
+
 SHIFT = (3, -2)  # x to the right, y down
 
 
@@ -48,7 +51,6 @@ def test_the_texture_moves_as_said():
     np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.long
 def test_motion_net_learns_the_shift(flows):
     inside = flows[1][:, 0, 6:-6, 6:-6]
     mean = inside.mean(axis=(0, 1, 2))
