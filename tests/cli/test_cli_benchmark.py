@@ -97,7 +97,9 @@ def test_a_missing_peer_is_named(tmp_path):
 @pytest.mark.long
 def test_a_suite_that_is_stopped_keeps_what_it_has(tmp_path):
     file = tmp_path / "result.json"
-    command = [sys.executable, "-c", COMMAND, "benchmark", "warp", "--smoke"]
+    # A job in the background inherits that Ctrl-C is ignored; these tests may be one.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", heard + COMMAND, "benchmark", "warp", "--smoke"]
     child = subprocess.Popen(
         [*command, "--rounds", "2", "--json", str(file)],
         stdout=subprocess.PIPE,
