@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from h2s_keras.ops.warp import PADDINGS, backward_warp
+from h2s_keras.ops.warp import PADDINGS, backward_warp, check_grids
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -40,6 +40,7 @@ class BackwardWarp(keras.layers.Layer):
     def __init__(self, padding="zeros", return_mask=False, **kwargs):
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
+        self.built = True  # without weights, as ImagePreprocessing says
         if padding not in PADDINGS:
             raise ValueError(f"padding must be one of {PADDINGS}; received {padding!r}.")
         self.padding = padding
@@ -63,7 +64,8 @@ class BackwardWarp(keras.layers.Layer):
 
     def compute_output_spec(self, inputs):
         self._check_pair(inputs)
-        image, _ = inputs
+        image, flow = inputs
+        check_grids(image, flow, self.padding)
         dtype = image.dtype if "float" in str(image.dtype) else "float32"
         shapes = self.compute_output_shape([tensor.shape for tensor in inputs])
         if not self.return_mask:

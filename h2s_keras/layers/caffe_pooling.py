@@ -38,6 +38,7 @@ class CaffePooling(keras.layers.Layer):
 
     def __init__(self, pool_size, strides=1, padding=0, mode="max", **kwargs):
         super().__init__(**kwargs)
+        self.built = True  # without weights, as ImagePreprocessing says
         if mode not in MODES:
             raise ValueError(f"mode must be one of {MODES}; received {mode!r}.")
         if not (1 <= strides <= pool_size and 0 <= padding < pool_size):
@@ -58,13 +59,18 @@ class CaffePooling(keras.layers.Layer):
         return min(self.padding + self.strides - 1, self.pool_size - 1)
 
     def call(self, inputs):
-        size, strides = self.pool_size, self.strides
+        options = {
+            "pool_size": self.pool_size,
+            "strides": self.strides,
+            "padding": "valid",
+            "data_format": "channels_last",
+        }
         edges = (self.padding, self._after)
         widths = ((0, 0), edges, edges, (0, 0))
         if self.mode == "max":
             padded = ops.pad(inputs, widths, constant_values=-float("inf"))
-            return ops.max_pool(padded, size, strides, padding="valid")
-        mean = ops.average_pool(ops.pad(inputs, widths), size, strides, padding="valid")
+            return ops.max_pool(padded, **options)
+        mean = ops.average_pool(ops.pad(inputs, widths), **options)
         if self._after == self.padding:
             return mean
         # Share of every window that lies on the image or its padding.
@@ -73,7 +79,7 @@ class CaffePooling(keras.layers.Layer):
         inner = (self.padding, self.padding)
         counted = ops.pad(counted, ((0, 0), inner, inner, (0, 0)), constant_values=1)
         counted = ops.pad(counted, ((0, 0), beyond, beyond, (0, 0)))
-        return mean / ops.average_pool(counted, size, strides, padding="valid")
+        return mean / ops.average_pool(counted, **options)
 
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape

@@ -26,6 +26,7 @@ class FlowVolume(keras.layers.Layer):
 
     def __init__(self, scale=1.0, **kwargs):
         super().__init__(**kwargs)
+        self.built = True  # without weights, as ImagePreprocessing says
         self.scale = scale
 
     def call(self, inputs):

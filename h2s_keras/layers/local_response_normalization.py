@@ -34,6 +34,7 @@ class LocalResponseNormalization(keras.layers.Layer):
 
     def __init__(self, radius=4, bias=1.0, alpha=1.0 / 9, beta=0.7, **kwargs):
         super().__init__(**kwargs)
+        self.built = True  # without weights, as ImagePreprocessing says
         if radius < 0 or bias <= 0:
             raise ValueError(
                 f"radius must be >= 0 and bias > 0; received {radius} and {bias}."

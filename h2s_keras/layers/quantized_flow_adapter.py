@@ -44,6 +44,7 @@ class QuantizedFlowAdapter(keras.layers.Layer):
     def __init__(self, bound=20.0, levels=None, scale=2, centre=128.0, **kwargs):
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
+        self.built = True  # without weights, as ImagePreprocessing says
         if bound <= 0 or scale < 1:
             raise ValueError(
                 f"bound must be > 0 and scale >= 1; received {bound} and {scale}."

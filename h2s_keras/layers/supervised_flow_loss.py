@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 from h2s_keras.ops.charbonnier import charbonnier
-from h2s_keras.ops.flow import resize_flow, size_of
+from h2s_keras.ops.flow import level_names, resize_flow, size_of
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -27,7 +27,8 @@ class SupervisedFlowLoss(keras.layers.Layer):
         "total", each float32 (batch,).
 
     Raises:
-        ValueError: if the number of pairs of truth and flows differ.
+        ValueError: if the number of pairs of truth and flows differ, there is no flow, or
+            no level weight.
 
     Example:
         >>> truth = keras.ops.ones((2, 1, 64, 64, 2))
@@ -45,10 +46,17 @@ class SupervisedFlowLoss(keras.layers.Layer):
     def __init__(self, level_weights=(1.0, 0.5, 0.25), alpha=0.4, **kwargs):
         kwargs["autocast"] = False
         super().__init__(**kwargs)
+        self.built = True  # without weights, as ImagePreprocessing says
         self.level_weights, self.alpha = tuple(level_weights), alpha
+        if not self.level_weights:
+            raise ValueError("level_weights takes one factor or more; received none.")
 
     def call(self, truth, flows):
-        names = sorted(flows, key=lambda name: int(name.removeprefix("flow")))
+        names = level_names(flows)
+        if not names:
+            raise ValueError(
+                f"flows must hold levels flow2 .. flow6; received {sorted(flows)}."
+            )
         truth, total = ops.cast(truth, "float32"), 0.0
         finest = size_of(flows[names[0]], 3)
         for index, name in enumerate(names):

@@ -2,7 +2,12 @@ import keras
 from keras import ops
 
 from h2s_keras.layers.image_preprocessing import RGB_MEAN
-from h2s_keras.ops.flow import channels_to_clip, clip_to_channels, size_of
+from h2s_keras.ops.flow import (
+    channels_to_clip,
+    clip_to_channels,
+    level_names,
+    size_of,
+)
 from h2s_keras.ops.flow_terms import (
     OCCLUSION,
     PHOTOMETRIC,
@@ -67,7 +72,7 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
     Call arguments:
         clips: (batch, time, height, width, 3) RGB 0..255, any dtype.
         flows: dict "flow{n}" -> float (batch, time-1, h, w, 2), pixels of its own grid;
-            up to five levels.
+            up to five levels. Other outputs of a model, as its logits, are left alone.
         smoothness_scale: scalar factor on smoothness, for a ramp during training.
         backward_flows: flows of the clip played backwards, in its own order of pairs, for
             `occlusion`; None compares everything.
@@ -110,6 +115,7 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
     ):
         kwargs["autocast"] = False
         super().__init__(**kwargs)
+        self.built = True  # without weights, as ImagePreprocessing says
         for name, value, known in (
             ("weighting", weighting, sorted(WEIGHTINGS)),
             ("padding", padding, PADDINGS),
@@ -144,7 +150,7 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         occlusion_scale=1.0,
         margin=0,
     ):
-        names = sorted(flows, key=lambda name: int(name.removeprefix("flow")))
+        names = level_names(flows)
         self._validate(clips, flows, names, margin)
         images = ops.cast(clips, "float32") - ops.convert_to_tensor(RGB_MEAN, "float32")
         images = images / 255.0

@@ -19,6 +19,9 @@ class MeanClassAccuracy(keras.metrics.Metric):
         y_pred: float (batch, num_classes), scores of any scale.
         sample_weight: None, or (batch,).
 
+    Raises:
+        ValueError: if labels or predictions have another shape.
+
     Example:
         >>> metric = MeanClassAccuracy(2)
         >>> metric.update_state([0, 0, 0, 1], [[1, 0], [1, 0], [1, 0], [1, 0]])
@@ -37,8 +40,15 @@ class MeanClassAccuracy(keras.metrics.Metric):
         self.total = self.add_variable((num_classes,), "zeros", name="total")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        labels = tuple(y_true.shape)
+        if labels[1:] not in ((), (1,)) or tuple(y_pred.shape)[1:] != (self.num_classes,):
+            raise ValueError(
+                "MeanClassAccuracy takes labels (batch,) counted from 0 and predictions "
+                f"(batch, {self.num_classes}); received {labels} and "
+                f"{tuple(y_pred.shape)}. Of one-hot labels take the argmax."
+            )
         y_true = ops.reshape(ops.cast(y_true, "int32"), (-1,))
-        y_pred = ops.convert_to_tensor(y_pred)
         hits = ops.cast(ops.argmax(y_pred, axis=-1), "int32") == y_true
         members = ops.one_hot(y_true, self.num_classes, dtype=self.dtype)
         if sample_weight is not None:

@@ -28,10 +28,14 @@ class VideoMeanAveragePrecision(keras.metrics.Metric):
         name, dtype: as for every metric.
 
     Call arguments of `update_state`:
-        y_true: int (batch,), one class each, or 0/1 (batch, num_classes), several.
+        y_true: int (batch,) or (batch, 1), one class each, or 0/1 (batch, num_classes),
+            several.
         y_pred: float (batch, num_classes), scores of one scale.
         videos: int (batch,), 0 to num_videos - 1.
         sample_weight: None, or (batch,); 0 leaves a row out (padding).
+
+    Raises:
+        ValueError: for another rule, or labels or predictions of another shape.
 
     Example:
         >>> metric = VideoMeanAveragePrecision(2, num_videos=2)
@@ -67,9 +71,17 @@ class VideoMeanAveragePrecision(keras.metrics.Metric):
         self.views = self.add_variable((num_videos,), "zeros", name="views")
 
     def update_state(self, y_true, y_pred, videos, sample_weight=None):
-        y_true = ops.convert_to_tensor(y_true)
-        if len(y_true.shape) == 1:
-            y_true = ops.one_hot(ops.cast(y_true, "int32"), self.num_classes)
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        labels, wide = tuple(y_true.shape), (self.num_classes,)
+        if labels[1:] not in ((), (1,), wide) or tuple(y_pred.shape)[1:] != wide:
+            raise ValueError(
+                "VideoMeanAveragePrecision takes labels (batch,) or 0/1 (batch, "
+                f"{self.num_classes}) and scores (batch, {self.num_classes}); received "
+                f"{labels} and {tuple(y_pred.shape)}."
+            )
+        if labels[1:] != wide:
+            y_true = ops.reshape(ops.cast(y_true, "int32"), (-1,))
+            y_true = ops.one_hot(y_true, self.num_classes)
         y_true = ops.cast(y_true, self.dtype)
         y_pred = ops.cast(y_pred, self.dtype)
         videos = ops.reshape(ops.cast(videos, "int32"), (-1,))

@@ -5,6 +5,7 @@ import keras
 from h2s_keras.models.bn_inception import bn_inception
 from h2s_keras.models.cross_modality import copy_image_weights, copy_named_weights
 from h2s_keras.models.i3d import i3d, inception_v1
+from h2s_keras.models.image_format import channels_last
 from h2s_keras.models.rematerialization import rematerialize_model
 
 # Networks of this package; those after the name give weights to its kernels by inflation.
@@ -59,6 +60,7 @@ def reads_clips(backbone):
     return len(getattr(backbone, "input_shape", ())) == 5
 
 
+@channels_last()
 def build_backbone(
     backbone,
     input_shape,
@@ -212,7 +214,15 @@ def _instance(backbone, inputs, weights):
         raise ValueError(
             f"backbone must be a name or a keras.Model; received {type(backbone).__name__}."
         )
-    expected = tuple(backbone.input_shape)[1:]
+    expected = getattr(backbone, "input_shape", None)
+    if not isinstance(expected, tuple):
+        # A subclassed model, or a Sequential that has not seen its input.
+        raise ValueError(
+            f"{backbone.name!r} does not say what it takes; wrap it: inputs = "
+            f"keras.Input({tuple(inputs.shape[1:])}); keras.Model(inputs, "
+            f"{backbone.name}(inputs))."
+        )
+    expected = expected[1:]
     given = tuple(inputs.shape[1:])
     if len(expected) != len(given) or any(
         one not in (None, two) for one, two in zip(expected, given, strict=True)

@@ -6,6 +6,7 @@ from h2s_keras.layers.caffe_pooling import CaffePooling
 from h2s_keras.layers.synchronized_batch_normalization import (
     SynchronizedBatchNormalization,
 )
+from h2s_keras.models.image_format import channels_last
 
 # Stem: (released name, kernel, stride, filters), a pooling where filters is None.
 STEM = (
@@ -32,6 +33,7 @@ BLOCKS = {
 }
 
 
+@channels_last()
 def bn_inception(
     input_shape, width=1.0, partial_batch_normalization=False, name="bn_inception"
 ):

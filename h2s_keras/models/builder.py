@@ -1,3 +1,4 @@
+import functools
 import numbers
 
 import keras
@@ -10,6 +11,7 @@ from h2s_keras.models.backbones import (
     preprocessing_mode,
     reads_clips,
 )
+from h2s_keras.models.image_format import channels_last
 from h2s_keras.models.motion_net import VARIANTS, MotionNet
 from h2s_keras.models.two_stream import HiddenTwoStream
 
@@ -38,18 +40,24 @@ class HiddenTwoStreamBuilder:
         ... )
 
     Every method returns the builder, checks its arguments at once and raises ValueError
-    naming the step that is wrong or missing.
+    naming the step that is wrong or missing. Two models of one builder share nothing but
+    the instances that it was given.
     """
 
     def __init__(self, num_classes, num_frames=11, image_size=(224, 224)):
         self._class_names = None
+        if isinstance(num_classes, (str, bytes, float)):
+            raise ValueError(
+                "num_classes is a whole number or a list of class names; received "
+                f"{num_classes!r}."
+            )
         if not isinstance(num_classes, numbers.Integral):
             self._class_names = [str(name) for name in num_classes]
             num_classes = len(self._class_names)
         num_classes = int(num_classes)
         if num_classes < 2:
             raise ValueError(f"num_classes must be at least 2; received {num_classes}.")
-        if isinstance(image_size, int):
+        if isinstance(image_size, numbers.Integral):
             image_size = (image_size, image_size)
         if len(image_size) != 2 or min(image_size) < 16:
             raise ValueError(
@@ -58,7 +66,9 @@ class HiddenTwoStreamBuilder:
             )
         self._num_classes, self._num_frames = num_classes, num_frames
         self._image_size = tuple(int(side) for side in image_size)
-        self._motion = self._temporal = self._spatial = self._branched = None
+        self._motion = self._make_motion = None
+        self._motion_is_used = False
+        self._temporal = self._spatial = self._branched = None
         self._adapter = None
         self._fusion = (1.0, 1.5)
 
@@ -69,18 +79,18 @@ class HiddenTwoStreamBuilder:
             motion_net: as above.
             **options: of `MotionNet`, for a variant by name.
         """
+        make = None
         if isinstance(motion_net, str) and motion_net in VARIANTS:
-            arguments = (self._num_frames, motion_net)
-            motion_net = self._step("motion", MotionNet, *arguments, **options)
+            make = functools.partial(MotionNet, self._num_frames, motion_net, **options)
         elif options:
             raise ValueError(
                 f".motion(): {', '.join(options)} goes with a variant by name "
                 f"({', '.join(VARIANTS)}); a trained or given MotionNet keeps its own."
             )
         elif isinstance(motion_net, str):
-            motion_net = self._step(
-                "motion", MotionNet.from_preset, motion_net, self._num_frames
-            )
+            make = functools.partial(MotionNet.from_preset, motion_net, self._num_frames)
+        if make is not None:
+            motion_net = self._step("motion", make)
         if not isinstance(motion_net, MotionNet):
             raise ValueError(
                 ".motion() takes a name, a path or a MotionNet; received "
@@ -97,7 +107,8 @@ class HiddenTwoStreamBuilder:
                 f".motion(): image_size {self._image_size} must be multiples of {multiple} "
                 f"for the variant {motion_net.variant!r}."
             )
-        self._motion = motion_net
+        self._motion, self._make_motion = motion_net, make
+        self._motion_is_used = False
         return self
 
     def adapter(self, **options):
@@ -180,9 +191,10 @@ class HiddenTwoStreamBuilder:
 
         Args:
             frame_stride, name: of HiddenTwoStream.
-            rematerialize: keep fewer activations while training: MotionNet computes those
-                inside each of its levels again in the backward pass, the backbones those
-                inside each of their blocks. The numbers do not change.
+            rematerialize: keep fewer activations while training: MotionNet (also one that
+                was given as an instance) computes those inside each of its levels again in
+                the backward pass, the backbones those inside each of their blocks. The
+                numbers do not change.
         """
         for step, value in (("motion", self._motion), ("temporal", self._temporal)):
             if value is None:
@@ -197,6 +209,9 @@ class HiddenTwoStreamBuilder:
                 "and has no adapter; leave this step or branched=True out."
             )
         height, width = self._image_size
+        if self._motion_is_used and self._make_motion is not None:
+            self._motion = self._step("motion", self._make_motion)
+        self._motion_is_used = True
         if rematerialize:
             self._motion.rematerialize = True
         if not self._motion.built:
@@ -253,6 +268,7 @@ class HiddenTwoStreamBuilder:
             name=name,
         )
 
+    @channels_last()
     def _branched_head(self, backbone, dropout):
         stride = self._motion.size_multiple
         height, width = (side // stride for side in self._image_size)

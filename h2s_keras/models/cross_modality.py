@@ -124,7 +124,8 @@ def copy_image_weights(build, model, weights):
     Returns:
         The model to use: `model`, filled, its first convolution by `inflate_channels`;
         or for 3 channels the RGB model itself, which in some families holds more than
-        weights (EfficientNet scales its input only with "imagenet").
+        weights (EfficientNet scales its input once more with "imagenet"; with a file of
+        those weights its normalisation does).
 
     Raises:
         UserError: if the weights cannot be read or do not fit.
@@ -138,6 +139,8 @@ def copy_image_weights(build, model, weights):
         )
     source = _image_model(build, model.name, shape, weights)
     if model.input_shape[-1] == 3:
+        if weights != "imagenet":
+            _divide_by_deviation(source)
         return source
     theirs, mine = _weighted(source), _weighted(model)
     if len(theirs) != len(mine):
@@ -169,6 +172,24 @@ def _image_model(build, name, shape, weights):
         raise UserError(
             f"The weights {weights!r} of {name} could not be had ({reason}). {cure}"
         ) from error
+
+
+# Of RGB in ImageNet. EfficientNet's released weights hold it where a variance belongs.
+_DEVIATION = np.array([0.229, 0.224, 0.225])
+
+
+def _divide_by_deviation(model):
+    """Makes a normalisation by the root of the deviation one by the deviation.
+
+    EfficientNet's released weights leave a second root to a layer that Keras adds for
+    weights="imagenet" only; from a file the same weights would get inputs half as large.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            mean, variance, *count = layer.get_weights()
+            if np.allclose(variance.ravel(), _DEVIATION, atol=1e-3):
+                layer.set_weights([mean, np.square(variance), *count])
+                layer.finalize_state()
 
 
 def _weighted(model):

@@ -25,6 +25,10 @@ def inflate_frames(motion_net, source):
     """
     if source.num_frames != 2:
         raise ValueError(f"only a MotionNet of 2 frames; received {source.num_frames}.")
+    for name in ("variant", "intermediate_convolution", "small_displacement"):
+        one, other = getattr(motion_net, name), getattr(source, name)
+        if one != other:
+            raise ValueError(f"the two networks differ in {name}: {one!r} and {other!r}.")
     for network in (motion_net, source):
         if not network.built:
             network.build((None, network.num_frames, None, None, 3))

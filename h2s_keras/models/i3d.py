@@ -6,6 +6,7 @@ from h2s_keras.layers.flow_volume import FlowVolume
 from h2s_keras.layers.synchronized_batch_normalization import (
     SynchronizedBatchNormalization,
 )
+from h2s_keras.models.image_format import channels_last
 
 # Adapted flow spans -128..127; I3D was trained on flow of -1..1.
 FLOW_SCALE = 1 / 128
@@ -32,6 +33,7 @@ TABLE = (
 )
 
 
+@channels_last()
 def inception_v1(
     input_shape, width=1.0, partial_batch_normalization=False, name="inception_v1"
 ):
@@ -60,6 +62,7 @@ def inception_v1(
     return keras.Model(inputs, body(hidden), name=name)
 
 
+@channels_last()
 def i3d(input_shape, width=1.0, partial_batch_normalization=False, name="i3d"):
     """I3D without its classifier: Inception-v1 inflated into time.
 

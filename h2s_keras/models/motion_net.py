@@ -1,3 +1,5 @@
+import numbers
+
 import keras
 import numpy as np
 from keras import ops
@@ -101,10 +103,11 @@ class MotionNet(keras.Model):
             raise ValueError(
                 f"variant must be one of {sorted(VARIANTS)}; received {variant!r}."
             )
-        if not isinstance(num_frames, int) or num_frames < 2:
+        if not isinstance(num_frames, numbers.Integral) or num_frames < 2:
             raise ValueError(
                 f"Motion needs at least 2 frames; received num_frames={num_frames!r}."
             )
+        num_frames = int(num_frames)
         if coarse_to_fine and num_frames != 2:
             raise ValueError(
                 "coarse_to_fine warps one frame towards another and so takes 2 frames; "
@@ -131,6 +134,7 @@ class MotionNet(keras.Model):
                     kernel,
                     strides=stride,
                     padding="valid",
+                    data_format="channels_last",
                     kernel_initializer="he_normal",
                     name=name,
                     dtype=self.dtype_policy,
@@ -287,6 +291,7 @@ class MotionNet(keras.Model):
                 )
 
     def compute_output_spec(self, clips, training=None):
+        self._check(clips.shape)
         batch, frames, height, width, _ = clips.shape
         stride, sizes = 1, []
         for convolution, is_level in zip(self.convolutions, self._levels, strict=True):

@@ -46,6 +46,8 @@ def rematerialize_model(model):
         >>> [layer.name for layer in small.layers][1:3]
         ['block_1', 'block_2']
     """
+    if isinstance(model, keras.Sequential) and model.built:
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
     if len(getattr(model, "inputs", ()) or ()) != 1 or len(model.outputs) != 1:
         raise ValueError(
             f"{model.name!r} cannot be rematerialised block by block: it is no functional "

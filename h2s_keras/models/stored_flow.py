@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
+from h2s_keras.models.two_stream import num_logits
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -46,7 +47,7 @@ class StoredFlowStream(keras.Model):
                 f"scale={self.adapter.scale}."
             )
         self.class_names = None if class_names is None else list(class_names)
-        self.num_classes = temporal.output_shape[-1]
+        self.num_classes = num_logits(temporal)
         self.built = True
 
     def call(self, flow, training=None):

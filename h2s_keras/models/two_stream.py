@@ -5,6 +5,18 @@ from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
 
 
+def num_logits(classifier):
+    """Classes that a keras.Model answers with; it must be functional, so as to know."""
+    shape = getattr(classifier, "output_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 2:
+        raise ValueError(
+            "A stream is a functional keras.Model that gives logits (batch, classes); "
+            f"received {type(classifier).__name__} {getattr(classifier, 'name', '')!r} "
+            f"with the output shape {shape}."
+        )
+    return shape[-1]
+
+
 @keras.saving.register_keras_serializable(package="h2s_keras")
 class HiddenTwoStream(keras.Model):
     """Recognises actions from raw clips: MotionNet, a temporal CNN, a spatial CNN.
@@ -70,7 +82,7 @@ class HiddenTwoStream(keras.Model):
         self.class_names = None if class_names is None else list(class_names)
         self.frame_stride = frame_stride
         self.num_frames = motion.num_frames
-        self.num_classes = temporal.output_shape[-1]
+        self.num_classes = num_logits(temporal)
         if not self.motion.built:
             self.motion.build((None, self.num_frames, *self.image_size, 3))
         # All parts have their weights, so the model can be saved before its first call.

@@ -27,8 +27,9 @@ def take_rows(rows, index):
         [[4, 5], [0, 1]]
     """
     if keras.backend.backend() == "jax":
-        there = ops.convert_to_tensor(rows).at[index]
-        return there.get(mode="promise_in_bounds", wrap_negative_indices=False)
+        # What has no sign is not compared with 0 either.
+        there = ops.convert_to_tensor(rows).at[ops.cast(index, "uint32")]
+        return there.get(mode="promise_in_bounds")
     return ops.take(rows, index, axis=0)
 
 

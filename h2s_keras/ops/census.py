@@ -32,7 +32,8 @@ def census_transform(image, radius=3):
     padded = grey
     for axis in (1, 2):
         padded = ops.take(padded, _mirrored(size_of(grey, axis), radius), axis=axis)
-    neighbours = ops.conv(padded, _picker(radius), padding="valid")
+    kernel = _picker(radius)
+    neighbours = ops.conv(padded, kernel, padding="valid", data_format="channels_last")
     difference = neighbours - grey
     return difference / ops.sqrt(_SOFTNESS + ops.square(difference))
 

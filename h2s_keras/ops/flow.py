@@ -65,6 +65,20 @@ def channels_to_flow(channels):
     return channels_to_clip(channels, count // 2)
 
 
+def level_names(outputs):
+    """Names of the flows among a model's outputs, finest first.
+
+    >>> level_names({"logits": ..., "flow3": ..., "flow2": ...})
+    ['flow2', 'flow3']
+    """
+    levels = [
+        (int(name.removeprefix("flow")), name)
+        for name in outputs
+        if name.startswith("flow") and name.removeprefix("flow").isdecimal()
+    ]
+    return [name for _, name in sorted(levels)]
+
+
 def resize_flow(flow, size):
     """Resizes a flow field and scales its values with the grid.
 
@@ -74,7 +88,15 @@ def resize_flow(flow, size):
 
     Returns:
         float (batch, pairs, new_height, new_width, 2), pixels of the new grid.
+
+    Raises:
+        ValueError: if flow has another rank or not two channels.
     """
+    if len(flow.shape) != 5 or flow.shape[-1] != 2:
+        raise ValueError(
+            "resize_flow takes flow (batch, pairs, height, width, 2); received "
+            f"{tuple(flow.shape)}. Give flow of one pair an axis: flow[:, None]."
+        )
     pairs = flow.shape[1]
     height, width = size_of(flow, 2), size_of(flow, 3)
     flat = ops.reshape(flow, (-1, height, width, 2))

@@ -3,6 +3,7 @@
 from keras import ops
 
 from h2s_keras.ops.charbonnier import charbonnier
+from h2s_keras.ops.flow import size_of
 
 
 def flow_smoothness(
@@ -88,7 +89,10 @@ def masked_mean(values, mask=None):
         mask: None, or float (height, width) or (n, height, width, 1).
     """
     if mask is None:
-        return ops.mean(values, axis=(1, 2, 3))
+        height, width = size_of(values, 1), size_of(values, 2)
+        # A field of one row has no differences in y, whose mean is 0 and not 0 / 0.
+        counted = ops.maximum(ops.cast(height * width, "float32"), 1.0)
+        return ops.sum(values, axis=(1, 2, 3)) / (counted * values.shape[-1])
     if len(mask.shape) == 2:
         mask = mask[None, :, :, None]
     weighted = ops.sum(values * mask, axis=(1, 2, 3))

@@ -44,7 +44,7 @@ def backward_warp(image, flow, padding="zeros", return_mask=False):
 
     Source: Jaderberg et al. 2015, equation 5; the warp of arXiv 1704.00389, section 3.1.
     """
-    _validate(image, flow, padding)
+    check_grids(image, flow, padding)
     if "float" not in str(image.dtype):
         image = ops.cast(image, "float32")
     dtype = image.dtype
@@ -100,7 +100,8 @@ def _last(length):
     return length - 1.0 if isinstance(length, int) else ops.cast(length, "float32") - 1.0
 
 
-def _validate(image, flow, padding):
+def check_grids(image, flow, padding):
+    """ValueError unless `backward_warp` takes these."""
     if padding not in PADDINGS:
         raise ValueError(f"padding must be one of {PADDINGS}; received {padding!r}.")
     if len(image.shape) != 4 or len(flow.shape) != 4 or flow.shape[-1] != 2:
@@ -114,5 +115,6 @@ def _validate(image, flow, padding):
         if one is not None and two is not None and one != two:
             raise ValueError(
                 f"Image and flow must lie on one grid; their {name} differs: "
-                f"{tuple(image.shape)} and {tuple(flow.shape)}. Use resize_flow first."
+                f"{tuple(image.shape)} and {tuple(flow.shape)}. Use "
+                "resize_flow(flow[:, None], size)[:, 0] first."
             )

@@ -109,3 +109,9 @@ def test_served_at_a_second_batch_size(tmp_path):
     for count in (1, 2):
         inputs = [IMAGE[:count], FLOW[:count]]
         assert_close(serve(inputs), model(inputs))
+
+
+def test_a_model_that_could_never_run_is_not_built():
+    image, flow = keras.Input((8, 8, 3)), keras.Input((4, 8, 2))
+    with pytest.raises(ValueError, match="must lie on one grid; their height differs"):
+        BackwardWarp()([image, flow])

@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 from checks import assert_close, assert_differs, assert_survives_config
@@ -68,3 +69,14 @@ def test_config():
 def test_errors(arguments):
     with pytest.raises(ValueError, match="pooling needs|mode must be"):
         CaffePooling(*arguments)
+
+
+@pytest.mark.parametrize("mode", ["max", "average"])
+def test_channels_are_last_whatever_keras_is_set_to(mode):
+    images = np.random.default_rng(0).normal(size=(1, 8, 6, 4)).astype("float32")
+    expected = CaffePooling(3, 2, mode=mode)(images)
+    keras.config.set_image_data_format("channels_first")
+    try:
+        np.testing.assert_array_equal(CaffePooling(3, 2, mode=mode)(images), expected)
+    finally:
+        keras.config.set_image_data_format("channels_last")

@@ -59,3 +59,10 @@ def test_config():
     flows = {"flow2": np.zeros((2, 1, 8, 8, 2), "float32")}
     layer = SupervisedFlowLoss(level_weights=(2.0, 1.0), alpha=0.3)
     assert_survives_config(layer, TRUTH, flows)
+
+
+def test_without_levels():
+    with pytest.raises(ValueError, match="must hold levels flow2 .. flow6; received"):
+        SupervisedFlowLoss()(ops.ones((1, 1, 8, 8, 2)), {"logits": None})
+    with pytest.raises(ValueError, match="one factor or more"):
+        SupervisedFlowLoss(level_weights=())

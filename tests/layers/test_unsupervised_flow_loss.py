@@ -473,3 +473,11 @@ def test_errors_of_arguments(kwargs, message):
 def test_errors_of_inputs(flows, message):
     with pytest.raises(ValueError, match=message):
         evaluate(UnsupervisedFlowLoss(), random_clips(), flows)
+
+
+def test_other_outputs_of_a_model_are_left_alone():
+    clips = np.random.default_rng(0).integers(0, 256, (1, 3, 32, 32, 3), "uint8")
+    flows = {"flow2": keras.ops.ones((1, 2, 16, 16, 2))}
+    outputs = {"temporal_logits": keras.ops.ones((1, 5)), **flows, "flow": None}
+    loss = UnsupervisedFlowLoss()
+    assert float(loss(clips, outputs)["total"][0]) == float(loss(clips, flows)["total"][0])

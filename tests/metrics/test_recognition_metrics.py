@@ -214,3 +214,34 @@ def test_two_replicas_measure_as_one():
         env=environment,
     )
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+
+
+def test_labels_of_one_column_are_labels():
+    metrics = VideoMeanAveragePrecision(4, 57), VideoMeanAveragePrecision(4, 57)
+    videos = np.arange(57)
+    metrics[0].update_state(LABELS, SCORES, videos)
+    metrics[1].update_state(LABELS[:, None], SCORES, videos)
+    assert float(metrics[0].result()) == float(metrics[1].result()) > 0.3
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores"),
+    [
+        (np.eye(3)[[1]], np.eye(3)[[1]]),
+        (np.eye(3)[[1, 0]], np.eye(3)[[1, 0]]),
+        ([1, 0], np.eye(4)[[1, 0]]),
+    ],
+)
+def test_mean_class_accuracy_takes_numbered_labels(labels, scores):
+    """And leaves its counts alone when it refuses."""
+    metric = MeanClassAccuracy(3)
+    with pytest.raises(ValueError, match=r"labels \(batch,\) counted from 0"):
+        metric.update_state(labels, scores)
+    assert not np.any(metric.total)
+
+
+@pytest.mark.parametrize(("labels", "scores"), [([[1, 0]], [[0.1] * 4]), ([1], [[0.3]])])
+def test_map_of_other_shapes(labels, scores):
+    metric = VideoMeanAveragePrecision(4, 2)
+    with pytest.raises(ValueError, match=r"0/1 \(batch, 4\)"):
+        metric.update_state(labels, scores, [0])

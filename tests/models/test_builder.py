@@ -80,6 +80,70 @@ def test_instances_are_used_themselves():
     assert model(np.zeros((1, 3, 32, 32, 3), "uint8"))["logits"].shape == (1, 5)
 
 
+def test_two_models_of_one_builder_share_nothing():
+    builder = start().motion("tiny", intermediate_convolution=False).temporal("tiny")
+    stacked = builder.build(rematerialize=True)
+    both = builder.spatial("tiny").build()
+    assert both.motion is not stacked.motion and both.adapter is not stacked.adapter
+    assert not both.motion.intermediate_convolution
+    assert stacked.motion.rematerialize and not both.motion.rematerialize
+    kernels = [np.array(model.motion.convolutions[0].kernel) for model in (stacked, both)]
+    assert np.abs(kernels[0] - kernels[1]).max() > 1e-3
+
+
+def test_numbers_from_numpy():
+    builder = HiddenTwoStreamBuilder(5, np.int64(3), np.int64(32))
+    model = builder.motion("tiny").temporal("tiny").build()
+    assert model.get_config()["motion"]["config"]["num_frames"] == 3
+    assert model.image_size == (32, 32)
+
+
+class Subclassed(keras.Model):
+    def call(self, images):
+        return images
+
+
+@pytest.mark.parametrize(
+    "backbone", [Subclassed(name="mine"), keras.Sequential([keras.layers.Flatten()])]
+)
+def test_a_backbone_that_does_not_know_its_input(backbone):
+    with pytest.raises(ValueError, match=r"^\.temporal\(\): .*wrap it: inputs = keras"):
+        start().motion("tiny").temporal(backbone).build()
+
+
+def test_streams_that_are_not_functional():
+    with pytest.raises(ValueError, match="received Subclassed 'mine'"):
+        HiddenTwoStream(MotionNet(3, "tiny"), Subclassed(name="mine"))
+
+
+@pytest.mark.parametrize("name", ["tiny", "vgg16", "bn_inception", "i3d", "resnet50"])
+def test_keras_may_be_set_to_channels_first(name):
+    """What is built then answers as the same weights do under the usual setting."""
+
+    def make():
+        keras.utils.set_random_seed(3)
+        model = start().motion("tiny").temporal("tiny").spatial(name)
+        return model.build()
+
+    clips = np.random.default_rng(0).integers(0, 256, (1, 3, 32, 32, 3), "uint8")
+    expected = make()(clips)["logits"]
+    keras.config.set_image_data_format("channels_first")
+    try:
+        model = make()
+        assert keras.config.image_data_format() == "channels_first"
+        np.testing.assert_allclose(model(clips)["logits"], expected, atol=1e-5)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.parametrize("shape", [(5, 32, 32, 3), (32, 32, 3), (3, 30, 32, 3)])
+def test_symbolic_clips_are_checked_too(shape):
+    model = start().motion("tiny").temporal("tiny").build()
+    for network in (model, model.motion):
+        with pytest.raises(ValueError, match="MotionNet takes clips|must be a multiple of"):
+            network(keras.Input(shape))
+
+
 def test_options_reach_motion_net():
     model = start().motion("tiny", intermediate_convolution=False).temporal("tiny").build()
     assert model.motion.intermediate_convolution is False
@@ -107,6 +171,8 @@ def flow_backbone(channels):
     [
         (lambda: start(1), "num_classes must be at least 2; received 1"),
         (lambda: start(["only"]), "num_classes must be at least 2; received 1"),
+        (lambda: start("101"), "whole number or a list of class names; received '101'"),
+        (lambda: start(5.0), "whole number or a list of class names; received 5.0"),
         (lambda: start(size=(8, 32)), "image_size is .height, width., at least 16"),
         (lambda: start(size=(32, 32, 3)), "image_size is .height, width."),
         (lambda: start(size=(36, 32)).motion("tiny"), r"\.motion\(\): .*multiples of 8"),

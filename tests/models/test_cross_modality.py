@@ -123,3 +123,31 @@ def test_models_that_scale_inside_load_under_flow(name, tmp_path):
     np.testing.assert_allclose(adapted, inflate_channels(first, 20), atol=1e-6)
     scores = np.asarray(model(np.ones((1, 64, 64, 20), "float32")))
     assert scores.shape == (1, 4) and np.isfinite(scores).all()
+
+
+def test_efficientnet_divides_by_the_deviation_from_a_file_too(tmp_path):
+    """Released weights have the deviation where a variance belongs; see Keras' builder."""
+    mean, deviation = [0.485, 0.456, 0.406], np.array([0.229, 0.224, 0.225])
+    source = keras.applications.EfficientNetB0(
+        include_top=False, weights=None, input_shape=(32, 32, 3)
+    )
+
+    def normalization(model):
+        kind = keras.layers.Normalization
+        return next(one for one in model.layers if isinstance(one, kind))
+
+    def from_file(variance):
+        layer = normalization(source)
+        _, _, *count = layer.get_weights()
+        layer.set_weights([np.array(mean), np.array(variance), *count])
+        source.save_weights(tmp_path / "b0.weights.h5", overwrite=True)
+        path = str(tmp_path / "b0.weights.h5")
+        network = build_backbone("efficientnetb0", (32, 32, 3), 4, weights=path)
+        return normalization(next(x for x in network.layers if isinstance(x, keras.Model)))
+
+    image = np.random.default_rng(0).uniform(size=(1, 4, 4, 3)).astype("float32")
+    expected = (image - mean) / deviation
+    np.testing.assert_allclose(from_file(deviation)(image), expected, rtol=1e-4)
+    # Weights of one's own keep what they were trained with.
+    own = (image - mean) / np.sqrt([0.5, 0.6, 0.7])
+    np.testing.assert_allclose(from_file([0.5, 0.6, 0.7])(image), own, rtol=1e-4)

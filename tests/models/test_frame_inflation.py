@@ -43,6 +43,9 @@ def test_networks_that_were_never_called():
 def test_wrong_sources():
     with pytest.raises(ValueError, match="only a MotionNet of 2 frames"):
         inflate_frames(made(5), made(3))
+    other = MotionNet(2, "tiny", small_displacement=False)
+    with pytest.raises(ValueError, match="differ in small_displacement: True and False"):
+        inflate_frames(made(5), other)
     with pytest.raises(ValueError, match="of another shape"):
         inflate_frames(made(5), MotionNetOfOtherWidth())
 

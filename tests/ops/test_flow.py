@@ -19,6 +19,7 @@ from h2s_keras.ops import (
     pixel_grid,
     resize_flow,
 )
+from h2s_keras.ops.flow import level_names
 
 RANDOM = np.random.default_rng(0)
 FLOW = RANDOM.normal(size=(2, 3, 4, 5, 2)).astype("float32")
@@ -140,3 +141,14 @@ def test_shapes_may_be_unknown_while_tracing(xla):
     assert_close(doubled, resize_flow(ops.convert_to_tensor(FLOW), (8, 10)))
     if not xla:
         assert there_and_back(FLOW[:1, :, :3, :2])[1].shape == (1, 3, 6, 4, 2)
+
+
+@pytest.mark.parametrize("shape", [(4, 32, 32, 2), (1, 4, 32, 32, 3)])
+def test_resize_flow_takes_pairs(shape):
+    with pytest.raises(ValueError, match=r"\(batch, pairs, height, width, 2\)"):
+        resize_flow(ops.zeros(shape), (64, 64))
+
+
+def test_level_names():
+    names = ["flow10", "logits", "flow2", "flow_head", "flow"]
+    assert level_names(dict.fromkeys(names)) == ["flow2", "flow10"]

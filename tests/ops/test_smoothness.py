@@ -174,3 +174,9 @@ def test_wrong_options():
         flow_smoothness(FLOW, order=3)
     with pytest.raises(ValueError, match="needs the image"):
         flow_smoothness(FLOW, edge_weight=1.0)
+
+
+@pytest.mark.parametrize(("shape", "order"), [((1, 1, 8, 2), 1), ((1, 8, 2, 2), 2)])
+def test_a_field_too_small_for_a_difference(shape, order):
+    flow = np.random.default_rng(0).normal(size=shape).astype("float32")
+    assert 0 < float(flow_smoothness(flow, order=order)[0]) < 10
