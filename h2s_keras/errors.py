@@ -91,3 +91,7 @@ class BrokenVideoWarning(UserWarning):
 
 class LabelsWarning(UserWarning):
     """Labels that can be read in two ways, of which one was taken."""
+
+
+class ServerFilesWarning(UserWarning):
+    """A server's configuration that was kept does not fit the version beside it."""

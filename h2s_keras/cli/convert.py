@@ -232,12 +232,15 @@ def _layers(path):
 
 def _class_names(path, count):
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             names = [line.strip() for line in file if line.strip()]
     except UnicodeDecodeError as error:
         raise FileError(path, "is no text; give class names, one a line") from error
     if len(names) != count:
         raise FileError(path, f"has {len(names)} names and the network {count} classes")
+    twice = [name for number, name in enumerate(names) if name in names[:number]]
+    if twice:
+        raise FileError(path, f"names the class {twice[0]!r} twice")
     return names
 
 

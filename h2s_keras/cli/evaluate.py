@@ -79,7 +79,7 @@ def run(arguments):
     _check(arguments)
     if arguments.flow_data:
         return run_flow(arguments)
-    from h2s_keras.evaluation.scores import VideoScores, align
+    from h2s_keras.evaluation.scores import VideoScores, align, align_classes
     from h2s_keras.evaluation.text_table import table_lines
 
     other = VideoScores.load(arguments.compare) if arguments.compare else None
@@ -92,24 +92,33 @@ def run(arguments):
     )
     from h2s_keras.evaluation.report_pages import write_recognition_report
 
-    # What took hours is safe before anything else can fail.
+    # What took hours is safe before anything else can fail, and told where it cannot be.
+    problem = None
     if arguments.scores:
-        scores.save(arguments.scores)
+        try:
+            scores.save(arguments.scores)
+        except UserError as error:
+            problem = error
     results = recognition_results(scores)
     if seconds is not None:
         results["seconds"] = round(seconds, 1)
     if other is not None:
-        if scores.labels.ndim != 1:
-            raise UserError("--compare needs one label a video")
-        results["comparison"] = compared(
-            scores, other, align(arguments.compare, other, scores)
-        )
+        try:
+            if scores.labels.ndim != 1:
+                raise UserError("--compare needs one label a video")
+            rows = align(arguments.compare, other, scores)
+            columns = align_classes(arguments.compare, other, scores)
+            results["comparison"] = compared(scores, other, rows, columns)
+        except UserError as error:
+            problem = problem or error
     if arguments.json:
         print(json.dumps(results, indent=2), flush=True)
     else:
         print(f"{results['videos']} videos; {results['protocol'] or 'protocol unknown'}")
         print("\n".join(table_lines(*figure_rows(results))), flush=True)
         _tell_pairs(arguments, results)
+    if problem is not None:
+        raise problem
     if arguments.confusion:
         _write_confusion(arguments.confusion, results)
     if arguments.report:
@@ -164,6 +173,8 @@ def _check(arguments):
         folder = path and (os.path.dirname(path) or ".")
         if path and not os.path.isdir(folder):
             raise UserError(f"{path}: its folder {folder} does not exist; make it")
+        if path and not os.access(folder, os.W_OK):
+            raise UserError(f"{path}: its folder {folder} may not be written to")
 
 
 def _scores(arguments):

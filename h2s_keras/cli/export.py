@@ -75,7 +75,7 @@ def run(arguments):
 
 def _read_lines(path):
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             return [line.strip() for line in file if line.strip()]
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not a text file in UTF-8; save it as one") from error

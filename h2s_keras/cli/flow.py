@@ -1,5 +1,6 @@
 """`h2s flow`: the motion that a trained MotionNet sees, as files and pictures."""
 
+import math
 import os
 import sys
 
@@ -34,10 +35,20 @@ def add_arguments(parser):
     parser.add_argument(
         "--max_pairs", type=int, default=None, metavar="N", help="stop after N pairs"
     )
+    parser.add_argument(
+        "--max_flow",
+        type=float,
+        metavar="PIXELS",
+        help="motion of full colour in the pictures (default: the largest of each picture, "
+        "at least 1); one value makes the pictures of a video comparable",
+    )
     add_runtime_argument(parser)
 
 
 def run(arguments):
+    limit = arguments.max_flow
+    if limit is not None and not 0 < limit < math.inf:
+        raise UserError(f"--max_flow is above 0 pixels; received {limit:g}")
     frames, single = _frames(arguments.inputs)
     to_file = arguments.out.lower().endswith(_FILES)
     if to_file and not single:
@@ -60,7 +71,7 @@ def run(arguments):
         if to_file:
             write_flow(arguments.out, flow)
         else:
-            _write_pair(arguments.out, count, flow)
+            _write_pair(arguments.out, count, flow, limit)
         count += 1
         if arguments.max_pairs and count >= arguments.max_pairs:
             break
@@ -129,12 +140,18 @@ def _make_folder(path):
     os.makedirs(path, exist_ok=True)
 
 
-def _write_pair(folder, index, flow):
+def _write_pair(folder, index, flow, limit):
+    import numpy as np
+
     from h2s_keras.data.flow_files import write_flow
     from h2s_keras.data.images import write_png
     from h2s_keras.visualization.flow_color import flow_to_color
 
     write_flow(os.path.join(folder, f"flow_{index:06d}.flo"), flow)
-    write_png(os.path.join(folder, f"flow_{index:06d}_color.png"), flow_to_color(flow))
+    if limit is None:
+        # Noise of a still scene would otherwise shine like motion.
+        limit = max(1.0, float(np.linalg.norm(flow, axis=-1).max()))
+    picture = flow_to_color(flow, limit)
+    write_png(os.path.join(folder, f"flow_{index:06d}_color.png"), picture)
     if sys.stderr.isatty():
         print(f"\r{index + 1} pairs", end="", file=sys.stderr, flush=True)

@@ -98,7 +98,7 @@ def run(arguments):
 def _splits(arguments):
     """A tuple (VideoScores of the first file, matrices, labels) for every split."""
     from h2s_keras.evaluation.score_files import load_labels
-    from h2s_keras.evaluation.scores import align, load_stream
+    from h2s_keras.evaluation.scores import align, align_classes, load_stream
 
     if arguments.weights and arguments.search:
         raise UserError("give --weights or --search, not both")
@@ -127,10 +127,9 @@ def _splits(arguments):
         first = loaded[0][0]
         matrices = []
         for text, (scores, matrix) in zip(files, loaded, strict=True):
-            matrices.append(matrix[align(text[number], scores, first)])
-        classes = {matrix.shape[1] for matrix in matrices}
-        if len(classes) > 1:
-            raise UserError(f"score files have different numbers of classes: {classes}")
+            rows = align(text[number], scores, first)
+            columns = align_classes(text[number], scores, first)
+            matrices.append(matrix[rows][:, columns])
         if labels[number] is not None:
             truth = load_labels(labels[number], matrices[0].shape[1])
         elif first.labels is not None:
@@ -174,6 +173,11 @@ def _one_split(arguments, rule, first, matrices, labels):
         result["fused"] = float(top_k_correct(fused, labels).mean())
     result["weights"] = list(weights)
     if arguments.out:
+        if rule != "none":
+            # Rows of probabilities again, as whoever reads the file takes them.
+            total = fused.sum(axis=1, keepdims=True)
+            even = np.full_like(fused, 1 / fused.shape[1])
+            fused = np.divide(fused, total, out=even, where=total > 0)
         about = " + ".join(
             f"{weight:g} x {name}"
             for weight, name in zip(weights, arguments.scores, strict=True)

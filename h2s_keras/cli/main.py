@@ -92,13 +92,18 @@ def _main(arguments):
     logging.set_verbosity(logging.WARNING)
     warnings.showwarning = _show_warning
     try:
-        return arguments.run(arguments)
+        code = arguments.run(arguments)
+        if sys.stdout is not None:
+            # What fails must fail here, not while Python shuts down.
+            sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print("h2s: stopped", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone, as in `h2s predict ... | head`.
-        sys.stderr.close()
+        # The reader of our output has gone, as in `h2s predict ... | head`. What is left
+        # in the buffer would fail again at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (UserError, OSError, MemoryError) as error:
         if arguments.debug:
@@ -116,7 +121,7 @@ def _one_line(error):
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
-    from h2s_keras.errors import BrokenVideoWarning, LabelsWarning
+    from h2s_keras.errors import BrokenVideoWarning, LabelsWarning, ServerFilesWarning
 
-    if issubclass(category, (BrokenVideoWarning, LabelsWarning)):
+    if issubclass(category, (BrokenVideoWarning, LabelsWarning, ServerFilesWarning)):
         print(f"h2s: warning: {message}", file=sys.stderr)

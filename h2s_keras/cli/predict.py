@@ -1,6 +1,7 @@
 """`h2s predict`: names the action in videos, folders of videos, a camera or a stream."""
 
 import json
+import math
 import os
 import sys
 import time
@@ -29,6 +30,12 @@ def add_arguments(parser):
     )
     parser.add_argument(
         "--clips", type=int, default=10, metavar="N", help="clips a video (default 10)"
+    )
+    parser.add_argument(
+        "--rate",
+        type=float,
+        metavar="R",
+        help="read videos at R frames a second (default: what the model was trained at)",
     )
     parser.add_argument(
         "--timeline",
@@ -70,7 +77,10 @@ def run(arguments):
     from h2s_keras.evaluation.video_classifier import VideoClassifier
 
     classifier = VideoClassifier.from_saved(
-        arguments.model, clips_per_video=arguments.clips, runtime=arguments.runtime
+        arguments.model,
+        clips_per_video=arguments.clips,
+        runtime=arguments.runtime,
+        rate=arguments.rate,
     )
     if arguments.camera is not None:
         return _watch(arguments, classifier.model)
@@ -81,7 +91,7 @@ def run(arguments):
             if isinstance(video, UserError):
                 raise video
             if sliding:
-                record, length = _slide(arguments, classifier.model, video)
+                record, length = _slide(arguments, classifier, video)
             else:
                 best = classifier.predict(video, arguments.top_k)
                 record, length = {"video": video, "predictions": best}, _length(video)
@@ -109,9 +119,13 @@ def _videos(arguments):
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise UserError(f"--{name} takes a number from 1; received {value}")
+    if arguments.rate is not None and not 0 < arguments.rate < math.inf:
+        raise UserError(f"--rate is above 0 frames a second; received {arguments.rate:g}")
     if arguments.camera is not None:
         if arguments.videos:
             raise UserError("give videos or --camera, not both")
+        if arguments.rate is not None:
+            raise UserError("--rate is for videos; a camera gives frames as they come")
         return []
     if arguments.max_frames is not None:
         raise UserError("--max_frames goes with --camera")
@@ -152,7 +166,7 @@ def _below(folder):
     return found or [FileError(folder, "holds no videos; give a folder that does")]
 
 
-def _slide(arguments, model, video):
+def _slide(arguments, classifier, video):
     """(record, seconds of video) by sliding windows, with the annotated video."""
     import contextlib
 
@@ -164,10 +178,12 @@ def _slide(arguments, model, video):
     from h2s_keras.evaluation.annotated_video import AnnotatedVideo
     from h2s_keras.evaluation.streaming import merged_timeline, sliding_windows
 
-    rate = probe_video(video).rate or 25.0
+    model = classifier.model
+    asked = None if os.path.isdir(video) else classifier.rate
+    rate = asked or probe_video(video).rate or 25.0
     # Frames of their full size are needed only where they are written again.
     side = None if arguments.annotate else round(min(model.image_size) / CENTRE_SCALE)
-    frames = iterate_frames(video, size=side, on_broken="keep")
+    frames = iterate_frames(video, size=side, on_broken="keep", rate=asked)
     told = []
     with contextlib.ExitStack() as stack:
         writer = None

@@ -89,13 +89,14 @@ class TimeLimit:
 
     def check(self, count):
         """Raises a `VideoError` once the time is up."""
-        if self.seconds and time.monotonic() - self.started > self.seconds:
-            raise VideoError(
-                self.path,
-                f"decoding took more than {self.seconds:g} s ({count} frames so far); "
-                "raise `timeout`, read fewer frames, or convert the video",
-                count,
-            )
+        if not self.seconds or time.monotonic() - self.started <= self.seconds:
+            return
+        if self.per_frame:
+            state, cure = f"gave no frame for {self.seconds:g} s", "convert the video"
+        else:
+            state = f"took more than {self.seconds:g} s to decode"
+            cure = "raise `timeout`, read fewer frames, or convert the video"
+        raise VideoError(self.path, f"{state} ({count} frames so far); {cure}", count)
 
     def hand_over(self, item):
         """Yields one item; the time until the caller is back does not count."""

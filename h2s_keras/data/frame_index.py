@@ -118,7 +118,7 @@ def frame_checksum(frame):
     return checksum
 
 
-def numbered_frames(path, wanted=None, timeout=60, index=None):
+def numbered_frames(path, wanted=None, timeout=60, index=None, per_frame=False):
     """Decodes a video file or folder of frames, at least the frames that are wanted.
 
     Args:
@@ -126,6 +126,7 @@ def numbered_frames(path, wanted=None, timeout=60, index=None):
         wanted: rising frame numbers from 0, or None for all frames.
         timeout: seconds of decoding allowed, or None.
         index: `FrameIndex` of the file, or None.
+        per_frame: whether `timeout` is from one frame to the next.
 
     Yields:
         `(number, av.VideoFrame)`, numbers rising; of a file decoded forward also the
@@ -135,19 +136,19 @@ def numbered_frames(path, wanted=None, timeout=60, index=None):
         VideoError: as `read_frames`.
     """
     if wanted is not None and os.path.isdir(path):
-        yield from limited_folder_frames(path, wanted, timeout)
+        yield from limited_folder_frames(path, wanted, timeout, per_frame)
         return
     given = -1
     if wanted is not None and index is not None and index.seekable:
         if index.saved_by_seeking(wanted) >= SEEK_GAIN and wanted[-1] < len(index.stamps):
             try:
-                for number, frame in _seeking(path, wanted, timeout, index):
+                for number, frame in _seeking(path, wanted, timeout, index, per_frame):
                     given = number
                     yield number, frame
                 return
             except _SeekFailed:
                 index.seekable = False
-    for number, frame in enumerate(open_and_decode(path, timeout)):
+    for number, frame in enumerate(open_and_decode(path, timeout, per_frame)):
         if number > given:
             yield number, frame
 
@@ -156,10 +157,10 @@ class _SeekFailed(Exception):
     """A seek gave other frames than the index says."""
 
 
-def _seeking(path, wanted, timeout, index):
+def _seeking(path, wanted, timeout, index, per_frame):
     import av
 
-    limit = TimeLimit(path, timeout)
+    limit = TimeLimit(path, timeout, per_frame)
     with open_container(path, timeout) as container:
         stream = video_stream(container, path)
         frames, position = _frames(container, stream, limit), 0

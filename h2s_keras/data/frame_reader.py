@@ -22,7 +22,9 @@ class FrameReader:
     Args:
         size: of the frames, as `read_frames`.
         rate: frames per second to read the videos at, or None for their frames as they are.
-        timeout: seconds that one reading of a video may decode, or None.
+        timeout: seconds that decoding may take from one frame to the next, or None.
+        file_rate: where `rate` is None, the rate to read files at; folders of frames, which
+            have no time stamps, are then taken as they are.
 
     Example:
 
@@ -33,8 +35,9 @@ class FrameReader:
     ```
     """
 
-    def __init__(self, size, rate=None, timeout=60):
+    def __init__(self, size, rate=None, timeout=60, file_rate=None):
         self.size, self.rate, self.timeout = size, rate, timeout
+        self.file_rate = file_rate
         self._videos, self._errors = {}, {}
 
     def frame_count(self, path):
@@ -52,7 +55,7 @@ class FrameReader:
             VideoError: as `frame_count`, or the video is shorter than the example says.
         """
         count = self.frame_count(example.path)
-        first, length = segment_frames(example, count, self.rate)
+        first, length = segment_frames(example, count, self._rate_of(example.path))
         return range(first, first + length)
 
     def read(self, path, numbers):
@@ -70,7 +73,8 @@ class FrameReader:
         sources = wanted if video.moments is None else video.moments[wanted]
         convert, place = FrameConverter(self.size), 0
         rising = np.unique(sources).tolist()
-        for source, frame in numbered_frames(path, rising, self.timeout, video.index):
+        frames = numbered_frames(path, rising, self.timeout, video.index, per_frame=True)
+        for source, frame in frames:
             if source != sources[place]:
                 continue
             picture = convert(frame)
@@ -83,6 +87,11 @@ class FrameReader:
         raise VideoError(
             path, f"now ends before frame {int(sources[-1])}; was it changed meanwhile?"
         )
+
+    def _rate_of(self, path):
+        if self.rate is not None or os.path.isdir(path):
+            return self.rate
+        return self.file_rate
 
     def _video(self, path):
         if path in self._errors:
@@ -103,16 +112,16 @@ class FrameReader:
                 )
             return _Video(find_frames(path).count)
         indexer = FrameIndexer()
-        for frame in open_and_decode(path, self.timeout):
+        for frame in open_and_decode(path, self.timeout, per_frame=True):
             indexer.add(frame)
-        index = indexer.index()
-        if self.rate is None:
+        index, rate = indexer.index(), self._rate_of(path)
+        if rate is None:
             return _Video(len(index.stamps), index)
         if index.tick is None or (np.diff(index.stamps) < 0).any():
             raise VideoError(
                 path, "has no time stamps or some that fall; leave the rate out"
             )
-        moments = rate_indices(index.stamps, index.tick, self.rate)
+        moments = rate_indices(index.stamps, index.tick, rate)
         return _Video(len(moments), index, moments)
 
 

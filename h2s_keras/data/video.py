@@ -39,14 +39,14 @@ from h2s_keras.errors import BrokenVideoError, BrokenVideoWarning, VideoError
 MAX_BYTES = 8 << 30
 
 
-def count_frames(path, on_broken="raise", timeout=60, rate=None):
+def count_frames(path, on_broken="raise", timeout=60, rate=None, per_frame=False):
     """Counts the frames of a video by decoding it (no conversion to RGB).
 
     Args:
         path: name of the file.
         on_broken: `"raise"`, or `"keep"` to count the good frames before a break.
         timeout: seconds of decoding allowed, or None.
-        rate: as `read_frames`.
+        rate, per_frame: as `read_frames`.
 
     Returns:
         int, 1 or more.
@@ -57,7 +57,7 @@ def count_frames(path, on_broken="raise", timeout=60, rate=None):
     _check_policy(on_broken)
     count = 0
     try:
-        frames = open_and_decode(path, timeout)
+        frames = open_and_decode(path, timeout, per_frame)
         for _ in frames if rate is None else frames_at_rate(frames, rate, path):
             count += 1
     except BrokenVideoError as error:
@@ -74,6 +74,7 @@ def read_frames(
     timeout=60,
     rate=None,
     index=None,
+    per_frame=False,
 ):
     """Decodes frames of a video, exactly those asked for.
 
@@ -89,6 +90,8 @@ def read_frames(
         rate: frames per second to read the video at, or None for its frames as they are.
             Frame `n` is then the last one at or before `n / rate` seconds after the first.
         index: `FrameIndex` of the file, which allows seeking; not with `rate`.
+        per_frame: whether `timeout` is from one frame to the next, so that a video may be
+            of any length.
 
     Returns:
         uint8 array (N, height, width, 3), RGB, upright.
@@ -119,10 +122,11 @@ def read_frames(
     convert = FrameConverter(size)
     broken = None
     if rate is not None:
-        source = enumerate(frames_at_rate(open_and_decode(path, timeout), rate, path))
+        decoded = open_and_decode(path, timeout, per_frame)
+        source = enumerate(frames_at_rate(decoded, rate, path))
     else:
         rising = None if wanted is None else np.unique(wanted).tolist()
-        source = numbered_frames(path, rising, timeout, index)
+        source = numbered_frames(path, rising, timeout, index, per_frame)
     try:
         for number, frame in source:
             if wanted is None:

@@ -118,7 +118,9 @@ def flow_results(pairs, estimator, done=None):
         done: function called with the number of finished pairs, or None.
 
     Returns:
-        dict "pairs" (name to figures) and "mean" (over the pairs that have a figure).
+        dict "pairs" (name to figures), "mean" (over the pairs that have a figure, as
+        Middlebury averages) and "pixels" (over all pixels with a known flow, as KITTI and
+        Sintel do and the metrics of this library).
 
     Raises:
         FileError: a file of a pair cannot be read.
@@ -133,16 +135,21 @@ def flow_results(pairs, estimator, done=None):
         results[pair.name] = flow_figures(frames, estimator(frames), truth)
         if done is not None:
             done(number)
-    mean = {}
+    mean, pooled = {}, {}
     for key in FIGURES:
-        values = [one[key] for one in results.values() if one.get(key) is not None]
-        if values:
+        found = [one for one in results.values() if one.get(key) is not None]
+        values = [one[key] for one in found]
+        counted = f"{key}_pixels" if key in _REGIONS else "known"
+        weights = [one.get(counted, 0) for one in found]
+        if found:
             mean[key] = float(np.mean(values))
-    return {"pairs": results, "mean": mean}
+        if any(weights) and "photometric" not in key:
+            pooled[key] = float(np.average(values, weights=weights))
+    return {"pairs": results, "mean": mean, "pixels": pooled}
 
 
 def flow_rows(results):
-    """(header, rows) of the table: one row a pair, and the mean."""
+    """(header, rows) of the table: one row a pair, their mean, and that of all pixels."""
     shown = [key for key in FIGURES if key in results["mean"]]
 
     def cell(key, value):
@@ -151,6 +158,8 @@ def flow_rows(results):
         return f"{100 * value:.1f} %" if key == "fl_all" else f"{value:.3f}"
 
     named = [*results["pairs"].items(), ("mean", results["mean"])]
+    if results["pixels"]:
+        named.append(("all pixels", results["pixels"]))
     rows = [
         (name, *(cell(key, figures.get(key)) for key in shown)) for name, figures in named
     ]

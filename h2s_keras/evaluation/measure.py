@@ -3,6 +3,7 @@
 import numpy as np
 
 from h2s_keras.data.synthetic import APPEARANCES, MOTIONS
+from h2s_keras.errors import UserError
 from h2s_keras.metrics.end_point_error import EndPointError
 
 
@@ -64,6 +65,15 @@ def collect_scores(network, batches):
         np.add.at(total, inverse, clips)
         scores[stream] = (total / np.bincount(inverse)[:, None]).astype("float32")
     return scores, labels[first]
+
+
+def check_finite(logits, where):
+    """UserError where a network's answer holds NaN or infinity, which ranks nothing."""
+    if not np.isfinite(logits).all():
+        raise UserError(
+            f"{where}: the model answers with scores that are not finite numbers; its "
+            "weights are broken, or its precision is too low (float16 ends at 65504)"
+        )
 
 
 def log_softmax(values):

@@ -90,21 +90,22 @@ def probabilities(scores):
     return scores if is_probability(scores) else normalize_scores(scores, "softmax")
 
 
-def compared(scores, other, rows):
+def compared(scores, other, rows, columns):
     """Paired test of the fused top-1 of two sets of scores on the same videos.
 
     Args:
-        scores, other: VideoScores; `rows` puts those of `other` in the order of `scores`.
+        scores, other: VideoScores; `rows` and `columns` put the videos and the classes of
+            `other` in the order of `scores`.
 
     Returns:
         dict as `mcnemar_test`, with both accuracies.
     """
 
-    def right(one, order):
-        matrix = one.streams.get("fused", next(iter(one.streams.values())))
-        return top_k_correct(matrix[order], scores.labels)
+    def matrix(one):
+        return one.streams.get("fused", next(iter(one.streams.values())))
 
-    first, second = right(scores, np.arange(len(scores.labels))), right(other, rows)
+    first = top_k_correct(matrix(scores), scores.labels)
+    second = top_k_correct(matrix(other)[rows][:, columns], scores.labels)
     return {
         "first_top1": float(first.mean()),
         "second_top1": float(second.mean()),

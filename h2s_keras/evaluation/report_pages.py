@@ -138,7 +138,9 @@ def clip_picture(model, clip):
     guess = int(outputs["logits"][0].argmax())
     maps = grad_cam(model, clip[None], [guess])
     flow = model.motion.estimate_flow(clip[None])[0]
-    colors = flow_to_color(flow[len(flow) // 2])
+    flow = flow[len(flow) // 2]
+    # Noise of a still scene would otherwise shine like motion.
+    colors = flow_to_color(flow, max(1.0, float(np.linalg.norm(flow, axis=-1).max())))
     middle = clip[len(clip) // 2]
     row = [clip[0], middle, clip[-1], colors, heat_overlay(colors, maps["temporal"][0])]
     if "spatial" in maps:
@@ -150,7 +152,7 @@ def clip_picture(model, clip):
 
 def middle_clip(model, example, rate=None):
     """The middle clip of a `VideoExample`, centre crop, uint8 (time, height, width, 3)."""
-    reader = FrameReader(max(model.image_size) * 2, rate)
+    reader = FrameReader(max(model.image_size) * 2, rate, file_rate=model.frame_rate)
     frames = reader.frames_of(example)
     indices = segment_clip_indices(len(frames), model.num_frames, model.frame_stride, 1)[0]
     indices = indices + frames.start

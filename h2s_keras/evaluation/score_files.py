@@ -54,7 +54,8 @@ def load_labels(path, classes):
         labels = labels.ravel()
     else:
         labels = _text_labels(path)
-    if len(labels) == 0 or not np.all(labels == np.round(labels)):
+    numbers = labels.dtype.kind in "biuf"
+    if len(labels) == 0 or not numbers or not np.all(labels == np.round(labels)):
         raise FileError(path, "holds no whole numbers as labels")
     labels = labels.astype("int64")
     if labels.min() >= 1 and labels.max() == classes:

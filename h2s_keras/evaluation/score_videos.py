@@ -3,13 +3,14 @@
 import dataclasses
 import hashlib
 import itertools
+import json
 import os
 
 import numpy as np
 
 from h2s_keras.data.frame_reader import FrameReader
 from h2s_keras.errors import UserError, VideoError
-from h2s_keras.evaluation.measure import log_softmax
+from h2s_keras.evaluation.measure import check_finite, log_softmax
 from h2s_keras.evaluation.scores import VideoScores
 from h2s_keras.evaluation.views import video_views, view_side
 from h2s_keras.model_files import preset_index, preset_name
@@ -49,7 +50,8 @@ def score_videos(
         done: function called with the number of finished videos, or None.
         labels: of the examples, in place of their own: int (examples,), or bool (examples,
             classes) where some have several classes.
-        rate: frames per second to read the videos at, or None for their frames as they are.
+        rate: frames per second to read the videos at; None for what the model was trained
+            at, where folders of frames are taken as they are.
 
     Returns:
         (VideoScores, bad): the scores of the readable videos in their order, named as
@@ -67,7 +69,8 @@ def score_videos(
     if labels is None:
         labels = np.array([example.label for example in examples])
     bad, bad_numbers = {}, set()
-    reader = FrameReader(view_side(model.image_size), rate)
+    trained = model.frame_rate
+    reader = FrameReader(view_side(model.image_size), rate, file_rate=trained)
 
     def views():
         for number, example in enumerate(examples):
@@ -104,6 +107,7 @@ def score_videos(
         protocol,
         checksum,
     )
+    rate = trained if rate is None else rate
     if rate is not None:
         scores.protocol = f"{rate:g} frames a second; {scores.protocol}"
     return scores, list(bad.values())
@@ -181,6 +185,8 @@ def view_logits(model, views, batch_size):
             for stream, key in (found or {"fused": "logits"}).items()
         }
         for row, (number, _) in enumerate(batch):
+            for values in logits.values():
+                check_finite(values[row], f"video {number + 1} of the list")
             yield number, {stream: values[row] for stream, values in logits.items()}
 
 
@@ -251,18 +257,16 @@ def model_checksum(path):
         return preset_index()[preset]["sha256"]
     if os.path.isfile(os.path.join(path, "model.keras")):
         path = os.path.join(path, "model.keras")
-    files = [path]
-    if os.path.isdir(path):
-        walked = os.walk(path)
-        files = sorted(
-            os.path.join(place, name) for place, _, names in walked for name in names
-        )
-    digest = hashlib.sha256()
-    for name in files:
-        with open(name, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+    from h2s_keras.export.saved_network import find_version
+    from h2s_keras.export.serving_files import file_digests
+
+    version = find_version(path)
+    if version is not None:
+        # The graph and its weights; the files beside them are there to be edited.
+        digests = json.dumps(file_digests(version), sort_keys=True)
+        return hashlib.sha256(digests.encode()).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def matched_examples(examples, class_names, model_names):

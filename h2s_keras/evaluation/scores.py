@@ -179,3 +179,31 @@ def align(path, scores, reference):
         other = f", e.g. no {missing[0]}" if missing else ""
         raise FileError(path, f"is not of the same {wanted} videos as the first{other}")
     return np.array([place[name] for name in reference.names])
+
+
+def align_classes(path, scores, reference):
+    """Columns of `scores` in the order of `reference`, both VideoScores, by class name.
+
+    Two models of one data set need not number its classes alike: one may follow an
+    official list, the other the alphabet.
+
+    Returns:
+        int columns; the order as it is where either has no class names.
+
+    Raises:
+        FileError: the two are not of the same classes.
+    """
+    count, wanted = (
+        next(iter(one.streams.values())).shape[1] for one in (scores, reference)
+    )
+    if count != wanted:
+        raise FileError(path, f"has {count} classes, the first file {wanted}")
+    if scores.class_names is None or reference.class_names is None:
+        return np.arange(count)
+    place = {name: column for column, name in enumerate(scores.class_names)}
+    missing = [name for name in reference.class_names if name not in place]
+    if missing:
+        raise FileError(
+            path, f"is not of the same classes as the first, e.g. no {missing[0]!r}"
+        )
+    return np.array([place[name] for name in reference.class_names])

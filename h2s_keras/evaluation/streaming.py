@@ -8,7 +8,7 @@ from h2s_keras.data.crops import centre_crop_box, crop_frames
 from h2s_keras.data.sampling import clip_span
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.flow_reuse import windows_reusing_flow
-from h2s_keras.evaluation.measure import log_softmax
+from h2s_keras.evaluation.measure import check_finite, log_softmax
 
 
 @dataclasses.dataclass
@@ -94,6 +94,7 @@ def answer_window(model, held, told, count, real=True):
     clip = np.stack(crops[:: model.frame_stride])
     outputs = model.predict_on_batch(clip[None])
     logits = np.asarray(outputs["logits"], "float64")[0]
+    check_finite(logits, f"frames {told} to {count}")
     # An exported network answers without its flow.
     flow = outputs.get("flow2")
     if flow is not None:

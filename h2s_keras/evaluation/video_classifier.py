@@ -1,10 +1,12 @@
+import os
+
 import numpy as np
 
 from h2s_keras.data.crops import CENTRE_SCALE, centre_crop_box, resize_frames
 from h2s_keras.data.sampling import clip_indices, even_clip_starts
 from h2s_keras.data.video import count_frames, read_frames
 from h2s_keras.errors import UserError, VideoError
-from h2s_keras.evaluation.measure import log_softmax
+from h2s_keras.evaluation.measure import check_finite, log_softmax
 from h2s_keras.models.runtimes import in_runtime
 from h2s_keras.models.stored_flow import StoredFlowStream
 
@@ -17,6 +19,8 @@ class VideoClassifier:
         clips_per_video: evenly spaced clips whose log-probabilities are averaged.
         batch_size: clips computed at a time.
         runtime: what computes the network, see `h2s_keras.models.runtimes.in_runtime`.
+        rate: frames a second to read videos at; by default what the model was trained at.
+            Folders of frames have no time stamps and are taken as they are.
 
     Raises:
         UserError: if the model does not know its class names or reads no video, or the
@@ -28,7 +32,7 @@ class VideoClassifier:
         [{"class": "wave", "score": 0.91}, {"class": "clap", "score": 0.08}]
     """
 
-    def __init__(self, model, clips_per_video=10, batch_size=4, runtime="keras"):
+    def __init__(self, model, clips_per_video=10, batch_size=4, runtime="keras", rate=None):
         if not hasattr(model, "class_names"):
             raise UserError(
                 f"a {type(model).__name__} knows motion, not names of actions; give a "
@@ -45,6 +49,7 @@ class VideoClassifier:
                 "this model has no class names; build it with a list of names in place of "
                 "num_classes"
             )
+        self.rate = model.frame_rate if rate is None else rate
         self.model = in_runtime(model, runtime)
         self.class_names = list(names)
         self.clips_per_video, self.batch_size = clips_per_video, batch_size
@@ -92,13 +97,16 @@ class VideoClassifier:
         total, count = 0.0, 0
         for clips in self._batches(video):
             logits = self.model.predict_on_batch(clips)["logits"]
+            check_finite(logits, video)
             total = total + log_softmax(logits.astype("float64")).sum(axis=0)
             count += len(clips)
         return np.exp(log_softmax(total / count)).astype("float32")
 
     def _batches(self, video):
         frames, stride = self.model.num_frames, self.model.frame_stride
-        length = count_frames(video, on_broken="keep")
+        rate = None if os.path.isdir(video) else self.rate
+        reading = {"on_broken": "keep", "rate": rate, "per_frame": True}
+        length = count_frames(video, **reading)
         if length < 2:
             raise VideoError(video, "has one frame and so no motion; give a longer video")
         starts = even_clip_starts(length, frames, stride, self.clips_per_video)
@@ -106,7 +114,8 @@ class VideoClassifier:
         indices = clip_indices(np.unique(starts), length, frames, stride)
         wanted = np.unique(indices)
         side = round(min(self.model.image_size) / CENTRE_SCALE)
-        pictures = self._fit(read_frames(video, wanted, size=side, on_broken="keep"))
+        pictures = read_frames(video, wanted, size=side, **reading)
+        pictures = self._fit(pictures)
         places = np.searchsorted(wanted, indices)
         for first in range(0, len(places), self.batch_size):
             yield pictures[places[first : first + self.batch_size]]

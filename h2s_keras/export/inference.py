@@ -135,6 +135,7 @@ def _fold(network):
         "branched": network.branched,
         "class_names": network.class_names,
         "frame_stride": network.frame_stride,
+        "frame_rate": network.frame_rate,
         "name": network.name,
         "dtype": network.dtype_policy,
     }

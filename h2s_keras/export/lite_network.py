@@ -21,7 +21,8 @@ class LiteNetwork(RuntimeNetwork):
             the range that each batch has, so that no clips are needed to calibrate.
 
     Attributes:
-        class_names, num_frames, image_size, frame_stride: those that `model` has.
+        class_names, num_frames, image_size, frame_stride, frame_rate: those that `model`
+            has.
 
     Raises:
         UserError: ai-edge-litert is not installed, another backend runs, the model is an

@@ -172,6 +172,7 @@ def _write(network, classes, top_k, batch_sizes, folder, version, folded):
         "num_frames": network.num_frames,
         "image_size": list(network.image_size),
         "frame_stride": network.frame_stride,
+        "frame_rate": network.frame_rate,
         "top_k": min(int(top_k), len(classes)),
         "batch_sizes": batch_sizes,
         "streams": ["temporal"] + (["spatial"] if network.spatial is not None else []),

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
+import re
+import warnings
 
-from h2s_keras.errors import FileError
+from h2s_keras.errors import FileError, ServerFilesWarning
 from h2s_keras.export.serving_readme import readme
 from h2s_keras.version import __version__
 
@@ -83,6 +85,10 @@ def write_server_files(directory, version_folder):
     Args:
         directory: of the versions.
         version_folder: with its h2s.json.
+
+    Warns:
+        ServerFilesWarning: a configuration that is kept is of other batch sizes or of
+            another name than this version.
     """
     from h2s_keras.data.images import write_bytes
 
@@ -97,6 +103,28 @@ def write_server_files(directory, version_folder):
         path = os.path.join(directory, name)
         if name == "README.md" or not os.path.exists(path):
             write_bytes(path, text.encode(), FileError)
+            continue
+        kept, wanted = _facts_of(_read(path)), _facts_of(text)
+        if kept and kept != wanted:
+            warnings.warn(
+                f"{path}: is kept as it is and says {kept}, this version {wanted}; edit "
+                "it, or delete it and export again",
+                ServerFilesWarning,
+                stacklevel=2,
+            )
+
+
+# What a server and its warm-up must agree on, in either configuration.
+_FACTS = re.compile(r'^\s*(allowed_batch_sizes|name|base_path)\s*:\s*"?([^"\s#]+)', re.M)
+
+
+def _facts_of(text):
+    return " ".join(f"{name}: {value}" for name, value in _FACTS.findall(text))
+
+
+def _read(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
 
 
 def batching_config(batch_sizes):

@@ -30,7 +30,7 @@ A new version in this folder is loaded, warmed up and served without a restart. 
 {frames} frames of a video as JPEG{stride}, then the request:
 
 ```bash
-ffmpeg -i video.mp4 -vf "select=not(mod(n\\,{step}))" -fps_mode vfr -frames:v {frames} -q:v 2 frame%02d.jpg
+ffmpeg -i video.mp4 -vf "{rate}select=not(mod(n\\,{step}))" -fps_mode vfr -frames:v {frames} -q:v 2 frame%02d.jpg
 ```
 
 ```bash
@@ -104,6 +104,7 @@ def readme(facts):
         width=width,
         stride="" if stride == 1 else f", {stride} frames of the video apart",
         step=stride,
+        rate="" if facts.get("frame_rate") is None else f"fps={facts['frame_rate']:g},",
         top_k=facts["top_k"],
         half_height=flow[1],
         half_width=flow[2],

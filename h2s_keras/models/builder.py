@@ -186,11 +186,17 @@ class HiddenTwoStreamBuilder:
         self._fusion = (float(spatial), float(temporal))
         return self
 
-    def build(self, frame_stride=1, name="hidden_two_stream", rematerialize=False):
+    def build(
+        self,
+        frame_stride=1,
+        name="hidden_two_stream",
+        rematerialize=False,
+        frame_rate=None,
+    ):
         """The finished keras.Model, see `HiddenTwoStream`.
 
         Args:
-            frame_stride, name: of HiddenTwoStream.
+            frame_stride, name, frame_rate: of HiddenTwoStream.
             rematerialize: keep fewer activations while training: MotionNet (also one that
                 was given as an instance) computes those inside each of its levels again in
                 the backward pass, the backbones those inside each of their blocks. The
@@ -265,6 +271,7 @@ class HiddenTwoStreamBuilder:
             branched=bool(self._branched),
             class_names=self._class_names,
             frame_stride=frame_stride,
+            frame_rate=frame_rate,
             name=name,
         )
 

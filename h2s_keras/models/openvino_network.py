@@ -20,7 +20,8 @@ class OpenVinoNetwork(RuntimeNetwork):
         model: MotionNet or HiddenTwoStream, on the backend TensorFlow.
 
     Attributes:
-        class_names, num_frames, image_size, frame_stride: those that `model` has.
+        class_names, num_frames, image_size, frame_stride, frame_rate: those that `model`
+            has.
 
     Raises:
         UserError: openvino is not installed, another backend runs, or the model is an

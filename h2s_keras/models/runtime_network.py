@@ -25,7 +25,8 @@ class RuntimeNetwork:
         runtime: its name, for errors.
 
     Attributes:
-        class_names, num_frames, image_size, frame_stride: those that `model` has.
+        class_names, num_frames, image_size, frame_stride, frame_rate: those that `model`
+            has.
 
     Raises:
         UserError: the model is an export, which has a runtime of its own, or the backend
@@ -47,7 +48,8 @@ class RuntimeNetwork:
             model.build((None, model.num_frames, None, None, 3))
         self._model, self._runtime = model, runtime
         self._checksum = _checksum(model)
-        for name in ("class_names", "num_frames", "image_size", "frame_stride"):
+        facts = ("class_names", "num_frames", "image_size", "frame_stride", "frame_rate")
+        for name in facts:
             if hasattr(model, name):
                 setattr(self, name, getattr(model, name))
 

@@ -39,6 +39,8 @@ class HiddenTwoStream(keras.Model):
         class_names: names of the classes in the order of the logits, or None.
         frame_stride: step between the frames of a clip that the model was trained on;
             kept for those who sample clips from video.
+        frame_rate: frames a second that it was trained at, or None for those of each
+            video as they come; kept likewise.
 
     Call arguments:
         clips: (batch, num_frames, height, width, 3) RGB 0..255, any dtype.
@@ -69,6 +71,7 @@ class HiddenTwoStream(keras.Model):
         branched=False,
         class_names=None,
         frame_stride=1,
+        frame_rate=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -80,7 +83,7 @@ class HiddenTwoStream(keras.Model):
         self.fusion = tuple(fusion)
         self.image_size, self.branched = tuple(image_size), branched
         self.class_names = None if class_names is None else list(class_names)
-        self.frame_stride = frame_stride
+        self.frame_stride, self.frame_rate = frame_stride, frame_rate
         self.num_frames = motion.num_frames
         self.num_classes = num_logits(temporal)
         if not self.motion.built:
@@ -154,6 +157,7 @@ class HiddenTwoStream(keras.Model):
             "branched": self.branched,
             "class_names": self.class_names,
             "frame_stride": self.frame_stride,
+            "frame_rate": self.frame_rate,
         }
 
     @classmethod

@@ -49,7 +49,9 @@ def build_network(config, class_names):
     spatial_weight, temporal_weight = model["fusion"]
     builder.fusion(spatial=spatial_weight, temporal=temporal_weight)
     return builder.build(
-        frame_stride=data.get("stride", 1), rematerialize=model["rematerialize"]
+        frame_stride=data.get("stride", 1),
+        rematerialize=model["rematerialize"],
+        frame_rate=data.get("rate"),
     )
 
 

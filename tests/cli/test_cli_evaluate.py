@@ -3,10 +3,13 @@
 import io
 import json
 import re
+import subprocess
+import sys
 
+import keras
 import numpy as np
 import pytest
-from cli.conftest import heavy_modules
+from cli.conftest import COMMAND, heavy_modules
 from evaluation.samples import (
     make_network,
     write_class_folders,
@@ -14,7 +17,7 @@ from evaluation.samples import (
     write_video,
 )
 
-from h2s_keras.errors import UserError
+from h2s_keras.errors import FileError, UserError
 from h2s_keras.evaluation.scores import VideoScores
 
 
@@ -77,6 +80,7 @@ def test_scores_and_figures_outlive_what_fails_after_them(
     line = f"evaluate --model model.keras --data data --scores {tmp_path}/s.npz"
     with pytest.raises(UserError, match="other.npz: is not of the same 6 videos"):
         call(f"{line} --compare {other}")
+    assert capsys.readouterr().out.startswith("6 videos; middle clip")
 
     def fail(*arguments):
         raise OSError("disk full")
@@ -86,6 +90,33 @@ def test_scores_and_figures_outlive_what_fails_after_them(
     with pytest.raises(OSError, match="disk full"):
         call(f"evaluate --data {tmp_path}/s.npz --report {tmp_path}/r.html")
     assert capsys.readouterr().out.startswith("6 videos; middle clip")
+
+
+def test_figures_are_told_where_scores_cannot_be_written(
+    call, tmp_path, monkeypatch, capsys
+):
+    def full(self, path):
+        raise FileError(path, "cannot be written (no space left)")
+
+    monkeypatch.setattr(VideoScores, "save", full)
+    with pytest.raises(UserError, match="s.npz: cannot be written"):
+        call(f"evaluate --model model.keras --data data --scores {tmp_path}/s.npz")
+    assert "class mean" in capsys.readouterr().out
+
+
+def test_models_that_number_the_classes_otherwise(call, tmp_path):
+    """Compared with itself under another order of classes, nothing differs."""
+    call(f"evaluate --model model.keras --data data --scores {tmp_path}/a.npz")
+    scores = VideoScores.load(tmp_path / "a.npz")
+    turned = {name: matrix[:, ::-1] for name, matrix in scores.streams.items()}
+    labels, names = 1 - scores.labels, scores.class_names[::-1]
+    VideoScores(turned, scores.names, labels, names).save(tmp_path / "b.npz")
+    line = f"evaluate --data {tmp_path}/a.npz --compare {tmp_path}/b.npz --json"
+    test = json.loads(call(line)[1])["comparison"]
+    assert test["first_top1"] == test["second_top1"] and test["p_value"] == 1
+    line = f"fuse {tmp_path}/a.npz {tmp_path}/b.npz --normalize softmax --json"
+    found = json.loads(call(line)[1])
+    assert found["mean_fused"] == found["mean_alone"][0] == found["mean_alone"][1]
 
 
 def test_one_group(call):
@@ -166,6 +197,9 @@ def test_flow(call, tmp_path):
         ("predict long.mp4 --model model.keras --camera 0", "not both"),
         ("predict data --model model.keras --annotate x.mp4", "one video"),
         ("predict long.mp4 --model model.keras --top_k 0", "from 1"),
+        ("predict long.mp4 --model model.keras --rate 0", "--rate is above 0 frames"),
+        ("predict --camera 0 --model model.keras --rate 5", "--rate is for videos"),
+        ("flow long.mp4 --out f --max_flow 0", "--max_flow is above 0 pixels"),
         ("predict --camera x.mp4 --model model.keras", "a camera is a number"),
     ],
 )
@@ -191,6 +225,11 @@ def test_fusion_of_streams_and_splits(call, tmp_path):
     assert "fusion of 1 x" in fused.protocol and fused.streams["fused"].shape == (6, 2)
     code, out, _ = call(f"evaluate --data {tmp_path}/fused.npz")
     assert code == 0 and "fusion of" in out
+    for rule in ("l1", "softmax"):
+        path = tmp_path / f"{rule}.npz"
+        call(f"fuse {a}:spatial {b}:temporal --normalize {rule} --out {path}")
+        rows = VideoScores.load(path).streams["fused"]
+        np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-6)
 
 
 def test_fusion_of_a_neighbours_matrices(call, tmp_path):
@@ -277,3 +316,79 @@ def test_saved_scores_are_fused_without_keras(tmp_path):
     done, heavy = heavy_modules(line.split(), cwd=tmp_path)
     assert done.code == 0 and "fused" in done.out, done.err
     assert not heavy
+
+
+def test_videos_are_read_at_the_rate_of_training(call, work, tmp_path):
+    """Or at the one that is asked for; seconds stay those of the video."""
+    network = make_network()
+    network.frame_rate = 5.0
+    network.save(tmp_path / "slow.keras")
+    assert keras.models.load_model(tmp_path / "slow.keras").frame_rate == 5.0
+
+    def told(model, *options):
+        line = ["predict", "long.mp4", "--model", str(model), "--json", *options]
+        return json.loads(call(" ".join(line))[1])
+
+    slow = told(tmp_path / "slow.keras", "--timeline", "--step", "1")
+    same = told("model.keras", "--timeline", "--step", "1", "--rate", "5")
+    plain = told("model.keras", "--timeline", "--step", "1")
+    assert slow["timeline"] == same["timeline"] != plain["timeline"]
+    assert slow["timeline"][-1]["end"] == pytest.approx(30 / 25, abs=0.2)
+    ways = [told(tmp_path / "slow.keras"), told("model.keras", "--rate", "5")]
+    assert ways[0] == ways[1] != told("model.keras")
+
+    line = f"evaluate --model {tmp_path}/slow.keras --data data"
+    assert "6 videos; 5 frames a second; " in call(line)[1]
+
+
+def test_folders_of_frames_have_the_rate_they_have(call, work, tmp_path):
+    from h2s_keras.data.images import write_png
+
+    for number in range(1, 9):
+        picture = np.full((32, 32, 3), 20 * number, "uint8")
+        write_png(_made(tmp_path / "frames") / f"{number:04d}.png", picture)
+    network = make_network()
+    network.frame_rate = 5.0
+    network.save(tmp_path / "slow.keras")
+    records = [
+        json.loads(call(f"predict {tmp_path}/frames --model {model} --json")[1])
+        for model in (tmp_path / "slow.keras", "model.keras")
+    ]
+    assert records[0] == records[1]
+
+
+def _made(folder):
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def test_pictures_of_flow_on_one_scale(call, work, tmp_path):
+    from h2s_keras.data.flow_files import read_flow
+    from h2s_keras.data.images import read_image
+    from h2s_keras.visualization.flow_color import flow_to_color
+
+    line = "flow long.mp4 --model tiny_synthetic_2 --max_pairs 2"
+    call(f"{line} --max_flow 7 --out {tmp_path}/given")
+    call(f"{line} --out {tmp_path}/own")
+    for number in range(2):
+        flow = read_flow(f"{tmp_path}/own/flow_{number:06d}.flo")
+        largest = float(np.linalg.norm(flow, axis=-1).max())
+        for folder, limit in (("given", 7.0), ("own", max(1.0, largest))):
+            picture = read_image(f"{tmp_path}/{folder}/flow_{number:06d}_color.png")
+            np.testing.assert_array_equal(picture, flow_to_color(flow, limit))
+
+
+def test_a_reader_that_goes_is_no_error(work):
+    """As `h2s predict ... | head`, whose command then ends with 0 and in silence."""
+    command = [sys.executable, "-c", COMMAND, "predict", "long.mp4", "long.mp4"]
+    child = subprocess.Popen(
+        [*command, "--model", "model.keras", "--clips", "1"],
+        cwd=work,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    child.stdout.close()
+    error = child.stderr.read()
+    assert child.wait(timeout=120) == 0, error
+    assert "BrokenPipe" not in error and "Traceback" not in error

@@ -15,9 +15,9 @@ def decoded_whole(monkeypatch):
     seen = []
     plain = module.open_and_decode
 
-    def counting(path, timeout):
+    def counting(path, timeout, **options):
         seen.append(path)
-        return plain(path, timeout)
+        return plain(path, timeout, **options)
 
     monkeypatch.setattr(module, "open_and_decode", counting)
     return seen
@@ -54,8 +54,8 @@ def test_late_frames_are_found_by_seeking(make_video, monkeypatch):
     reader.frame_count(path)
     converted = []
 
-    def counting(*arguments):
-        for number, frame in plain(*arguments):
+    def counting(*arguments, **options):
+        for number, frame in plain(*arguments, **options):
             converted.append(number)
             yield number, frame
 

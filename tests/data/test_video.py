@@ -306,8 +306,16 @@ def fake_clock(monkeypatch, step):
 def test_time_limit(make_video, monkeypatch):
     path = make_video()
     fake_clock(monkeypatch, 1.0)
-    with pytest.raises(VideoError, match=r"more than 20 s \(\d+ frames so far\)"):
+    with pytest.raises(VideoError, match=r"more than 20 s to decode \(\d+ frames so far\)"):
         read_frames(path, timeout=20)
+    with pytest.raises(VideoError, match=r"more than 20 s to decode"):
+        count_frames(path, timeout=20)
+    # From one frame to the next, a video may be of any length.
+    assert count_frames(path, timeout=20, per_frame=True) == 40
+    assert len(read_frames(path, timeout=20, per_frame=True)) == 40
+    assert len(read_frames(path, range(30, 40), timeout=20, per_frame=True)) == 10
+    with pytest.raises(VideoError, match=r"gave no frame for 0.5 s \(0 frames so far\)"):
+        count_frames(path, timeout=0.5, per_frame=True)
     assert len(read_frames(path, timeout=None)) == 40
     assert len(list(iterate_frames(path, timeout=60))) == 40
 

@@ -1,3 +1,6 @@
+from functools import partial
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from evaluation.samples import write_flow_folder
@@ -11,6 +14,7 @@ from h2s_keras.evaluation.flow_results import (
     flow_rows,
     pair_flow,
 )
+from h2s_keras.metrics import EndPointError, FlowOutlierRate
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (24, 32, 3)).astype("uint8")
@@ -119,7 +123,27 @@ def test_results_and_table(tmp_path):
     assert results["mean"]["epe"] == pytest.approx(5**0.5, rel=1e-4)
     assert results["pairs"]["one/frame10"]["known"] == 23 * 30
     header, rows = flow_rows(results)
-    assert header[1] == "EPE px" and rows[-1][:2] == ("mean", "2.236")
+    assert header[1] == "EPE px" and rows[-2][:2] == ("mean", "2.236")
+    assert rows[-1][0] == "all pixels" and rows[-1][-2:] == ("-", "-")
+
+
+def test_all_pixels_count_alike_in_the_last_row(tmp_path):
+    """As the metrics of the library over both pairs, whatever their sizes."""
+    rng, pairs = np.random.default_rng(0), []
+    truths = [rng.normal(0, 9, (8, 8, 2)), rng.normal(0, 2, (24, 40, 2))]
+    for number, truth in enumerate(truths):
+        frames = np.zeros((2, *truth.shape[:2], 3), "uint8")
+        read = partial(lambda *pair: pair, frames, truth.astype("float32"))
+        pairs.append(SimpleNamespace(name=str(number), read=read))
+    results = flow_results(pairs, lambda frames: np.zeros((*frames.shape[1:3], 2), "f4"))
+    for key, metric in (("epe", EndPointError()), ("fl_all", FlowOutlierRate())):
+        expected = np.concatenate([truth.reshape(1, -1, 1, 2) for truth in truths], axis=1)
+        metric.update_state(expected, np.zeros_like(expected))
+        assert results["pixels"][key] == pytest.approx(float(metric.result()), rel=1e-5)
+        assert results["mean"][key] > 1.5 * results["pixels"][key]
+    lengths = np.concatenate([np.linalg.norm(t, axis=-1).ravel() for t in truths])
+    chosen = lengths[(lengths >= 10) & (lengths < 40)]
+    assert results["pixels"]["epe_10_40"] == pytest.approx(chosen.mean(), rel=1e-4)
 
 
 def test_a_network_sees_the_pair(network):

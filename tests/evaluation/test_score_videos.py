@@ -141,4 +141,29 @@ def test_checksum(tmp_path):
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert model_checksum(tmp_path / "model.keras") == expected
     assert model_checksum(tmp_path) == expected
+    version = tmp_path / "served" / "2"
+    (version / "variables").mkdir(parents=True)
+    (version / "saved_model.pb").write_bytes(b"graph")
+    (version / "variables" / "variables.index").write_bytes(b"weights")
+    one = model_checksum(tmp_path / "served")
+    (tmp_path / "served" / "batching.config").write_text("tuned")
+    assert model_checksum(tmp_path / "served") == model_checksum(version) == one
+    (version / "variables" / "variables.index").write_bytes(b"others")
+    assert len(one) == 64 and model_checksum(version) != one
     assert module._OUTPUTS["temporal"] == "temporal_logits"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_that_are_no_numbers_end_it(value):
+    """They would rank the first class first, and count where that is the true one."""
+
+    class Broken:
+        def predict_on_batch(self, clips):
+            logits = np.zeros((len(clips), 2), "float32")
+            logits[1] = value
+            return {"logits": logits}
+
+    views = view_logits(Broken(), enumerate(np.zeros((2, 3, 8, 8, 3), "uint8")), 2)
+    assert next(views)[0] == 0
+    with pytest.raises(UserError, match="video 2 of the list: .* not finite numbers"):
+        next(views)

@@ -5,7 +5,12 @@ import pytest
 
 from h2s_keras.errors import FileError, LabelsWarning
 from h2s_keras.evaluation.score_files import load_labels
-from h2s_keras.evaluation.scores import VideoScores, align, load_stream
+from h2s_keras.evaluation.scores import (
+    VideoScores,
+    align,
+    align_classes,
+    load_stream,
+)
 
 RNG = np.random.default_rng(0)
 FUSED, SPATIAL = RNG.normal(size=(2, 5, 3)).astype("float32")
@@ -119,6 +124,28 @@ def test_rows_are_aligned_by_name():
     plain = VideoScores({"fused": FUSED[:4]})
     with pytest.raises(FileError, match="4 videos"):
         align("b.npz", plain, make())
+
+
+def test_columns_are_aligned_by_name():
+    other = VideoScores({"fused": FUSED}, class_names=("z", "x", "y"))
+    columns = align_classes("b.npz", other, make())
+    np.testing.assert_array_equal(FUSED[:, columns], FUSED[:, [1, 2, 0]])
+    plain = VideoScores({"fused": FUSED})
+    assert align_classes("b.npz", plain, make()).tolist() == [0, 1, 2]
+    with pytest.raises(FileError, match="not of the same classes as the first, .* no 'y'"):
+        one = VideoScores({"fused": FUSED}, class_names=("x", "w", "z"))
+        align_classes("b.npz", one, make())
+    with pytest.raises(FileError, match="has 2 classes, the first file 3"):
+        align_classes("b.npz", VideoScores({"fused": FUSED[:, :2]}), make())
+
+
+@pytest.mark.parametrize("name", ["l.npy", "l.npz"])
+def test_labels_that_are_names(tmp_path, name):
+    names = np.array(["jump", "run"])
+    save = np.save if name.endswith("npy") else np.savez
+    save(tmp_path / name, names)
+    with pytest.raises(FileError, match="holds no whole numbers as labels"):
+        load_labels(tmp_path / name, 2)
 
 
 def test_labels(tmp_path):

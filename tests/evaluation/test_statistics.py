@@ -149,7 +149,11 @@ def test_several_labels_give_map_alone():
 def test_comparison():
     order = RNG.permutation(200)
     worse = scores((SCORES + 2 * RNG.normal(size=SCORES.shape))[order], LABELS[order])
-    found = compared(scores(SCORES), worse, np.argsort(order))
+    every = np.arange(SCORES.shape[1])
+    found = compared(scores(SCORES), worse, np.argsort(order), every)
     assert found["first_top1"] > found["second_top1"] and found["p_value"] < 0.05
-    same = compared(scores(SCORES), scores(SCORES[order]), np.argsort(order))
+    same = compared(scores(SCORES), scores(SCORES[order]), np.argsort(order), every)
+    assert same["p_value"] == 1 and same["first_only"] == 0
+    turned = scores(SCORES[order][:, ::-1])
+    same = compared(scores(SCORES), turned, np.argsort(order), every[::-1])
     assert same["p_value"] == 1 and same["first_only"] == 0

@@ -4,12 +4,13 @@ import hashlib
 import json
 import os
 import threading
+import warnings
 
 import keras
 import numpy as np
 import pytest
 
-from h2s_keras.errors import UserError
+from h2s_keras.errors import ServerFilesWarning, UserError
 from h2s_keras.export import export_saved_model, saved_network
 from h2s_keras.export import saved_model as saved_model_module
 
@@ -243,6 +244,20 @@ def test_versions_count_up_and_none_is_overwritten(build, tmp_path):
     assert export_saved_model(model, directory).endswith("10")
     assert (directory / "batching.config").read_text() == "tuned by hand"
     assert "Version 10," in (directory / "README.md").read_text()
+
+
+def test_a_kept_configuration_that_does_not_fit_is_told(build, tmp_path):
+    network, directory = build(spatial=None), tmp_path / "models"
+    export_saved_model(network, directory, batch_sizes=(1, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ServerFilesWarning)
+        export_saved_model(network, directory, batch_sizes=(1, 2))
+    moved = directory.rename(tmp_path / "gestures")
+    with pytest.warns(ServerFilesWarning) as told:
+        export_saved_model(network, moved, batch_sizes=(1, 4))
+    texts = [str(one.message) for one in told]
+    assert any("batching.config: is kept" in t and "_sizes: 4" in t for t in texts)
+    assert any("models.config" in t and "base_path: /models/gestures" in t for t in texts)
 
 
 def test_a_server_that_watches_sees_whole_versions_only(build, tmp_path):
