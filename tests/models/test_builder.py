@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from checks import assert_close, to_numpy
 
 from h2s_keras.models import HiddenTwoStream, HiddenTwoStreamBuilder, MotionNet
 
@@ -87,7 +88,7 @@ def test_two_models_of_one_builder_share_nothing():
     assert both.motion is not stacked.motion and both.adapter is not stacked.adapter
     assert not both.motion.intermediate_convolution
     assert stacked.motion.rematerialize and not both.motion.rematerialize
-    kernels = [np.array(model.motion.convolutions[0].kernel) for model in (stacked, both)]
+    kernels = [to_numpy(model.motion.convolutions[0].kernel) for model in (stacked, both)]
     assert np.abs(kernels[0] - kernels[1]).max() > 1e-3
 
 
@@ -126,12 +127,12 @@ def test_keras_may_be_set_to_channels_first(name):
         return model.build()
 
     clips = np.random.default_rng(0).integers(0, 256, (1, 3, 32, 32, 3), "uint8")
-    expected = make()(clips)["logits"]
+    expected = to_numpy(make()(clips)["logits"])
     keras.config.set_image_data_format("channels_first")
     try:
         model = make()
         assert keras.config.image_data_format() == "channels_first"
-        np.testing.assert_allclose(model(clips)["logits"], expected, atol=1e-5)
+        assert_close(model(clips)["logits"], expected, atol=1e-5)
     finally:
         keras.config.set_image_data_format("channels_last")
 
