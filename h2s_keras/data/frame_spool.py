@@ -1,5 +1,7 @@
 import tempfile
 
+from h2s_keras.errors import FileError
+
 # Encoded frames of one video held in memory; more of them go to a temporary file.
 _MEMORY = 1 << 27
 
@@ -32,9 +34,16 @@ class FrameSpool:
     def add(self, number, frame, flow):
         """Keeps frame `number`, and its flow to the next frame or None."""
         start = self._file.tell()
-        self._file.write(frame)
-        if flow is not None:
-            self._file.write(flow)
+        try:
+            self._file.write(frame)
+            if flow is not None:
+                self._file.write(flow)
+        except OSError as error:
+            raise FileError(
+                tempfile.gettempdir(),
+                f"cannot hold the frames of one video ({error.strerror}); free some space "
+                "there, or set TMPDIR to another folder",
+            ) from None
         flow_bytes = None if flow is None else len(flow)
         self._places[number] = (start, len(frame), flow_bytes)
 

@@ -59,7 +59,8 @@ def read_image(path):
         array = ((wide + 128) // 257).astype(np.uint8)
     else:
         array = frame.reformat(format="rgb24", interpolation=exact_method()).to_ndarray()
-    return np.ascontiguousarray(apply_rotation(array, frame_rotation(frame)))
+    turns = frame_rotation(frame)
+    return np.ascontiguousarray(apply_rotation(array, turns, is_mirrored(frame)))
 
 
 def decode_image_frame(path):
@@ -121,8 +122,27 @@ def frame_rotation(frame):
     return round(getattr(frame, "rotation", 0) / 90) % 4
 
 
-def apply_rotation(array, quarter_turns):
-    """Turns (height, width, channels) by quarter turns against the clock."""
+def is_mirrored(frame):
+    """Whether a decoded frame is to be mirrored top to bottom before it is turned."""
+    from av.sidedata.sidedata import Type
+
+    entry = frame.side_data.get(Type.DISPLAYMATRIX)
+    if entry is None:
+        return False
+    matrix = np.frombuffer(entry, np.int32)
+    a, b, c, d = (int(matrix[place]) for place in (0, 1, 3, 4))
+    return a * d - b * c < 0
+
+
+def apply_rotation(array, quarter_turns, mirrored=False):
+    """Turns (height, width, channels) by quarter turns against the clock.
+
+    Args:
+        array: the picture as stored.
+        quarter_turns: as `frame_rotation`.
+        mirrored: as `is_mirrored`.
+    """
+    array = array[::-1] if mirrored else array
     return np.rot90(array, quarter_turns, axes=(0, 1)) if quarter_turns else array
 
 
