@@ -177,12 +177,15 @@ def decoded_batches(container, stream):
 
     packets, accepted, last_end, reason = 0, 0, 0.0, None
     for packet in container.demux():
+        # Empty packets mean "repeat" inside AVI files and would flush the decoder.
+        if packet.size == 0:
+            yield ()
+            continue
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is not None and packet.time_base:
             end = (stamp + (packet.duration or 0)) * packet.time_base
             last_end = max(last_end, float(end))
-        # Empty packets mean "repeat" inside AVI files and would flush the decoder.
-        if packet.stream is not stream or packet.size == 0:
+        if packet.stream is not stream:
             yield ()
             continue
         packets += 1

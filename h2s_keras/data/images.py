@@ -29,7 +29,8 @@ def read_image(path):
     """Reads a PNG, JPEG, BMP or PPM/PGM/PBM file as 8 bit RGB.
 
     Grey and palette images become RGB, 16 bit values are rounded to 8 bit, the alpha
-    channel is dropped (not blended) and the orientation tag of a camera is applied.
+    channel is dropped (not blended) and the orientation tag of a camera is applied (see
+    `is_mirrored` for the mirrored ones).
 
     Args:
         path: name of the file.
@@ -123,10 +124,17 @@ def frame_rotation(frame):
 
 
 def is_mirrored(frame):
-    """Whether a decoded frame is to be mirrored top to bottom before it is turned."""
+    """Whether a decoded frame is to be mirrored top to bottom before it is turned.
+
+    That of a photograph by its Exif tag is known only where PyAV knows Exif data; PyAV 18
+    reads no side data at all of a frame that has some.
+    """
     from av.sidedata.sidedata import Type
 
-    entry = frame.side_data.get(Type.DISPLAYMATRIX)
+    try:
+        entry = frame.side_data.get(Type.DISPLAYMATRIX)
+    except ValueError:
+        entry = None
     if entry is None:
         return False
     matrix = np.frombuffer(entry, np.int32)
