@@ -66,6 +66,20 @@ def test_ucf101_spellings_and_flat_folders(ucf101, tmp_path, place):
         listed.require_videos()
 
 
+def test_linked_folders_are_followed_once(ucf101, tmp_path):
+    disk = write(tmp_path / "disk" / "v_Archery_g08_c01.avi", "").parent
+    root = tmp_path / "videos"
+    video = write(root / "HandstandPushups" / "v_HandStandPushups_g08_c01.avi", "")
+    (root / "Archery").symlink_to(disk)
+    (root / "HandstandPushups" / "again").symlink_to(root)
+    (root / "AllHandstands").symlink_to(root / "HandstandPushups")
+    listed = ucf101_list(ucf101, root)
+    assert [example.path for example in listed.train] == [
+        str(root / "Archery" / "v_Archery_g08_c01.avi"),
+        str(video),
+    ]
+
+
 def test_ucf101_wrong_label_is_named(ucf101):
     write(ucf101 / "trainlist01.txt", "Archery/v_Archery_g08_c01.avi 2\n")
     with pytest.raises(UserError, match="line 1: label 2 .* classInd.txt says 1"):
@@ -126,6 +140,10 @@ def test_activitynet_subsets_and_names(tmp_path):
     assert listed.class_names == ("Archery", "Rowing")
     assert [(e.label, e.start, e.end) for e in listed.train] == [(1, 1, 2.5), (0, 1, 2.5)]
     assert listed.train[0].path == str(video) and listed.test[0].path == str(other)
+    frames = write(tmp_path / "frames" / "abc" / "img_00001.jpg", "").parent
+    other = write(tmp_path / "frames" / "v_def" / "img_00001.jpg", "").parent
+    listed = activitynet_list(path, tmp_path / "frames")
+    assert (listed.train[0].path, listed.test[0].path) == (str(frames), str(other))
     with pytest.raises(UserError, match="is not ActivityNet"):
         activitynet_list(write(tmp_path / "bad.json", "[]"))
 
