@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from h2s_keras.cli.data import verify
 from h2s_keras.data import (
     VideoExample,
     activitynet_list,
@@ -16,6 +17,7 @@ from h2s_keras.data import (
     ucf101_list,
     video_clip_dataset,
 )
+from h2s_keras.data.dataset_list import DatasetList
 from h2s_keras.data.segments import segment_frames
 from h2s_keras.data.thumos14 import ambiguous_segments
 from h2s_keras.errors import UserError
@@ -225,3 +227,29 @@ def test_command_lists_and_verifies(ucf101, make_video, tmp_path):
     assert counts["frames"] == 10
     assert "HandStandPushups_g08_c01.avi: no such file" in done.stderr
     assert "v_Archery_g01_c01.avi: is not a video" in done.stderr
+
+
+def test_verify_of_many_missing_videos_looks_each_up_once(tmp_path, capsys):
+    hashed = []
+
+    class Path(str):
+        def __hash__(self):
+            hashed.append(self)
+            return super().__hash__()
+
+    examples = tuple(VideoExample(Path(tmp_path / f"{n}.avi"), 0) for n in range(200))
+    assert verify(DatasetList("s", ("a",), examples, ()), quick=True) == 2
+    assert "0 of 200 videos found, 200 missing" in capsys.readouterr().out
+    assert len(hashed) < 200 * 20
+
+
+def test_verify_tells_what_a_csv_lists_and_is_missing(make_video, tmp_path):
+    make_video("one.avi", codec="mpeg4")
+    table = write(tmp_path / "table.csv", "path,class\none.avi,a\ntwo.avi,b\n")
+    result = command("verify", "csv", "--annotations", str(table))
+    assert result.returncode == 2 and "1 of 2 videos decoded" in result.stdout
+    assert "two.avi: no such file" in result.stderr
+    result = command(
+        "pack", "csv", "--annotations", str(table), "--out", str(tmp_path / "out")
+    )
+    assert result.returncode == 2 and "two.avi: no such file" in result.stderr
