@@ -1,6 +1,7 @@
 """`h2s data`: lists a dataset, checks its videos or records, packs it into records."""
 
 import csv
+import itertools
 import json
 import os
 import sys
@@ -105,7 +106,7 @@ def read_list(arguments):
     if arguments.kind == "csv":
         if not arguments.annotations:
             raise UserError("csv needs --annotations, the CSV file")
-        examples, names = csv_source(arguments.annotations, arguments.root)
+        examples, names = csv_source(arguments.annotations, arguments.root, require=False)
         return DatasetList(arguments.annotations, names, examples, ())
     if arguments.kind == "list":
         if not arguments.annotations:
@@ -160,10 +161,10 @@ def verify(listed, quick=False, as_json=False, timeout=60):
     from h2s_keras.data import count_frames
     from h2s_keras.errors import VideoError
 
-    missing = listed.missing()
+    missing = dict.fromkeys(listed.missing())
     paths = dict.fromkeys(example.path for example in (*listed.train, *listed.test))
-    present = [path for path in paths if path not in set(missing)]
-    for path in missing[:1]:
+    present = [path for path in paths if path not in missing]
+    for path in itertools.islice(missing, 1):
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         print(f"h2s: {path}: no such file{more}; fetch it again", file=sys.stderr)
     broken, frames = [], 0

@@ -209,6 +209,13 @@ def report(index, arguments):
     """What was packed, on stdout; bad files, one a line, on stderr."""
     for bad in index.bad_files:
         print(f"h2s: {bad['path']}: {bad['reason']} (left out)", file=sys.stderr)
+    shards = [shard["name"] for shard in index.shards if shard["bad_files"]]
+    if shards:
+        print(
+            "h2s: to pack them after all, mend or fetch them, delete "
+            f"{' '.join(shards)} in {index.root} and run the same command again",
+            file=sys.stderr,
+        )
     counts = index.counts()
     if arguments.json:
         values = {"name": index.name, "out": index.root, **counts}

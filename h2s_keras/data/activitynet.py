@@ -1,8 +1,10 @@
 """ActivityNet v1.2 from its official JSON file."""
 
+import functools
 import json
 
 from h2s_keras.data.dataset_list import DatasetList, VideoFinder
+from h2s_keras.data.frame_folder import is_video_path
 from h2s_keras.data.sources import VideoExample
 from h2s_keras.errors import FileError
 
@@ -12,8 +14,8 @@ def activitynet_list(annotations, root=None):
 
     Args:
         annotations: activity_net.v1-2.min.json.
-        root: folder of the videos, named by their identifier with or without the prefix
-            "v_", or None to list without looking for videos.
+        root: folder of the videos (files or folders of frames), named by their identifier
+            with or without the prefix "v_", or None to list without looking for videos.
 
     Returns:
         `DatasetList` with one example a segment (`start`, `end` in seconds); 4819 and
@@ -47,10 +49,13 @@ def activitynet_list(annotations, root=None):
     names = tuple(sorted({row[1] for part in rows.values() for row in part}))
     labels = {name: label for label, name in enumerate(names)}
 
+    @functools.cache
     def path_of(identifier):
         path = finder.find(f"v_{identifier}")
+        if root is None or is_video_path(path):
+            return path
         other = finder.find(identifier)
-        return path if other == finder.expected(identifier) else other
+        return other if is_video_path(other) else path
 
     parts = (
         tuple(

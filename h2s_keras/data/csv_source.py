@@ -9,7 +9,7 @@ from h2s_keras.data.sources import VideoExample
 from h2s_keras.errors import FileError
 
 
-def csv_source(path, root=None, group_column=None):
+def csv_source(path, root=None, group_column=None, require=True):
     """Lists the videos of a CSV file with the columns path, class [, label] [, group...].
 
     Args:
@@ -17,6 +17,7 @@ def csv_source(path, root=None, group_column=None):
         root: folder that the paths are relative to; the file's own folder by default.
         group_column: name of the column with the group; by default the only column whose
             name begins with "group", if there is one.
+        require: whether every file must be there.
 
     Returns:
         `(examples, class_names)` as `class_folder_source`, in the order of the file. Labels
@@ -47,7 +48,9 @@ def csv_source(path, root=None, group_column=None):
                 row[group_column] if group_column else None,
             )
         )
-    missing = [example.path for example in examples if not is_video_path(example.path)]
+    missing = [
+        example.path for example in examples if require and not is_video_path(example.path)
+    ]
     if missing:
         raise FileError(
             missing[0],

@@ -1,9 +1,10 @@
 import dataclasses
 import itertools
 import os
+import warnings
 
 from h2s_keras.data.frame_folder import is_frame_folder, is_video_name, is_video_path
-from h2s_keras.errors import FileError, UserError
+from h2s_keras.errors import BrokenVideoWarning, FileError, UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +47,21 @@ class DatasetList:
         paths = dict.fromkeys(example.path for example in (*self.train, *self.test))
         return [path for path in paths if not is_video_path(path)]
 
-    def require_videos(self):
-        """Raises a UserError that names the first missing video and counts the rest."""
+    def require_videos(self, allow_missing=False):
+        """Raises a UserError that names the first missing video and counts the rest.
+
+        With `allow_missing` that is one only where all videos are missing, else a warning.
+        """
         missing = self.missing()
-        if missing:
-            videos = len({example.path for example in (*self.train, *self.test)})
+        videos = len({example.path for example in (*self.train, *self.test)})
+        if allow_missing and 0 < len(missing) < videos:
+            warnings.warn(
+                f"{missing[0]}: no such file, listed by {self.name} ({len(missing)} of "
+                f"{videos} videos are missing and left out)",
+                BrokenVideoWarning,
+                stacklevel=2,
+            )
+        elif missing:
             raise FileError(
                 missing[0],
                 f"no such file, listed by {self.name} ({len(missing)} of {videos} videos "
@@ -79,7 +90,7 @@ class VideoFinder:
             return
         if not os.path.isdir(self.root):
             raise UserError(f"{self.root}: no such folder; give the folder of the videos")
-        for folder, _, names in os.walk(self.root):
+        for folder, names in _folders_below(self.root):
             if folder != self.root and is_frame_folder(folder):
                 self._note(folder)
                 continue
@@ -124,6 +135,24 @@ class VideoFinder:
     def expected(self, listed):
         """Where a video that is not found should be."""
         return listed if self.root is None else os.path.join(self.root, listed)
+
+
+def _folders_below(root):
+    """(folder, names of its files) of every folder, links followed after all others.
+
+    Each is given once, whatever leads there: links may lead back to where they lie.
+    """
+    tops, seen = [root], set()
+    while tops:
+        for folder, below, names in os.walk(tops.pop(0)):
+            real = os.path.realpath(folder)
+            if real in seen:
+                below.clear()
+                continue
+            seen.add(real)
+            paths = (os.path.join(folder, name) for name in sorted(below))
+            tops += filter(os.path.islink, paths)
+            yield folder, names
 
 
 def _common_end(one, other):

@@ -5,6 +5,7 @@ with tensorflow-io, whose last release is built for TensorFlow 2.16 (extra `io`)
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import tempfile
@@ -73,7 +74,7 @@ def _knows(tf, scheme):
 
 @contextlib.contextmanager
 def file_errors(path):
-    """Turns TensorFlow's errors about a file into one clear line."""
+    """Turns errors about a file, TensorFlow's and Python's, into one clear line."""
     import tensorflow as tf
 
     try:
@@ -82,9 +83,14 @@ def file_errors(path):
         raise FileError(path, "no such file or folder; check the name") from None
     except (tf.errors.PermissionDeniedError, tf.errors.UnauthenticatedError):
         raise FileError(path, "may not be used; check permissions or credentials") from None
-    except tf.errors.OpError as error:
-        text = (error.message or type(error).__name__).splitlines()[0]
-        raise FileError(path, f"cannot be read or written ({text})") from None
+    except (tf.errors.OpError, OSError) as error:
+        text = getattr(error, "strerror", None) or getattr(error, "message", None)
+        text = (text or type(error).__name__).splitlines()[0]
+        full = isinstance(error, tf.errors.ResourceExhaustedError) or (
+            getattr(error, "errno", None) == errno.ENOSPC
+        )
+        cure = "; free some space and run the same command again" if full else ""
+        raise FileError(path, f"cannot be read or written ({text}){cure}") from None
 
 
 def exists(path):
@@ -181,9 +187,9 @@ def read_bytes(path):
 
 def write_whole(path, content):
     """Writes bytes so that a reader sees the old file or the new one, never half of it."""
-    handle, local = tempfile.mkstemp(prefix=".h2s-", suffix=PART, dir=_nearby(path))
+    local = temporary_file(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with file_errors(path), open(local, "wb") as file:
             file.write(content)
         publish(local, path)
     finally:
@@ -193,7 +199,8 @@ def write_whole(path, content):
 
 def temporary_file(path):
     """Name of a new, empty local file from which `publish` makes `path`."""
-    handle, local = tempfile.mkstemp(prefix=".h2s-", suffix=PART, dir=_nearby(path))
+    with file_errors(path):
+        handle, local = tempfile.mkstemp(prefix=".h2s-", suffix=PART, dir=_nearby(path))
     os.close(handle)
     return local
 
@@ -213,10 +220,11 @@ def publish(local, path):
             tf.io.gfile.rename(path + PART, path, overwrite=True)
         os.unlink(local)
         return
-    follow_umask(local)
-    with open(local, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(local, path)
+    with file_errors(path):
+        follow_umask(local)
+        with open(local, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(local, path)
     folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
     try:
         os.fsync(folder)

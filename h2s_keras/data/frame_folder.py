@@ -9,7 +9,8 @@ import re
 from h2s_keras.errors import BrokenVideoError, ImageError, VideoError
 
 VIDEO_SUFFIXES = frozenset(
-    ".avi .mp4 .mov .mkv .webm .m4v .mpg .mpeg .wmv .flv .3gp .ts .ogv .gif".split()
+    ".avi .divx .dv .mp4 .m4v .mov .3gp .3g2 .mkv .webm .mpg .mpeg .mpe .m2v .vob .ts .mts "
+    ".m2ts .mxf .wmv .asf .flv .ogv .gif".split()
 )
 FRAME_SUFFIXES = frozenset(".jpg .jpeg .png .bmp .ppm .pgm".split())
 # Stored flow often lies beside the frames as flow_x_00001.jpg; it is no picture to show.

@@ -7,7 +7,7 @@ from h2s_keras.data.conversion import FrameConverter
 from h2s_keras.data.decoder import open_and_decode
 from h2s_keras.data.frame_folder import find_frames
 from h2s_keras.data.frame_index import FrameIndex, FrameIndexer, numbered_frames
-from h2s_keras.data.resampling import rate_indices
+from h2s_keras.data.resampling import frames_shown
 from h2s_keras.data.segments import segment_frames
 from h2s_keras.errors import VideoError
 
@@ -21,10 +21,10 @@ class FrameReader:
 
     Args:
         size: of the frames, as `read_frames`.
-        rate: frames per second to read the videos at, or None for their frames as they are.
+        rate: frames per second to read the videos at, or None for their frames as they are;
+            of a folder of frames the rate that it was extracted at.
         timeout: seconds that decoding may take from one frame to the next, or None.
-        file_rate: where `rate` is None, the rate to read files at; folders of frames, which
-            have no time stamps, are then taken as they are.
+        file_rate: in place of a `rate` that is None.
 
     Example:
 
@@ -55,7 +55,7 @@ class FrameReader:
             VideoError: as `frame_count`, or the video is shorter than the example says.
         """
         count = self.frame_count(example.path)
-        first, length = segment_frames(example, count, self._rate_of(example.path))
+        first, length = segment_frames(example, count, self._given_rate)
         return range(first, first + length)
 
     def read(self, path, numbers):
@@ -71,7 +71,7 @@ class FrameReader:
         video = self._video(path)
         wanted = np.unique(numbers)
         sources = wanted if video.moments is None else video.moments[wanted]
-        convert, place = FrameConverter(self.size), 0
+        convert, place = FrameConverter(self.size, path), 0
         rising = np.unique(sources).tolist()
         frames = numbered_frames(path, rising, self.timeout, video.index, per_frame=True)
         for source, frame in frames:
@@ -88,10 +88,9 @@ class FrameReader:
             path, f"now ends before frame {int(sources[-1])}; was it changed meanwhile?"
         )
 
-    def _rate_of(self, path):
-        if self.rate is not None or os.path.isdir(path):
-            return self.rate
-        return self.file_rate
+    @property
+    def _given_rate(self):
+        return self.file_rate if self.rate is None else self.rate
 
     def _video(self, path):
         if path in self._errors:
@@ -106,22 +105,14 @@ class FrameReader:
 
     def _visit(self, path):
         if os.path.isdir(path):
-            if self.rate is not None:
-                raise VideoError(
-                    path, "is a folder of frames without time stamps; leave the rate out"
-                )
             return _Video(find_frames(path).count)
         indexer = FrameIndexer()
         for frame in open_and_decode(path, self.timeout, per_frame=True):
             indexer.add(frame)
-        index, rate = indexer.index(), self._rate_of(path)
+        index, rate = indexer.index(), self._given_rate
         if rate is None:
             return _Video(len(index.stamps), index)
-        if index.tick is None or (np.diff(index.stamps) < 0).any():
-            raise VideoError(
-                path, "has no time stamps or some that fall; leave the rate out"
-            )
-        moments = rate_indices(index.stamps, index.tick, rate)
+        moments = frames_shown(index, rate, path)
         return _Video(len(moments), index, moments)
 
 

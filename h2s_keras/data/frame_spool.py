@@ -1,4 +1,7 @@
+import contextlib
 import tempfile
+
+from h2s_keras.errors import FileError
 
 # Encoded frames of one video held in memory; more of them go to a temporary file.
 _MEMORY = 1 << 27
@@ -6,6 +9,9 @@ _MEMORY = 1 << 27
 
 class FrameSpool:
     """Encoded frames and flow of one video, kept until the video is known to be good.
+
+    Raises:
+        UserError: from any method, where the temporary folder is full.
 
     Example:
 
@@ -24,7 +30,9 @@ class FrameSpool:
         return self
 
     def __exit__(self, *error):
-        self._file.close()
+        # What the disk did not take is thrown away with the rest.
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def __len__(self):
         return len(self._places)
@@ -32,9 +40,10 @@ class FrameSpool:
     def add(self, number, frame, flow):
         """Keeps frame `number`, and its flow to the next frame or None."""
         start = self._file.tell()
-        self._file.write(frame)
-        if flow is not None:
-            self._file.write(flow)
+        with _disk_errors():
+            self._file.write(frame)
+            if flow is not None:
+                self._file.write(flow)
         flow_bytes = None if flow is None else len(flow)
         self._places[number] = (start, len(frame), flow_bytes)
 
@@ -49,5 +58,18 @@ class FrameSpool:
 
     def _read(self, span):
         start, size = span
-        self._file.seek(start)
-        return self._file.read(size)
+        with _disk_errors():
+            self._file.seek(start)
+            return self._file.read(size)
+
+
+@contextlib.contextmanager
+def _disk_errors():
+    try:
+        yield
+    except OSError as error:
+        raise FileError(
+            tempfile.gettempdir(),
+            f"cannot hold the frames of one video ({error.strerror}); free some space "
+            "there, or set TMPDIR to another folder",
+        ) from None

@@ -29,7 +29,8 @@ def read_image(path):
     """Reads a PNG, JPEG, BMP or PPM/PGM/PBM file as 8 bit RGB.
 
     Grey and palette images become RGB, 16 bit values are rounded to 8 bit, the alpha
-    channel is dropped (not blended) and the orientation tag of a camera is applied.
+    channel is dropped (not blended) and the orientation tag of a camera is applied (see
+    `is_mirrored` for the mirrored ones).
 
     Args:
         path: name of the file.
@@ -59,7 +60,8 @@ def read_image(path):
         array = ((wide + 128) // 257).astype(np.uint8)
     else:
         array = frame.reformat(format="rgb24", interpolation=exact_method()).to_ndarray()
-    return np.ascontiguousarray(apply_rotation(array, frame_rotation(frame)))
+    turns = frame_rotation(frame)
+    return np.ascontiguousarray(apply_rotation(array, turns, is_mirrored(frame)))
 
 
 def decode_image_frame(path):
@@ -121,8 +123,34 @@ def frame_rotation(frame):
     return round(getattr(frame, "rotation", 0) / 90) % 4
 
 
-def apply_rotation(array, quarter_turns):
-    """Turns (height, width, channels) by quarter turns against the clock."""
+def is_mirrored(frame):
+    """Whether a decoded frame is to be mirrored top to bottom before it is turned.
+
+    That of a photograph by its Exif tag is known only where PyAV knows Exif data; PyAV 18
+    reads no side data at all of a frame that has some.
+    """
+    from av.sidedata.sidedata import Type
+
+    try:
+        entry = frame.side_data.get(Type.DISPLAYMATRIX)
+    except ValueError:
+        entry = None
+    if entry is None:
+        return False
+    matrix = np.frombuffer(entry, np.int32)
+    a, b, c, d = (int(matrix[place]) for place in (0, 1, 3, 4))
+    return a * d - b * c < 0
+
+
+def apply_rotation(array, quarter_turns, mirrored=False):
+    """Turns (height, width, channels) by quarter turns against the clock.
+
+    Args:
+        array: the picture as stored.
+        quarter_turns: as `frame_rotation`.
+        mirrored: as `is_mirrored`.
+    """
+    array = array[::-1] if mirrored else array
     return np.rot90(array, quarter_turns, axes=(0, 1)) if quarter_turns else array
 
 

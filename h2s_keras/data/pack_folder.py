@@ -119,6 +119,9 @@ def _with_free(old, plan):
     """
     free = {name: plan.settings[name] for name in _FREE}
     defaults = dataclasses.asdict(PackSettings())
+    # Of an older folder nothing tells whether the model of its flow was changed since.
+    if "flow_sha256" in plan.settings:
+        defaults["flow_sha256"] = plan.settings["flow_sha256"]
     return dataclasses.replace(old, settings={**defaults, **old.settings, **free})
 
 

@@ -9,6 +9,7 @@ import os
 
 import numpy as np
 
+from h2s_keras.data.file_systems import sha256_of
 from h2s_keras.data.record_format import FLOW_FORMATS
 from h2s_keras.data.stored_flow import check_flow_method
 from h2s_keras.data.synthetic import SyntheticClips
@@ -116,12 +117,14 @@ def list_plan(lists, root, settings, shards):
     Args:
         lists: dict of split name to `DatasetList` of the same classes; the union of their
             examples is packed.
-        root: folder that names of videos are relative to, or None.
+        root: folder that names of videos are relative to; where it is None, or does not
+            hold all of them, the nearest folder that does.
         settings: `PackSettings`.
         shards: number of shards.
     """
     splits = list(lists)
     examples = {}
+    base = _base(lists, root)
     for place, listed in enumerate(lists.values()):
         for part, members in (("train", listed.train), ("test", listed.test)):
             for item in members:
@@ -131,7 +134,7 @@ def list_plan(lists, root, settings, shards):
                     {
                         "number": len(examples),
                         "path": item.path,
-                        "name": _video_name(item.path, root),
+                        "name": os.path.relpath(item.path, base),
                         "label": item.label,
                         "group": item.group,
                         "start": item.start,
@@ -147,7 +150,7 @@ def list_plan(lists, root, settings, shards):
         list(first.class_names),
         splits,
         list(examples.values()),
-        dataclasses.asdict(settings),
+        _as_dict(settings),
         _shard_count(shards, len({example["path"] for example in examples.values()})),
     )
 
@@ -180,16 +183,27 @@ def synthetic_plan(clips, count, test_count, class_names, settings, shards):
         list(class_names),
         ["synthetic"],
         examples,
-        {**dataclasses.asdict(settings), "synthetic": clips},
+        {**_as_dict(settings), "synthetic": clips},
         _shard_count(shards, len(examples)),
     )
 
 
-def _video_name(path, root):
-    path = os.path.abspath(path)
-    if root is not None and path.startswith(os.path.abspath(root) + os.sep):
-        return os.path.relpath(path, root)
-    return os.path.basename(path)
+def _base(lists, root):
+    """The folder that the names of all videos are relative to: no two are the same."""
+    parts = [part for listed in lists.values() for part in (listed.train, listed.test)]
+    folders = {os.path.dirname(os.path.abspath(x.path)) for part in parts for x in part}
+    root = None if root is None else os.path.abspath(root)
+    if root is not None and os.path.commonpath([root, *folders]) == root:
+        return root
+    return os.path.commonpath(folders) if folders else root
+
+
+def _as_dict(settings):
+    """The settings as the records keep them: a model for flow by its content as well."""
+    values = dataclasses.asdict(settings)
+    if settings.flow is not None and os.path.isfile(settings.flow):
+        values["flow_sha256"] = sha256_of(settings.flow)
+    return values
 
 
 def _shard_count(shards, videos):

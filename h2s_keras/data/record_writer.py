@@ -9,6 +9,7 @@ import itertools
 import os
 
 from h2s_keras.data.file_systems import (
+    file_errors,
     file_size,
     join,
     publish,
@@ -61,8 +62,8 @@ def pack_shard(plan, number, out, stopped=None, done=None):
         return shard
     local = temporary_file(path)
     try:
-        packer = _ShardPacker(plan, local, stopped or (lambda: False))
-        with packer.writer:
+        packer = _ShardPacker(plan, local, path, stopped or (lambda: False))
+        with packer:
             for examples in videos:
                 packer.pack(examples)
                 done(len(examples))
@@ -83,16 +84,25 @@ def pack_shard(plan, number, out, stopped=None, done=None):
 
 
 class _ShardPacker:
-    def __init__(self, plan, local, stopped):
+    def __init__(self, plan, local, path, stopped):
         import tensorflow as tf
 
-        self.tf, self.class_names = tf, plan.class_names
+        self.tf, self.class_names, self.path = tf, plan.class_names, path
         self.settings, self.stopped = plan.settings, stopped
-        self.writer = tf.io.TFRecordWriter(local)
+        with file_errors(path):
+            self.writer = tf.io.TFRecordWriter(local)
         self.offset, self.records = 0, 0
         self.examples, self.bad_files = [], []
         method = self.settings["flow"]
         self.estimate = None if method in (None, "true") else flow_estimator(method)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        # What is still in the buffer goes to the disk here.
+        with file_errors(self.path):
+            self.writer.close()
 
     def pack(self, examples):
         """Writes all examples of one video, or notes that it is bad."""
@@ -116,7 +126,7 @@ class _ShardPacker:
         spans = [WHOLE] * len(examples)
         cut = ("start", "only_frames")
         if any(example[key] is not None for example in examples for key in cut):
-            count = count_frames(path, **options)
+            count = count_frames(path, per_frame=True, **options)
             spans = [_span(example, count, options["rate"]) for example in examples]
             spans = [thinned(span, stride, count) for span in spans]
         frames = iterate_frames(path, self.settings["size"], stride=stride, **options)
@@ -190,7 +200,8 @@ class _ShardPacker:
                 # The last frame of the example has no next one.
                 flows = spool.flows(number for number in numbers if number != span[-1])
             record = encode_record(named, first, spool.frames(numbers), flows)
-            self.writer.write(record)
+            with file_errors(self.path):
+                self.writer.write(record)
             offsets.append(self.offset)
             self.offset += record_bytes(record)
             self.records += 1

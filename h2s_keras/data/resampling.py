@@ -37,6 +37,26 @@ def rate_indices(stamps, tick, rate):
     return np.searchsorted(half_ticks - 1, moments, side="right").astype(np.int64) - 1
 
 
+def frames_shown(index, rate, path):
+    """`rate_indices` of a file by its `FrameIndex`.
+
+    Raises:
+        VideoError: stamps are missing, fall or jump.
+    """
+    steps = np.diff(index.stamps)
+    if index.tick is None or (steps < 0).any():
+        raise VideoError(path, "has no time stamps or some that fall; leave the rate out")
+    if steps.size and int(steps.max()) * index.tick > MAX_GAP:
+        raise _gap(path)
+    return rate_indices(index.stamps, index.tick, rate)
+
+
+def _gap(path):
+    return VideoError(
+        path, f"has a gap of more than {MAX_GAP} s in its time stamps; convert it"
+    )
+
+
 def exact_rate(rate):
     """A rate as a fraction; 29.97 and the like as they are meant.
 
@@ -72,9 +92,7 @@ def frames_at_rate(frames, rate, path):
         if start is None:
             start, last = frame.pts, frame.pts
         if (frame.pts - last) * frame.time_base > MAX_GAP:
-            raise VideoError(
-                path, f"has a gap of more than {MAX_GAP} s in its time stamps; convert it"
-            )
+            raise _gap(path)
         if frame.pts < last:
             raise VideoError(
                 path, "has time stamps that fall; leave `rate` out or convert the video"

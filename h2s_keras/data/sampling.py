@@ -93,8 +93,9 @@ def random_clip_indices(frame_count, num_frames, stride, generator, short="loop"
 def even_clip_starts(frame_count, num_frames, stride, count):
     """First frames of evenly spaced clips, as the paper's test protocol takes 25.
 
-    Start `i` is `i * floor((frame_count - span) / count)`. In a video too short for a step
-    of one frame, the starts are spread over the possible ones and repeat.
+    Start `i` is `i * floor((frame_count - span + 1) / count)`, which is the published
+    floor((n - 10) / 25) for clips of 11 frames. In a video too short for a step of one
+    frame, the starts are spread over the possible ones and repeat.
 
     Args:
         frame_count: frames in the video.
@@ -116,10 +117,10 @@ def even_clip_starts(frame_count, num_frames, stride, count):
     """
     _check(frame_count, num_frames, stride, "loop")
     _check_positive("the number of clips", count)
-    room = max(0, frame_count - clip_span(num_frames, stride))
+    possible = max(0, frame_count - clip_span(num_frames, stride)) + 1
     order = np.arange(count, dtype=np.int64)
-    step = room // count
-    return order * step if step else order * (room + 1) // count
+    step = possible // count
+    return order * step if step else order * possible // count
 
 
 def segment_clip_indices(

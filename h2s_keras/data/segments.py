@@ -10,9 +10,9 @@ from h2s_keras.errors import VideoError
 def segment_frames(example, frame_count, rate=None):
     """(first frame, number of frames) of an example's segment in its video.
 
-    Seconds become frames by `rate`, or by the video's average rate; a segment beyond the
-    end of the file is moved to its last frames. None is shorter than two frames, unless the
-    video is.
+    Seconds become frames by `rate` (of a folder the one that it was extracted at), or by
+    the video's average rate; a segment beyond the end of the file is moved to its last
+    frames. None is shorter than two frames, unless the video is.
     """
     if example.start is None:
         if example.frames is not None and example.frames > frame_count:
@@ -32,5 +32,9 @@ def segment_frames(example, frame_count, rate=None):
 def _rate(path):
     rate = probe_video(path).rate
     if not rate:
-        raise VideoError(path, "has no frame rate, so seconds of it mean no frames")
+        raise VideoError(
+            path,
+            "has no frame rate, so seconds of it mean no frames; give the rate that its "
+            "frames were extracted at",
+        )
     return float(rate)

@@ -58,7 +58,7 @@ def count_frames(path, on_broken="raise", timeout=60, rate=None, per_frame=False
     count = 0
     try:
         frames = open_and_decode(path, timeout, per_frame)
-        for _ in frames if rate is None else frames_at_rate(frames, rate, path):
+        for _ in _at_rate(frames, rate, path):
             count += 1
     except BrokenVideoError as error:
         _keep_or_raise(error, on_broken)
@@ -89,6 +89,7 @@ def read_frames(
         timeout: seconds of decoding allowed for this file, or None.
         rate: frames per second to read the video at, or None for its frames as they are.
             Frame `n` is then the last one at or before `n / rate` seconds after the first.
+            A folder of frames is taken as it is: it was extracted at this rate.
         index: `FrameIndex` of the file, which allows seeking; not with `rate`.
         per_frame: whether `timeout` is from one frame to the next, so that a video may be
             of any length.
@@ -119,9 +120,9 @@ def read_frames(
         raise ValueError("Give `rate` or `index`, not both.")
     out = None
     frames, count, given, used = [], 0, 0, 0
-    convert = FrameConverter(size)
+    convert = FrameConverter(size, path)
     broken = None
-    if rate is not None:
+    if rate is not None and not os.path.isdir(path):
         decoded = open_and_decode(path, timeout, per_frame)
         source = enumerate(frames_at_rate(decoded, rate, path))
     else:
@@ -190,14 +191,20 @@ def iterate_frames(path, size=None, on_broken="raise", timeout=60, rate=None, st
     ```
     """
     _check_policy(on_broken)
-    convert = FrameConverter(size)
+    convert = FrameConverter(size, path)
     frames = open_and_decode(path, timeout, per_frame=True)
     try:
-        frames = frames if rate is None else frames_at_rate(frames, rate, path)
+        frames = _at_rate(frames, rate, path)
         for frame in itertools.islice(frames, 0, None, stride):
             yield convert(frame)
     except BrokenVideoError as error:
         _keep_or_raise(error, on_broken)
+
+
+def _at_rate(frames, rate, path):
+    if rate is None or os.path.isdir(path):
+        return frames
+    return frames_at_rate(frames, rate, path)
 
 
 def _check_memory(path, used, count):

@@ -6,6 +6,7 @@ from h2s_keras.data.clip_report import ClipReport
 from h2s_keras.data.clips import frame_size, video_clip_dataset
 from h2s_keras.data.csv_source import csv_source
 from h2s_keras.data.data_options import OFFICIAL
+from h2s_keras.data.dataset_list import DatasetList
 from h2s_keras.data.hmdb51 import hmdb51_list
 from h2s_keras.data.list_source import check_lists
 from h2s_keras.data.sources import class_folder_source, leave_one_group_out
@@ -51,29 +52,27 @@ class VideoData:
     def __init__(self, settings, kind="videos"):
         root, table = settings.get("root"), settings.get("csv")
         self.settings = settings
-        self.test = ()
+        on_bad_file = settings.get("on_bad_file", "raise")
         if kind in OFFICIAL:
             annotations, split = settings.get("annotations"), settings.get("split", 1)
-            listed = official_list(kind, annotations, root, split).require_videos()
-            self.class_names = listed.class_names
-            self.train, self.test = listed.train, listed.test
+            listed = official_list(kind, annotations, root, split)
         elif kind == "list":
-            listed = check_lists(settings).require_videos()
-            self.class_names = listed.class_names
-            self.train, self.test = listed.train, listed.test
+            listed = check_lists(settings)
         elif table:
-            self.train, self.class_names = csv_source(
-                table, root, settings.get("group_column")
-            )
+            column = settings.get("group_column")
+            examples, names = csv_source(table, root, column, require=False)
+            listed = DatasetList(str(table), names, examples, ())
         elif root:
-            self.train, self.class_names = class_folder_source(
-                root, settings.get("group_pattern")
-            )
+            examples, names = class_folder_source(root, settings.get("group_pattern"))
+            listed = DatasetList(str(root), names, examples, ())
         else:
             raise UserError(
                 "no data given: --set data.root=FOLDER names a folder of class folders, "
                 "--set data.csv=FILE a table with the columns path and class"
             )
+        listed.require_videos(allow_missing=on_bad_file != "raise")
+        self.class_names = listed.class_names
+        self.train, self.test = listed.train, listed.test
         if settings.get("test_group") is not None:
             self.train, self.test = leave_one_group_out(self.train, settings["test_group"])
         self.report = ClipReport()
@@ -90,7 +89,7 @@ class VideoData:
             "image_size": image_size,
             "stride": settings.get("stride", 1),
             "short": settings.get("short", "loop"),
-            "on_bad_file": settings.get("on_bad_file", "raise"),
+            "on_bad_file": on_bad_file,
         }
         flip_map = dict(settings.get("flip_map") or {})
         self.augmentation = {

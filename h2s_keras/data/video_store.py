@@ -7,7 +7,7 @@ from h2s_keras.data.conversion import FrameConverter
 from h2s_keras.data.decoder import decoded_frames, open_container, video_stream
 from h2s_keras.data.frame_folder import find_frames
 from h2s_keras.data.frame_index import FrameIndexer
-from h2s_keras.data.resampling import rate_indices
+from h2s_keras.data.resampling import frames_shown
 from h2s_keras.data.video import iterate_frames, read_frames
 from h2s_keras.errors import UserError, VideoError
 
@@ -22,7 +22,8 @@ class VideoStore:
         size: of the frames, as `read_frames`.
         cache_bytes: most memory for frames; videos beyond are decoded each time.
         timeout: seconds that one video may take to decode, or None.
-        rate: frames per second to read videos at, or None for their frames as they are.
+        rate: frames per second to read videos at, or None for their frames as they are; of
+            a folder of frames the rate that it was extracted at.
 
     Attributes:
         counts: dict of path to number of frames, of the videos read so far.
@@ -94,7 +95,7 @@ class VideoStore:
 
     def _visit_file(self, path, choose):
         """Decodes a file once; returns what was seen of the frames that will be wanted."""
-        convert, indexer, found = FrameConverter(self.size), FrameIndexer(), {}
+        convert, indexer, found = FrameConverter(self.size, path), FrameIndexer(), {}
         with open_container(path, self.timeout) as container:
             stream = video_stream(container, path)
             claimed = self._claimed_frames(container, stream)
@@ -116,11 +117,7 @@ class VideoStore:
         index = indexer.index()
         count = len(index.stamps)
         if self.rate is not None:
-            if index.tick is None or (np.diff(index.stamps) < 0).any():
-                raise VideoError(
-                    path, "has no time stamps or some that fall; leave the rate out"
-                )
-            self.moments[path] = rate_indices(index.stamps, index.tick, self.rate)
+            self.moments[path] = frames_shown(index, self.rate, path)
             count = len(self.moments[path])
         self.indices[path], self.counts[path] = index, count
         cache.keep(path)
@@ -145,10 +142,6 @@ class VideoStore:
 
     def _visit_folder(self, path):
         folder = find_frames(path)
-        if self.rate is not None:
-            raise VideoError(
-                path, "is a folder of frames without time stamps; leave the rate out"
-            )
         # The first and the last frame tell whether the names mean what they say.
         read_frames(path, sorted({0, folder.count - 1}), size=8, timeout=self.timeout)
         self.counts[path] = folder.count

@@ -17,9 +17,10 @@ class Protocol:
         clips: clips of a video, for the samplings "even" and "segments".
         crops: crops of a clip: 1 the centre, 2 the centre and its mirror image, 5 the
             corners and the centre, 10 these mirrored as well.
-        sampling: "even": the paper's evenly spaced starts (step floor((n - span) / clips));
-            "segments": the middle clip of each of `clips` equal parts (TSN; for untrimmed
-            video); "sliding": a clip every `step` frames over the whole video.
+        sampling: "even": the paper's evenly spaced starts (step
+            floor((n - span + 1) / clips)); "segments": the middle clip of each of `clips`
+            equal parts (TSN; for untrimmed video); "sliding": a clip every `step` frames
+            over the whole video.
         step: frames between clips, for "sliding"; 0 for the span of a clip.
         top_k: pool only the k highest logits of each class (untrimmed video, where the
             action fills a part of it); 0 for the mean of all views.

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from h2s_keras.cli.data import verify
 from h2s_keras.data import (
     VideoExample,
     activitynet_list,
@@ -16,6 +17,7 @@ from h2s_keras.data import (
     ucf101_list,
     video_clip_dataset,
 )
+from h2s_keras.data.dataset_list import DatasetList
 from h2s_keras.data.segments import segment_frames
 from h2s_keras.data.thumos14 import ambiguous_segments
 from h2s_keras.errors import UserError
@@ -64,6 +66,20 @@ def test_ucf101_spellings_and_flat_folders(ucf101, tmp_path, place):
     assert len(listed.missing()) == 2
     with pytest.raises(UserError, match=r"g08_c01.avi: no such file.*\(2 of 3 videos"):
         listed.require_videos()
+
+
+def test_linked_folders_are_followed_once(ucf101, tmp_path):
+    disk = write(tmp_path / "disk" / "v_Archery_g08_c01.avi", "").parent
+    root = tmp_path / "videos"
+    video = write(root / "HandstandPushups" / "v_HandStandPushups_g08_c01.avi", "")
+    (root / "other disk").symlink_to(disk)
+    (root / "HandstandPushups" / "again").symlink_to(root)
+    (root / "AllHandstands").symlink_to(root / "HandstandPushups")
+    listed = ucf101_list(ucf101, root)
+    assert [example.path for example in listed.train] == [
+        str(root / "other disk" / "v_Archery_g08_c01.avi"),
+        str(video),
+    ]
 
 
 def test_ucf101_wrong_label_is_named(ucf101):
@@ -126,6 +142,10 @@ def test_activitynet_subsets_and_names(tmp_path):
     assert listed.class_names == ("Archery", "Rowing")
     assert [(e.label, e.start, e.end) for e in listed.train] == [(1, 1, 2.5), (0, 1, 2.5)]
     assert listed.train[0].path == str(video) and listed.test[0].path == str(other)
+    frames = write(tmp_path / "frames" / "abc" / "img_00001.jpg", "").parent
+    other = write(tmp_path / "frames" / "v_def" / "img_00001.jpg", "").parent
+    listed = activitynet_list(path, tmp_path / "frames")
+    assert (listed.train[0].path, listed.test[0].path) == (str(frames), str(other))
     with pytest.raises(UserError, match="is not ActivityNet"):
         activitynet_list(write(tmp_path / "bad.json", "[]"))
 
@@ -207,3 +227,29 @@ def test_command_lists_and_verifies(ucf101, make_video, tmp_path):
     assert counts["frames"] == 10
     assert "HandStandPushups_g08_c01.avi: no such file" in done.stderr
     assert "v_Archery_g01_c01.avi: is not a video" in done.stderr
+
+
+def test_verify_of_many_missing_videos_looks_each_up_once(tmp_path, capsys):
+    hashed = []
+
+    class Path(str):
+        def __hash__(self):
+            hashed.append(self)
+            return super().__hash__()
+
+    examples = tuple(VideoExample(Path(tmp_path / f"{n}.avi"), 0) for n in range(200))
+    assert verify(DatasetList("s", ("a",), examples, ()), quick=True) == 2
+    assert "0 of 200 videos found, 200 missing" in capsys.readouterr().out
+    assert len(hashed) < 200 * 20
+
+
+def test_verify_tells_what_a_csv_lists_and_is_missing(make_video, tmp_path):
+    make_video("one.avi", codec="mpeg4")
+    table = write(tmp_path / "table.csv", "path,class\none.avi,a\ntwo.avi,b\n")
+    result = command("verify", "csv", "--annotations", str(table))
+    assert result.returncode == 2 and "1 of 2 videos decoded" in result.stdout
+    assert "two.avi: no such file" in result.stderr
+    result = command(
+        "pack", "csv", "--annotations", str(table), "--out", str(tmp_path / "out")
+    )
+    assert result.returncode == 2 and "two.avi: no such file" in result.stderr

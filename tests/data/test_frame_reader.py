@@ -93,8 +93,15 @@ def test_folders_and_their_number_of_frames(tmp_path):
     assert seen == [0, 10, 20, 30]
     with pytest.raises(VideoError, match="has 6 frames, but its list says 7"):
         reader.frames_of(VideoExample(str(tmp_path), 0, frames=7))
-    with pytest.raises(VideoError, match="leave the rate out"):
-        FrameReader(16, 25).frame_count(str(tmp_path))
+    # A rate is the one that the folder was extracted at.
+    segment = VideoExample(str(tmp_path), 0, start=0.5, end=1.0)
+    for reader in (FrameReader(16, 4), FrameReader(16, file_rate=4)):
+        assert reader.frame_count(str(tmp_path)) == 6
+        assert reader.frames_of(segment) == range(2, 4)
+        seen = [int(frame.mean()) for _, frame in reader.read(str(tmp_path), [2, 3])]
+        assert seen == [20, 30]
+    with pytest.raises(VideoError, match="no frame rate.* give the rate that its frames"):
+        FrameReader(16).frames_of(segment)
 
 
 def test_a_bad_video_is_decoded_once_and_told_each_time(tmp_path, decoded_whole):

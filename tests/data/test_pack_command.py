@@ -1,6 +1,9 @@
 """`h2s data pack` as users run it: killed in the middle, and with learned flow."""
 
+import os
 import pathlib
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +112,25 @@ def test_learned_flow_is_stored(make_video, tmp_path, motion_file):
         np.testing.assert_allclose(stored, expected, atol=0.02, rtol=2e-3)
 
 
+def test_another_model_under_the_same_name_is_noticed(make_video, tmp_path, motion_file):
+    net, path = motion_file
+    folder_list(make_video, tmp_path, per_class=1, count=7)
+    model, out = tmp_path / "motion.keras", tmp_path / "out"
+    shutil.copy(path, model)
+    packing = ("folders", "--root", tmp_path / "videos", "--flow", model, "--out", out)
+    pack(*packing, "--shards", 1)
+    pack(*packing, "--shards", 1)
+    index = read_index(str(out))
+    assert len(index.settings["flow_sha256"]) == 64
+    MotionNet(num_frames=3, variant="tiny").save(model)
+    with pytest.raises(FileError, match="other settings .flow_sha256 .*a new folder"):
+        pack(*packing, "--shards", 1)
+    # A folder of before this was kept is gone on with.
+    del index.settings["flow_sha256"]
+    index.write()
+    pack(*packing, "--shards", 1)
+
+
 def test_a_file_that_is_no_motion_net_is_told(make_video, tmp_path):
     folder_list(make_video, tmp_path, per_class=1, count=7)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
@@ -161,3 +183,12 @@ def test_a_bad_video_can_be_skipped_in_a_second_go(make_video, tmp_path, capsys)
     index = read_index(str(tmp_path / "out"))
     assert index.counts()["train"] == 4 and len(index.bad_files) == 1
     assert index.settings["on_bad_file"] == "skip"
+    # Mended meanwhile: how to pack it after all is told, and works.
+    shutil.copy(tmp_path / "videos/run/0.avi", tmp_path / "videos/jump/bad.avi")
+    pack(*packing, "--on_bad_file", "skip")
+    (told,) = re.findall(r"delete (\S+) in (\S+) and run", capsys.readouterr().err)
+    os.unlink(os.path.join(told[1], told[0]))
+    pack(*packing, "--on_bad_file", "skip")
+    assert "left out)" not in capsys.readouterr().err
+    index = read_index(str(tmp_path / "out"))
+    assert index.counts()["train"] == 5 and not index.bad_files

@@ -1,10 +1,13 @@
 """Packing, verifying and reading records."""
 
 import collections
+import contextlib
 import dataclasses
 import itertools
 import json
 import os
+import tempfile
+import types
 
 import numpy as np
 import pytest
@@ -17,12 +20,15 @@ from h2s_keras.data import (
     class_folder_source,
     crops,
     csv_source,
+    decoder,
+    frame_spool,
     read_frames,
     record_frames,
     sampling,
+    write_png,
 )
 from h2s_keras.data.dataset_list import DatasetList
-from h2s_keras.data.file_systems import alone_in
+from h2s_keras.data.file_systems import alone_in, file_errors
 from h2s_keras.data.graph_sampling import (
     GraphDraw,
     centre_crop,
@@ -585,3 +591,89 @@ def test_records_of_before_a_setting_was_known_go_on(packed, listed, tmp_path):
     assert again.shards == packed.shards
     with pytest.raises(FileError, match="stride 1, now 2"):
         pack_records(plan_of(listed, tmp_path, stride=2), packed.root)
+
+
+def test_the_timeout_of_segments_is_one_from_frame_to_frame(
+    make_video, tmp_path, monkeypatch
+):
+    clock = itertools.count()
+    ticking = types.SimpleNamespace(monotonic=lambda: float(next(clock)))
+    example = VideoExample(make_video("long.avi", 100, "mpeg4"), 0, start=1.0, end=2.0)
+    listed = DatasetList("s", ("a", "b"), (example,), ())
+    plan = list_plan({"1": listed}, None, PackSettings(timeout=20), 1)
+    monkeypatch.setattr(decoder, "time", ticking)
+    index = pack_records(plan, str(tmp_path / "out"))
+    assert index.counts()["frames"] == 25 and next(clock) > 100
+
+
+def test_folders_of_frames_are_packed_at_the_rate_they_were_extracted_at(tmp_path):
+    for number in range(30):
+        picture = np.full((16, 16, 3), 8 * number, np.uint8)
+        write_png(make_folder(tmp_path / "video") / f"{number:03d}.png", picture)
+    path = str(tmp_path / "video")
+    examples = (VideoExample(path, 0, start=1.0, end=2.0), VideoExample(path, 1))
+    listed = DatasetList("s", ("a", "b"), examples, ())
+    plan = list_plan({"1": listed}, None, PackSettings(rate=10), 1)
+    index = pack_records(plan, str(tmp_path / "out"))
+    segment, whole = index.examples()
+    assert (segment["frames"], whole["frames"]) == (10, 30)
+    assert segment["rate"] == whole["rate"] == 10
+    clips = RecordClips(index, index.examples(), 10, image_size=(16, 16))
+    shown = batches(clips.testing(2))[0][0][0].mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(shown, 8 * np.arange(10, 20), atol=2)
+
+
+def make_folder(path):
+    path.mkdir(exist_ok=True)
+    return path
+
+
+@pytest.mark.parametrize("base", [None, "lists"])
+def test_videos_of_one_name_keep_their_folders(make_video, tmp_path, base):
+    paths = [make_video(f"{label}/person1.avi", 12, "mpeg4") for label in ("run", "jump")]
+    examples = tuple(VideoExample(path, label) for label, path in enumerate(paths))
+    listed = DatasetList("s", ("run", "jump"), examples, ())
+    root = None if base is None else str(tmp_path / base)
+    index = pack_records(
+        list_plan({"1": listed}, root, PackSettings(), 1), str(tmp_path / "out")
+    )
+    names = [example["name"] for example in index.examples()]
+    assert names == ["run/person1.avi", "jump/person1.avi"]
+    assert index.counts()["videos"] == 2
+
+
+@contextlib.contextmanager
+def longest_file(size):
+    """No file may grow beyond so many bytes, as on a disk that is full."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_is_told_in_a_line_and_packing_goes_on(listed, tmp_path, monkeypatch):
+    plan, out = plan_of(listed, tmp_path, shards=1), tmp_path / "out"
+    with longest_file(1 << 16), pytest.raises(FileError) as caught:
+        pack_records(plan, str(out))
+    assert str(caught.value).startswith(f"{out}{os.sep}shard-00000-of-00001.tfrecord: ")
+    assert "cannot be read or written (" in str(caught.value)
+    monkeypatch.setattr(frame_spool, "_MEMORY", 1000)
+    with longest_file(1 << 12), pytest.raises(FileError, match="set TMPDIR") as caught:
+        pack_records(plan, str(out))
+    assert caught.value.path == tempfile.gettempdir()
+    monkeypatch.undo()
+    assert pack_records(plan, str(out)).counts()["train"] == 6
+
+
+def test_no_space_left_says_what_to_do(tmp_path):
+    path = str(tmp_path / "shard")
+    for error in (
+        OSError(28, "No space left on device"),
+        tf.errors.ResourceExhaustedError(None, None, "No space left on device"),
+    ):
+        with pytest.raises(FileError, match="shard: .*No space left.*free some space"):
+            with file_errors(path):
+                raise error

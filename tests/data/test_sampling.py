@@ -50,6 +50,9 @@ def test_random_clips_reach_every_start_and_repeat_with_the_seed():
 def test_even_starts_are_the_paper_s():
     starts = even_clip_starts(111, 11, 1, 25)
     assert starts.tolist() == [4 * i for i in range(25)]
+    # floor((n - 10) / 25) for clips of 11 frames; n - 11 would give 0 and 3 here.
+    assert even_clip_starts(35, 11, 1, 25).tolist() == list(range(25))
+    assert even_clip_starts(110, 11, 1, 25)[1] == 4
     assert even_clip_starts(11, 11, 1, 25).tolist() == [0] * 25
     assert even_clip_starts(5, 11, 1, 3).tolist() == [0, 0, 0]
     spread = even_clip_starts(20, 11, 1, 25)

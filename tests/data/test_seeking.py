@@ -16,6 +16,7 @@ from h2s_keras.data import (
 )
 from h2s_keras.data.decoder import open_and_decode
 from h2s_keras.data.frame_index import FrameIndexer
+from h2s_keras.data.frame_reader import FrameReader
 from h2s_keras.data.resampling import rate_indices
 from h2s_keras.data.video_store import VideoStore
 from h2s_keras.errors import VideoError
@@ -218,6 +219,12 @@ def test_rates_that_make_no_sense(make_video, monkeypatch):
     monkeypatch.setattr(resampling, "MAX_GAP", 3)
     with pytest.raises(VideoError, match="gap of more than 3 s"):
         read_frames(path, rate=5)
+    for reader in (FrameReader(8, 5), FrameReader(8, file_rate=5)):
+        with pytest.raises(VideoError, match="gap of more than 3 s"):
+            reader.frame_count(path)
+    with pytest.raises(VideoError, match="gap of more than 3 s"):
+        VideoStore(8, rate=5).read(path, np.arange)
+    assert FrameReader(8).frame_count(path) == 5
     with pytest.raises(ValueError, match="not both"):
         read_frames(path, rate=5, index=index_of(path))
 

@@ -105,6 +105,12 @@ def test_csv(write_list, tmp_path):
     assert csv_source(path, root=tmp_path)[0] == examples
 
 
+def test_a_csv_may_list_what_is_not_there_yet(write_list, tmp_path):
+    path = write_list("path,class\na.avi,x\nno.avi,y\n")
+    examples, names = csv_source(path, require=False)
+    assert examples[1] == VideoExample(str(tmp_path / "no.avi"), 1) and len(names) == 2
+
+
 def test_csv_labels_of_either_base(write_list):
     for base in (0, 1):
         text = f"path,class,label\na.avi,walk,{base}\nb.avi,run,{base + 1}\n"
@@ -158,3 +164,14 @@ def test_real_lists(real_data):
     assert (len(train), len(test)) == (18, 9)
     folder = real_data("actions", "ut_interaction")
     assert len(class_folder_source(folder, r"_(\d+)_\d\.avi")[0]) == 60
+
+
+def test_the_suffixes_of_cameras_and_discs_are_videos(tmp_path):
+    suffixes = ".mts .M2TS .vob .asf .3g2 .mpe .m2v .mxf .dv .divx .mp4".split()
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        for suffix in suffixes:
+            (tmp_path / label / f"video{suffix}").write_bytes(b"x")
+        (tmp_path / label / "notes.txt").write_bytes(b"x")
+    examples, _ = class_folder_source(tmp_path)
+    assert len(examples) == 2 * len(suffixes)

@@ -1,15 +1,16 @@
 """Segments, hosts, names and random skipping of training data."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from h2s_keras.data import ClipReport, VideoExample, video_clip_dataset
+from h2s_keras.data import ClipReport, VideoExample, video_clip_dataset, write_png
 from h2s_keras.data.hosts import example_numbers, host_batch_size
 from h2s_keras.data.training_data import make_data
-from h2s_keras.errors import UserError, VideoError
+from h2s_keras.errors import BrokenVideoWarning, UserError, VideoError
 
 
 @pytest.fixture
@@ -81,6 +82,78 @@ def test_a_batch_that_hosts_cannot_share_is_told(video_data):
     for data in (video_data(), synthetic_data()):
         with pytest.raises(UserError, match="batch of 3 cannot be shared evenly by 2"):
             data.training(3, host=0, hosts=2)
+
+
+# === Missing videos ===
+
+
+@pytest.fixture(params=["csv", "list", "activitynet"])
+def with_missing(request, folder):
+    """Settings of data one of whose videos is missing, and its path."""
+    paths = [f"v_{label}{number}.avi" for label in "ab" for number in range(3)]
+    for path in paths:
+        (folder / path[2] / f"{path[3]}.avi").rename(folder / path)
+    table = folder / "table"
+    if request.param == "csv":
+        rows = [f"{path},{path[2]}\n" for path in paths]
+        table.write_text("path,class\n" + "".join(rows))
+        settings = {"kind": "videos", "csv": str(table)}
+    elif request.param == "list":
+        table.write_text("".join(f"{path} {int(path[2] == 'b')}\n" for path in paths))
+        settings = {"kind": "list", "train_list": str(table)}
+    else:
+        database = {}
+        for path in paths:
+            segment = {"label": path[2], "segment": [0.0, 0.6]}
+            database[path[2:4]] = {"subset": "training", "annotations": [segment]}
+        table.write_text(json.dumps({"database": database}))
+        settings = {"kind": "activitynet", "annotations": str(table)}
+    missing = folder / "v_a1.avi"
+    missing.unlink()
+    values = {"num_frames": 3, "image_size": (32, 80), "root": str(folder)}
+    return {**values, **settings}, missing
+
+
+def test_missing_videos_stop_a_training_or_are_left_out(with_missing, folder):
+    settings, missing = with_missing
+    with pytest.raises(UserError, match=r"no such file.* \(1 of 6 .*are missing\)"):
+        make_data(settings)
+    for policy in ("skip", "substitute"):
+        with pytest.warns(BrokenVideoWarning, match="1 of 6 videos are missing and left"):
+            data = make_data({**settings, "on_bad_file": policy})
+        assert take(data.training(6, seed=1), 1)[0][1].tolist().count(1) >= 3
+        assert [str(missing).startswith(path) for path in data.report.bad_files] == [True]
+    for path in folder.rglob("*.avi"):
+        path.unlink()
+    with pytest.raises(UserError, match="6 of 6 videos are missing"):
+        make_data({**settings, "on_bad_file": "skip"})
+
+
+def test_segments_of_folders_of_frames_by_the_rate_they_were_extracted_at(tmp_path):
+    for name, first in (("v_one", 10), ("two", 100)):
+        (tmp_path / name).mkdir()
+        for number in range(40):
+            picture = np.full((16, 16, 3), first + number, np.uint8)
+            write_png(tmp_path / name / f"img_{number + 1:05d}.png", picture)
+    segment = {"segment": [1.0, 2.0]}
+    database = {
+        name: {"subset": "training", "annotations": [{**segment, "label": name}]}
+        for name in ("one", "two")
+    }
+    (tmp_path / "list.json").write_text(json.dumps({"database": database}))
+    settings = {
+        "kind": "activitynet",
+        "annotations": str(tmp_path / "list.json"),
+        "root": str(tmp_path),
+        "num_frames": 10,
+        "image_size": (16, 16),
+        "rate": 10,
+    }
+    clips, labels = take(make_data(settings).training(2), 1)[0]
+    for clip, label in zip(clips, labels, strict=True):
+        seen = clip.mean(axis=(1, 2, 3)).round().astype(int)
+        # The only clip of ten frames in the second from 1 to 2.
+        assert seen.tolist() == [(10, 100)[label] + 10 + n for n in range(10)]
 
 
 # === Segments ===
