@@ -176,6 +176,7 @@ def decoded_batches(container, stream):
     import av
 
     packets, accepted, last_end, reason = 0, 0, 0.0, None
+    avi, last_stamp = container.format.name == "avi", None
     for packet in container.demux():
         # Empty packets mean "repeat" inside AVI files and would flush the decoder.
         if packet.size == 0:
@@ -201,6 +202,8 @@ def decoded_batches(container, stream):
             yield ()
             continue
         accepted += 1
+        if avi:
+            last_stamp = _stamp_as_shown(frames, last_stamp)
         yield frames
     if reason is None and _ends_early(container, stream, packets, last_end):
         reason = "the file ends early"
@@ -211,8 +214,26 @@ def decoded_batches(container, stream):
             # Without a packet PyAV does not know what the stamps count.
             if frame.time_base is None:
                 frame.time_base = stream.time_base
+        if avi:
+            _stamp_as_shown(frames, last_stamp)
         yield frames
     return reason
+
+
+def _stamp_as_shown(frames, last):
+    """Stamps of an AVI file's frames in the order they are shown; returns the last one.
+
+    The file only says when a packet is decoded. With B-frames such a stamp is that of
+    another frame, and they fall; the stamps of the packets that brought frames out rise.
+    """
+    for frame in frames:
+        if frame.dts is not None:
+            frame.pts = frame.dts
+        elif last is not None:
+            # At the end no packet brings a frame out; a tick of AVI is one frame.
+            frame.pts = last + 1
+        last = frame.pts
+    return last
 
 
 def _ends_early(container, stream, packets, last_end):

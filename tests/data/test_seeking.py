@@ -1,5 +1,6 @@
 """Seeking by an index of a whole decoding, and reading at a frame rate."""
 
+import pathlib
 from fractions import Fraction
 
 import numpy as np
@@ -10,6 +11,7 @@ from h2s_keras.data import (
     count_frames,
     frame_index,
     iterate_frames,
+    probe_video,
     read_frames,
     resampling,
     video_clip_dataset,
@@ -209,6 +211,35 @@ def test_variable_rates_are_read_by_time(make_video, numbers_of, name, rate):
         np.testing.assert_array_equal(read, frames)
     # The control: without the rate the frames are others.
     assert numbers_of(read_frames(path)) != expected
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+@pytest.mark.parametrize("frames_between", [1, 3])
+def test_avi_with_b_frames_has_a_rate(make_video, numbers_of, codec, frames_between):
+    """UCF101 is such: the file says when each packet is decoded, not when it is shown."""
+    import av
+
+    options = {"bf": str(frames_between), "g": "12"}
+    path = make_video("a.avi", 40, codec, options=options)
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        kinds = {frame.pict_type for frame in container.decode(stream)}
+    assert av.video.frame.PictureType.B in kinds
+    assert numbers_of(read_frames(path, rate=25)) == list(range(40))
+    assert numbers_of(read_frames(path, rate=5)) == list(range(0, 40, 5))
+    store = VideoStore((64, 160), 0, rate=5)
+    assert numbers_of(store.read(path, np.arange)) == list(range(0, 40, 5))
+    reader = FrameReader((64, 160), 5)
+    found = reader.read(path, range(reader.frame_count(path)))
+    assert numbers_of([picture for _, picture in found]) == list(range(0, 40, 5))
+
+
+def test_real_avi_files_have_a_rate(real_data):
+    paths = sorted(pathlib.Path(real_data("actions")).rglob("*.avi"))
+    assert paths
+    for path in paths[::8]:
+        expected = count_frames(path) * 10 / probe_video(path).rate
+        assert abs(count_frames(path, rate=10) - expected) < 2
 
 
 def test_rates_that_make_no_sense(make_video, monkeypatch):
