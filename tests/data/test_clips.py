@@ -185,8 +185,8 @@ def test_evaluation_takes_the_centre_of_the_right_frames(make_video, numbers_of)
     )
     clips, _, _ = batches(dataset, 1)[0]
     frames = read_frames(path)
-    expected = [[start + 2 * t for t in range(4)] for start in (0, 7, 14)]
-    # 30 frames leave room for 23 starts, a third of it is 7.
+    expected = [[start + 2 * t for t in range(4)] for start in (0, 8, 16)]
+    # A clip may begin at 24 of 30 frames, a third of that is 8.
     np.testing.assert_array_equal(clips, frames[expected][:, :, 4:60, 10:150])
 
 
