@@ -120,7 +120,11 @@ def read_examples(arguments):
     if is_dataset(arguments):
         return _test_part(arguments)
     if arguments.data.lower().endswith(".csv"):
-        examples, names = csv_source(arguments.data, group_column=arguments.group_column)
+        examples, names = csv_source(
+            arguments.data,
+            group_column=arguments.group_column,
+            require=arguments.on_bad_file == "raise",
+        )
     else:
         examples, names = class_folder_source(arguments.data, arguments.group_pattern)
     if arguments.test_group is not None:

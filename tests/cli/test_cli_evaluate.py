@@ -128,13 +128,14 @@ def test_one_group(call):
 def test_bad_file_is_left_out(call, work, tmp_path):
     (tmp_path / "list.csv").write_text(
         f"path,class\n{work}/data/left/p1.mp4,left\n{work}/data/right/p1.mp4,right\n"
-        f"{work}/bad.mp4,left\n"
+        f"{work}/bad.mp4,left\n{work}/gone.mp4,left\n"
     )
     line = f"evaluate --model model.keras --data {tmp_path}/list.csv"
-    with pytest.raises(UserError, match="bad.mp4"):
+    with pytest.raises(UserError, match="gone.mp4"):
         call(line)
     code, out, err = call(f"{line} --on_bad_file skip")
-    assert code == 0 and out.startswith("2 videos") and "left out" in err
+    assert code == 0 and out.startswith("2 videos")
+    assert "left out: " in err and "bad.mp4" in err and "gone.mp4" in err
 
 
 def test_untrimmed_video(call, tmp_path):
