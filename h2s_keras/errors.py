@@ -85,13 +85,21 @@ class BrokenVideoError(VideoError):
     """A video that breaks half way: `good_frames` were decoded before the break."""
 
 
-class BrokenVideoWarning(UserWarning):
+class ToldWarning(UserWarning):
+    """A warning to the user of the command line, who gets one line of it."""
+
+
+class MissingVideosWarning(ToldWarning):
+    """Videos of a list are not there, and are left out as the caller allowed."""
+
+
+class BrokenVideoWarning(ToldWarning):
     """A broken video was used up to its break, as the caller allowed."""
 
 
-class LabelsWarning(UserWarning):
+class LabelsWarning(ToldWarning):
     """Labels that can be read in two ways, of which one was taken."""
 
 
-class ServerFilesWarning(UserWarning):
+class ServerFilesWarning(ToldWarning):
     """A server's configuration that was kept does not fit the version beside it."""

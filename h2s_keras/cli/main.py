@@ -121,7 +121,7 @@ def _one_line(error):
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
-    from h2s_keras.errors import BrokenVideoWarning, LabelsWarning, ServerFilesWarning
+    from h2s_keras.errors import ToldWarning
 
-    if issubclass(category, (BrokenVideoWarning, LabelsWarning, ServerFilesWarning)):
+    if issubclass(category, ToldWarning):
         print(f"h2s: warning: {message}", file=sys.stderr)

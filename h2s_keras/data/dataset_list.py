@@ -4,7 +4,7 @@ import os
 import warnings
 
 from h2s_keras.data.frame_folder import is_frame_folder, is_video_name, is_video_path
-from h2s_keras.errors import BrokenVideoWarning, FileError, UserError
+from h2s_keras.errors import FileError, MissingVideosWarning, UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ class DatasetList:
             warnings.warn(
                 f"{missing[0]}: no such file, listed by {self.name} ({len(missing)} of "
                 f"{videos} videos are missing and left out)",
-                BrokenVideoWarning,
+                MissingVideosWarning,
                 stacklevel=2,
             )
         elif missing:

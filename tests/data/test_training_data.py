@@ -10,7 +10,7 @@ import tensorflow as tf
 from h2s_keras.data import ClipReport, VideoExample, video_clip_dataset, write_png
 from h2s_keras.data.hosts import example_numbers, host_batch_size
 from h2s_keras.data.training_data import make_data
-from h2s_keras.errors import BrokenVideoWarning, UserError, VideoError
+from h2s_keras.errors import MissingVideosWarning, UserError, VideoError
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_missing_videos_stop_a_training_or_are_left_out(with_missing, folder):
     with pytest.raises(UserError, match=r"no such file.* \(1 of 6 .*are missing\)"):
         make_data(settings)
     for policy in ("skip", "substitute"):
-        with pytest.warns(BrokenVideoWarning, match="1 of 6 videos are missing and left"):
+        with pytest.warns(MissingVideosWarning, match="1 of 6 videos are missing and left"):
             data = make_data({**settings, "on_bad_file": policy})
         assert take(data.training(6, seed=1), 1)[0][1].tolist().count(1) >= 3
         assert [str(missing).startswith(path) for path in data.report.bad_files] == [True]
