@@ -37,6 +37,7 @@ KINDS = {
     ),
     "ts": dict(name="a.ts", codec="libx264"),
     "mpeg4": dict(name="a.avi", codec="mpeg4"),
+    "b-frames in avi": dict(name="a.avi", codec="mpeg4", options={"bf": "2"}),
     "mkv": dict(name="a.mkv", codec="libx264"),
     "mpeg2": dict(name="a.mpg", codec="mpeg2video"),
     "intra only": dict(name="a.avi", codec="mjpeg", pixel_format="yuvj420p"),
