@@ -29,10 +29,12 @@ def run(arguments):
         config = get_config(smoke=arguments.smoke)
         if arguments.seed is not None:
             config["seed"] = config["data"]["seed"] = arguments.seed
+    elif not arguments.out:
+        raise UserError("--resume needs --out, the folder of the run to go on with")
     elif arguments.smoke or arguments.seed is not None:
         raise UserError("--resume goes on with the run's own values; leave others out")
     out = arguments.out or default_folder("quickstart")
-    done = run_training(config, out, arguments.resume)
+    done = run_training(config, out, arguments.resume, command="quickstart")
 
     from h2s_keras.evaluation.quickstart_report import (
         CEILINGS,

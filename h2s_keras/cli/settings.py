@@ -5,8 +5,27 @@ import copy
 
 from h2s_keras.data.data_options import EVERY
 from h2s_keras.errors import UserError, what_was_meant
+from h2s_keras.training.stage_options import NAMES
 
-_MISSING = object()
+# Paths, names and patterns, which may look like numbers.
+_TEXTS = (
+    "annotations",
+    "classes",
+    "csv",
+    "group_column",
+    "group_pattern",
+    "initial",
+    "name",
+    "root",
+    "service",
+    "spatial_weights",
+    "table",
+    "temporal_weights",
+    "test_group",
+    "test_list",
+    "test_root",
+    "train_list",
+)
 # Dicts whose receiver knows its own options.
 _FREE = ("adapter", "flow_loss", "flow_options", "motion_options", "rate_factors")
 
@@ -14,7 +33,7 @@ _FREE = ("adapter", "flow_loss", "flow_options", "motion_options", "rate_factors
 def apply_setting(config, assignment):
     """Applies one `key=value`; keys are dotted, stages are found by name.
 
-    A value of a stage is set in the stages of an ablation's variants too.
+    A value of a stage, of the data or of the model is set in an ablation's variants too.
 
     Returns:
         list of the names of variants that keep a value of their own, which is what they
@@ -28,23 +47,39 @@ def apply_setting(config, assignment):
     except (ValueError, SyntaxError, TypeError):
         value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
     parts = key.split(".")
-    if parts[0] != "stages" or len(parts) == 1 or "variants" not in config:
+    if "variants" not in config:
         _set(config, key, parts, value, text)
         return []
-    named = [
-        place
-        for place in (config, *config["variants"])
-        if any(stage["name"] == parts[1] for stage in place.get("stages", ()))
-    ]
-    old, kept = _MISSING, []
-    for place in named or [config]:
+    if parts == ["seed"]:
+        raise UserError(
+            f"--set {assignment}: each variant runs with every one of the seeds; give them "
+            f"as --set seeds=[{text}]"
+        )
+    return _set_everywhere(config, key, parts, value, text)
+
+
+def _set_everywhere(config, key, parts, value, text):
+    """Sets a value of an ablation and of its variants; names of those that keep theirs."""
+    places = [place for place in config["variants"] if _has_its_own(place, parts)]
+    if parts[0] != "stages" or _has_its_own(config, parts) or not places:
+        places.insert(0, config)
+    old, kept = _value(places[0], parts), []
+    for place in places:
         its = _value(place, parts)
-        if old is _MISSING or its == old:
-            old = its
+        if its == old:
             _set(place, key, parts, copy.deepcopy(value), text)
-        else:
+        elif its != value:
             kept.append(place["name"])
     return kept
+
+
+def _has_its_own(place, parts):
+    """Whether a variant does not simply take the value at `parts` from the recipe."""
+    if len(parts) == 1:
+        return False
+    if parts[0] == "stages":
+        return any(stage["name"] == parts[1] for stage in place.get("stages", ()))
+    return parts[0] in ("data", "model") and parts[1] in place.get(parts[0], {})
 
 
 def _value(config, parts):
@@ -78,8 +113,10 @@ def _set(config, key, parts, value, text):
             )
         if depth == len(parts) - 1:
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if isinstance(target[part], str) and number:
+            if number and (isinstance(target[part], str) or part in _TEXTS):
                 value = text  # A group named 1 stays a name.
+            if isinstance(value, str) and part in NAMES:
+                value = [value]
             _check_kind(key, target[part], value)
             target[part] = value
         else:

@@ -77,7 +77,8 @@ def run(arguments):
         config = check_recipe(load_recipe(arguments.recipe)(smoke=arguments.smoke))
         for assignment in arguments.set:
             for variant in apply_setting(config, assignment):
-                print(f"h2s: {variant!r} keeps its own {assignment}", file=sys.stderr)
+                key = assignment.partition("=")[0]
+                print(f"h2s: {variant!r} keeps its own {key}", file=sys.stderr)
         if arguments.data_service:
             config["data"]["service"] = arguments.data_service
         config = complete_config(config)
@@ -108,11 +109,11 @@ def run(arguments):
     return 0
 
 
-def run_training(config, out, resume, together=None, recipe=None):
+def run_training(config, out, resume, together=None, recipe=None, command="train"):
     """`h2s_keras.training.train`, or one a group, with progress on stderr.
 
     `together` is (hosts, number of this host, coordinator), or None; `recipe` one that the
-    run to resume must be of, or None.
+    run to resume must be of, or None; `command` that which goes on with the run.
     """
     import_keras()
     from h2s_keras.cli.progress import Progress
@@ -120,7 +121,7 @@ def run_training(config, out, resume, together=None, recipe=None):
     from h2s_keras.training.groups import trainer
     from h2s_keras.training.run_folder import RunFolder
 
-    hosts = None
+    hosts, named = None, out
     if together is not None:
         from h2s_keras.training.hosts import Hosts
 
@@ -134,16 +135,22 @@ def run_training(config, out, resume, together=None, recipe=None):
         return go(config, out, resume, Progress(), hosts)
     except KeyboardInterrupt:
         if os.path.exists(os.path.join(out, "config.json")):
-            print_resume(out)
+            again = resume_command(command, named, together)
+            print(
+                f"h2s: go on from what was saved last with: {again}",
+                file=sys.stderr,
+            )
         raise
 
 
-def print_resume(out):
-    print(
-        f"h2s: everything up to the last step is saved; go on with: h2s train --resume "
-        f"--out {shlex.quote(out)}",
-        file=sys.stderr,
-    )
+def resume_command(command, out, together=None):
+    """The command line that goes on with a run, of this host where there are several."""
+    words = ["h2s", command, "--resume", "--out", out]
+    if together is None:
+        return shlex.join(words)
+    hosts, host, coordinator = together
+    words += ["--hosts", str(hosts), "--host", str(host), "--coordinator", coordinator]
+    return f"KERAS_BACKEND=jax {shlex.join(words)}"
 
 
 def print_results(results):

@@ -5,8 +5,8 @@ Reproduces: arXiv 1704.00389, table 6: 57.7 % (temporal) and 62.0 % (fused), mea
 Command: h2s train hmdb51 --set data.annotations=testTrainMulti_7030_splits
     --set data.root=hmdb51 --set data.split=1 --out runs/hmdb51-1
 Hardware: one modern GPU of 24 GiB for days, no laptop.
-Expected: not yet reproduced with this library; values as in the recipe ucf101 but for the
-    shorter stage 3.
+Expected: not yet reproduced with this library; values as in the recipe ucf101 (also
+    where they are not TSN's) but for the shorter stage 3.
 """
 
 from h2s_keras.recipes import ucf101

@@ -8,8 +8,8 @@ Command: h2s train ucf101_tsn --set data.annotations=ucfTrainTestlist
     model.temporal_weights=FILE --set model.spatial_weights=FILE)
 Hardware: one modern GPU of 40 GiB for days: three segments of 11 frames a video.
 Expected: not yet reproduced with this library. The rates, steps, dropout and partial batch
-    normalisation are those of TSN's paper and released solvers; stages 1 and 3 are those
-    of the recipe ucf101.
+    normalisation are those of TSN's paper and released solvers, the 16 videos of an update
+    are not: TSN has 128 and more, see the recipe ucf101, whose stages 1 and 3 these are.
 """
 
 from h2s_keras.recipes import ucf101

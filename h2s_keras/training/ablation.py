@@ -12,7 +12,7 @@ from h2s_keras.data.packing import PackSettings, list_plan, synthetic_plan
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
 from h2s_keras.training.groups import train_each_group, trainer
-from h2s_keras.training.run import recipe_data
+from h2s_keras.training.run import check_run, recipe_data
 from h2s_keras.training.run_folder import RunFolder
 from h2s_keras.training.stage_options import check_recipe
 
@@ -42,13 +42,29 @@ def train_variants(config, out, resume=False, progress=None, hosts=None):
         raise UserError("an ablation runs on one host; leave --hosts out")
     config = None if resume else check_recipe(config)
     run = RunFolder(out, resume)
-    if resume:
-        config = run.read_config()
-    check_variants(config)
-    if not resume:
-        # Before anything is written, so that a mistake leaves the folder free.
-        recipe_data({**config["data"], "test_group": None})
-        run.write_config(config)
+    with run.alone():
+        if resume:
+            config = run.read_config()
+        check_variants(config)
+        if not resume:
+            # Before anything is written, so that a mistake leaves the folder free.
+            _check_runs(config)
+            run.write_config(config)
+        return {"results": _train_all(config, run, progress), "run": run}
+
+
+def _check_runs(config):
+    """Raises a UserError for what a variant would be refused for once it starts."""
+    names = recipe_data({**config["data"], "test_group": None}).class_names
+    for variant in config["variants"]:
+        try:
+            plain = check_recipe(variant_config(config, variant, config["seeds"][0]))
+            check_run(plain, names)
+        except UserError as error:
+            raise UserError(f"variant {variant['name']!r}: {error}") from error
+
+
+def _train_all(config, run, progress):
     results = {"name": config["name"], "seeds": config["seeds"], "variants": {}}
     for seed in config["seeds"]:
         for variant in config["variants"]:
@@ -66,7 +82,7 @@ def train_variants(config, out, resume=False, progress=None, hosts=None):
             kept["seeds"][str(seed)] = done["final"]
         # After every seed, so that a long run shows what it has.
         _tabulate(config, results, run)
-    return {"results": results, "run": run}
+    return results
 
 
 def _tabulate(config, results, run):

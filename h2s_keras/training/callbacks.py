@@ -1,7 +1,5 @@
-"""Callbacks of a stage: figures of the optimiser, saving its state, the log file."""
+"""Callbacks of a stage: figures of the optimiser, saving its state."""
 
-import csv
-import os
 import signal
 
 import keras
@@ -90,24 +88,3 @@ class OptimizerFigures(keras.callbacks.Callback):
         logs["learning_rate"] = rate
         if optimizer.use_dynamic_scale:
             logs["loss_scale"] = float(number(optimizer.dynamic_scale))
-
-
-class CsvLog(keras.callbacks.Callback):
-    """Appends rows an epoch: stage, batches done, seconds, and every figure."""
-
-    def __init__(self, path, stage, position, clock):
-        super().__init__()
-        self.path, self.stage = path, stage
-        self.position, self.clock = position, clock
-
-    def on_epoch_end(self, epoch, logs=None):
-        rows = [
-            (self.stage, self.position.step, f"{self.clock():.1f}", name, f"{value:.6g}")
-            for name, value in (logs or {}).items()
-        ]
-        new = not os.path.exists(self.path)
-        with open(self.path, "a", newline="") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(["stage", "step", "seconds", "term", "value"])
-            writer.writerows(rows)

@@ -4,7 +4,7 @@ import os
 
 from h2s_keras.data.sources import natural_order
 from h2s_keras.errors import UserError
-from h2s_keras.training.run import recipe_data, train
+from h2s_keras.training.run import check_run, recipe_data, train
 from h2s_keras.training.run_folder import RunFolder
 from h2s_keras.training.stage_options import check_recipe
 
@@ -26,8 +26,13 @@ def train_each_group(config, out, resume=False, progress=None, hosts=None):
     """
     config = None if resume else check_recipe(config)
     run = RunFolder(out, resume)
-    if resume:
-        config = run.read_config()
+    with run.alone():
+        if resume:
+            config = run.read_config()
+        return _train_groups(config, run, resume, progress, hosts)
+
+
+def _train_groups(config, run, resume, progress, hosts):
     listed = recipe_data({**config["data"], "test_group": None})
     groups = sorted(listed.groups, key=natural_order)
     if groups == [None]:
@@ -36,6 +41,7 @@ def train_each_group(config, out, resume=False, progress=None, hosts=None):
             "names) or data.group_column (of the CSV file)"
         )
     if not resume:
+        check_run(config, listed.class_names, hosts)
         run.write_config(config)
     results = {"name": config["name"], "groups": {}}
     for group in groups:

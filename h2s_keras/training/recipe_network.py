@@ -1,5 +1,7 @@
 """The untrained network that a recipe describes."""
 
+import keras
+
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
 from h2s_keras.models.backbones import build_backbone
 from h2s_keras.models.builder import HiddenTwoStreamBuilder
@@ -29,7 +31,7 @@ def build_network(config, class_names):
     if model["temporal"] is None:
         return _motion_alone(model, frames, size)
     builder = HiddenTwoStreamBuilder(class_names, frames, size)
-    builder.motion(model["motion"], **model["motion_options"])
+    builder.motion(_motion(model, frames, size), **model["motion_options"])
     if model["adapter"]:
         builder.adapter(**model["adapter"])
     builder.temporal(
@@ -55,13 +57,30 @@ def build_network(config, class_names):
     )
 
 
+def _motion(model, frames, size):
+    """What the builder takes for "motion": a variant's name, or a trained MotionNet."""
+    if model["motion"] in VARIANTS or model["motion_options"]:
+        return model["motion"]
+    return _trained_motion_net(model["motion"], frames, size)
+
+
+def _trained_motion_net(preset, frames, size):
+    """A trained MotionNet under the run's dtype policy, whichever it was saved with."""
+    trained = MotionNet.from_preset(preset, frames)
+    config = trained.get_config()
+    motion_net = MotionNet.from_config({**config, "dtype": keras.config.dtype_policy()})
+    motion_net.build((None, frames, *size, 3))
+    motion_net.set_weights(trained.get_weights())
+    return motion_net
+
+
 def _motion_alone(model, frames, size):
     """The MotionNet of a recipe that trains nothing else."""
     motion = model["motion"]
     if motion in VARIANTS:
         motion_net = MotionNet(frames, motion, **model["motion_options"])
-        motion_net.rematerialize = model["rematerialize"]
+        motion_net.build((None, frames, *size, 3))
     else:
-        motion_net = MotionNet.from_preset(motion, frames)
-    motion_net.build((None, frames, *size, 3))
+        motion_net = _trained_motion_net(motion, frames, size)
+    motion_net.rematerialize = model["rematerialize"]
     return motion_net

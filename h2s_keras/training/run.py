@@ -9,13 +9,19 @@ from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
 from h2s_keras.training.freezing import mark_trainable
 from h2s_keras.training.initial_weights import copy_initial_weights
+from h2s_keras.training.out_of_memory import out_of_memory
+from h2s_keras.training.preparation import check_stages
 from h2s_keras.training.recipe_network import build_network
 from h2s_keras.training.run_figures import measure, one_line, protocol_of
 from h2s_keras.training.run_folder import RunFolder
 from h2s_keras.training.stage_options import check_recipe
 from h2s_keras.training.stages import run_stages
 from h2s_keras.training.state import find_states
-from h2s_keras.training.strategy import make_strategy, synchronize_batch_normalization
+from h2s_keras.training.strategy import (
+    make_strategy,
+    share_statistics,
+    unsynchronized_layers,
+)
 
 
 def train(config, out, resume=False, progress=None, hosts=None):
@@ -42,11 +48,31 @@ def train(config, out, resume=False, progress=None, hosts=None):
     """
     config = None if resume else check_recipe(config)
     run = RunFolder(out, resume)
-    if resume:
-        config = check_recipe(run.read_config())
+    with run.alone():
+        if resume:
+            config = check_recipe(run.read_config())
+        with _policy(config):
+            return _train(config, run, resume, progress, hosts)
+
+
+def check_run(config, class_names, hosts=None):
+    """Makes the network of a complete recipe and prepares all stages, to find mistakes.
+
+    For runs that consist of several: what is wrong with the last is told before the first.
+
+    Raises:
+        UserError: as `train`.
+    """
+    with _policy(config):
+        _make_network(config, class_names, make_strategy(config["strategy"]), hosts)
+
+
+@contextlib.contextmanager
+def _policy(config):
     policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config["dtype_policy"])
     try:
-        return _train(config, run, resume, progress, hosts)
+        yield
     finally:
         # What a caller builds next should not depend on what was trained before.
         keras.config.set_dtype_policy(policy)
@@ -56,57 +82,75 @@ def _train(config, run, resume, progress, hosts):
     strategy = make_strategy(config["strategy"])
     say = (lambda text: None) if progress is None else progress.message
     keras.utils.set_random_seed(config["seed"])
-    keras.config.set_dtype_policy(config["dtype_policy"])
     data = recipe_data(config["data"])
+    network, synchronized = _make_network(
+        config, data.class_names, strategy, hosts, find_states(run.path), say
+    )
+    if not resume:
+        run.write_config(config)
+    results = run.read_json("results.json") if resume else None
+    results = results or {"name": config["name"], "seconds": {}, "stages": {}}
+    report = getattr(data, "report", None)
+    with _explained(data, hosts):
+        for stage, seconds in run_stages(
+            network, config, data, run, progress, resume, strategy, hosts
+        ):
+            results["seconds"][stage["name"]] = round(seconds, 1)
+            with _local(network, hosts) as own:
+                results["stages"][stage["name"]] = measure(own, data, stage)
+            run.write_json("results.json", results)
+            figures = one_line(results["stages"][stage["name"]])
+            if figures:
+                say(f"{stage['name']}: {figures}")
+        mark_trainable(network, True)
+        # Other backends refuse to load layers that share their statistics.
+        share_statistics(synchronized, False)
+        started = time.monotonic()
+        with _local(network, hosts) as own:
+            results["final"] = measure(own, data)
+            results["seconds"]["measuring"] = round(time.monotonic() - started, 1)
+            results["test"] = protocol_of(config, data)
+            run.write_json("results.json", results)
+            run.save_model(own)
+            network = own
+    if report is not None and report.bad_files:
+        say(report.summary())
+    return {"results": results, "network": network, "data": data, "run": run}
+
+
+def _make_network(config, class_names, strategy, hosts, states=(), say=None):
+    """(network that every stage was found to fit, layers that share their statistics)"""
+    scope = contextlib.nullcontext if strategy is None else strategy.scope
+    initial = config["model"]["initial"]
     try:
-        with contextlib.nullcontext() if strategy is None else strategy.scope():
-            network = build_network(config, data.class_names)
-            initial = config["model"]["initial"]
+        with scope():
+            network = build_network(config, class_names)
             # Resumed before the first state, a run starts from the beginning.
-            if initial and not find_states(run.path):
+            if initial and say is not None and not states:
                 parts = copy_initial_weights(network, initial)
                 say(f"started from {initial}: {', '.join(parts)}")
     except UserError:
         raise
     except ValueError as error:
         raise UserError(f"the model of this recipe does not fit: {error}") from error
-    if strategy is not None:
-        synchronize_batch_normalization(network)
-    if not resume:
-        run.write_config(config)
-    results = run.read_json("results.json") if resume else None
-    results = results or {"name": config["name"], "seconds": {}, "stages": {}}
-    report = getattr(data, "report", None)
-    stages = run_stages(network, config, data, run, progress, resume, strategy, hosts)
-    while True:
-        try:
-            stage, seconds = next(stages)
-        except StopIteration:
-            break
-        except Exception as error:
-            told = data.explain(error) or (hosts and hosts.explain(error))
-            if told:
-                raise told from None
-            raise
-        results["seconds"][stage["name"]] = round(seconds, 1)
-        with _local(network, hosts) as own:
-            results["stages"][stage["name"]] = measure(own, data, stage)
-        run.write_json("results.json", results)
-        figures = one_line(results["stages"][stage["name"]])
-        if figures:
-            say(f"{stage['name']}: {figures}")
-    mark_trainable(network, True)
-    started = time.monotonic()
-    with _local(network, hosts) as own:
-        results["final"] = measure(own, data)
-        results["seconds"]["measuring"] = round(time.monotonic() - started, 1)
-        results["test"] = protocol_of(config, data)
-        run.write_json("results.json", results)
-        run.save_model(own)
-        network = own
-    if report is not None and report.bad_files:
-        say(report.summary())
-    return {"results": results, "network": network, "data": data, "run": run}
+    layers = [] if strategy is None else unsynchronized_layers(network)
+    share_statistics(layers, True)
+    with scope():
+        check_stages(network, config, hosts)
+    return network, layers
+
+
+@contextlib.contextmanager
+def _explained(data, hosts):
+    """Tells what a user can do about what went wrong while training and measuring."""
+    try:
+        yield
+    except Exception as error:
+        told = data.explain(error) or out_of_memory(error)
+        told = told or (hosts and hosts.explain(error))
+        if told:
+            raise told from None
+        raise
 
 
 def recipe_data(settings):

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import platform
@@ -5,7 +6,8 @@ import shlex
 import sys
 import tempfile
 
-from h2s_keras.errors import UserError
+from h2s_keras.data.file_systems import alone_in
+from h2s_keras.errors import FileError, UserError
 from h2s_keras.version import __version__
 
 
@@ -26,8 +28,11 @@ class RunFolder:
         if os.path.exists(self.path) and not os.path.isdir(self.path):
             raise UserError(f"{path}: is a file; give a folder for --out")
         # Other hosts of the same run may have begun to write to folders of their own.
+        # Half a file of a start that failed is no run.
         held = os.path.isdir(self.path) and [
-            name for name in os.listdir(self.path) if not name.startswith("host-")
+            name
+            for name in os.listdir(self.path)
+            if not name.startswith("host-") and not name.endswith(".tmp")
         ]
         if resume and not os.path.exists(self.file("config.json")):
             raise UserError(
@@ -46,6 +51,23 @@ class RunFolder:
             raise UserError(
                 f"{path}: cannot be written ({error.strerror}); give another --out"
             ) from error
+
+    @contextlib.contextmanager
+    def alone(self):
+        """Keeps other processes from training here, until it ends or this process does.
+
+        Raises:
+            UserError: another process trains here.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(alone_in(self.path))
+            except FileError:
+                raise UserError(
+                    f"{self.path}: another process trains here; wait for its end or stop "
+                    "it, or give another --out"
+                ) from None
+            yield
 
     def file(self, name):
         return os.path.join(self.path, name)
@@ -82,9 +104,19 @@ class RunFolder:
     def write_json(self, name, value):
         """Writes a JSON file atomically."""
         target = self.file(name)
-        with open(target + ".tmp", "w") as file:
-            json.dump(value, file, indent=2)
-        os.replace(target + ".tmp", target)
+        try:
+            with open(target + ".tmp", "w") as file:
+                json.dump(value, file, indent=2, default=os.fspath)
+            os.replace(target + ".tmp", target)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                os.unlink(target + ".tmp")
+            if isinstance(error, TypeError):
+                raise UserError(
+                    f"{target}: cannot be written ({error}); a recipe holds numbers, "
+                    "texts, lists and dicts of them alone"
+                ) from error
+            raise
 
     def read_json(self, name):
         """Value of a JSON file, or None where there is none."""

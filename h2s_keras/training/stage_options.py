@@ -4,6 +4,13 @@ import copy
 
 from h2s_keras.data.data_options import check_data_options
 from h2s_keras.errors import UserError, refuse_unknown
+from h2s_keras.training.option_checks import (
+    check_fusion,
+    check_seeds,
+    check_targets,
+    check_values,
+    with_both_sides,
+)
 
 RUN = {
     # "float32", "mixed_bfloat16" or "mixed_float16"; losses and warps stay float32.
@@ -77,6 +84,8 @@ _NEEDED_OF_RUN = ("name", "seed", "batch_size", "data", "stages")
 # Of an ablation, see `train_variants`.
 _ABLATION = ("variants", "seeds", "figures", "table")
 _POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
+# Several names, of which one alone may stand without brackets.
+NAMES = ("streams", "train", "freeze")
 # The least value of what is counted.
 _LEAST_OF_RUN = {"seed": 0, "batch_size": 1}
 _LEAST = {
@@ -119,18 +128,23 @@ def complete_config(config):
     """
     refuse_unknown("recipe", config, (*_NEEDED_OF_RUN, "model", *RUN, *_ABLATION))
     refuse_unknown("model", config.get("model", {}), MODEL)
-    if "data" in config:
-        check_data_options(config["data"])
     model = {**copy.deepcopy(MODEL), **config.get("model", {})}
     refuse_unknown("model.adapter", model["adapter"], _ADAPTER)
+    check_fusion(model["fusion"])
     complete = {**RUN, **config, "model": model, "stages": _stages(config)}
+    if "data" in config:
+        check_data_options(config["data"])
+        complete["data"] = with_both_sides(config["data"])
     if complete["dtype_policy"] not in _POLICIES:
         raise UserError(
             f"dtype_policy must be one of {', '.join(_POLICIES)}; received "
             f"{complete['dtype_policy']!r}"
         )
     _count("recipe", complete, _LEAST_OF_RUN)
-    if "variants" in config:
+    if "variants" not in config:
+        check_targets(complete)
+    else:
+        check_seeds(complete)
         complete["variants"] = [
             {**variant, "stages": _stages(variant)} if "stages" in variant else variant
             for variant in config["variants"]
@@ -147,10 +161,11 @@ def complete_stage(stage):
     refuse_unknown(where, stage, (*STAGE, *_NEEDED))
     # A recipe's stages may share dicts of options; settings must not.
     complete = copy.deepcopy({**STAGE, **stage})
+    for key in NAMES:
+        if isinstance(complete[key], str):
+            complete[key] = [complete[key]]
     _count(where, complete, _LEAST)
-    rate = complete["learning_rate"]
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not rate >= 0:
-        raise UserError(f"{where}: learning_rate takes a number from 0; received {rate!r}")
+    check_values(where, complete)
     if complete["jit_compile"] not in ("auto", True, False):
         raise UserError(
             f"{where}: jit_compile is 'auto', True or False; received "

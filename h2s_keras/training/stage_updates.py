@@ -85,6 +85,10 @@ class StageUpdates:
             self._sums = self.add_optimizer_variables(variables, "gradient_sum")
         if self.average:
             self._averages = self.add_optimizer_variables(variables, "average")
+            # A weight that never has a gradient is never moved, and is its own average. A
+            # copy: JAX takes the array of every variable away from it in a step.
+            for average, variable in zip(self._averages, variables, strict=True):
+                average.assign(ops.copy(variable))
         self.batches = self._scalar("batches", "int32", 0)
         self.bad_batch = self._scalar("bad_batch", "int32", -1)
         self.bad_gradient = self._scalar("bad_gradient", "int32", -1)

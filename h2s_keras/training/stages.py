@@ -8,26 +8,24 @@ import keras
 from absl import logging
 
 from h2s_keras.errors import UserError
-from h2s_keras.layers.supervised_flow_loss import SupervisedFlowLoss
-from h2s_keras.layers.unsupervised_flow_loss import UnsupervisedFlowLoss
 from h2s_keras.training.callbacks import (
-    CsvLog,
     Interruption,
     OptimizerFigures,
     StateCheckpoint,
 )
+from h2s_keras.training.csv_log import CsvLog, cut_log
 from h2s_keras.training.diagnosis import explain_batch, first_bad_weight
-from h2s_keras.training.freezing import set_trainable
 from h2s_keras.training.guard import NonFiniteGuard
-from h2s_keras.training.optimizers import build_optimizer
-from h2s_keras.training.stage_model import StageModel
-from h2s_keras.training.stage_options import complete_config, complete_stage
+from h2s_keras.training.preparation import prepare_stage, stage_errors
+from h2s_keras.training.stage_options import complete_config
 from h2s_keras.training.state import (
     find_states,
     read_state,
     remove_unfinished,
     restore_state,
     save_state,
+    saved_seconds,
+    state_path,
 )
 from h2s_keras.training.tensorboard import TensorBoardLog
 
@@ -70,70 +68,31 @@ def run_stages(
     if resume:
         remove_unfinished(run.path)
         first_stage, first_step, arrays = newest_state(run, hosts)
+        names = [stage["name"] for stage in config["stages"]]
+        cut_log(run.file("log.csv"), names, first_stage, first_step)
     for index, stage in enumerate(config["stages"]):
         if index < first_stage:
             continue
-        started = time.monotonic()
+        started, seconds = time.monotonic(), 0.0
         position = Position(first_step if index == first_stage else 0)
         keras.utils.set_random_seed(config["seed"] + index)
-        try:
-            with scope():
-                stage_model = prepare_stage(network, stage)
-        except ValueError as error:
-            raise UserError(f"stage {stage['name']!r}: {error}") from error
+        with stage_errors(stage), scope():
+            stage_model = prepare_stage(network, stage)
         if index == first_stage and arrays is not None:
             restore_state(stage_model, arrays)
+            seconds = saved_seconds(state_path(run.path, first_stage, first_step))
         else:
             # What the guard goes back to; and the weights of the stage before are on disk
             # with this stage from here on.
             save_state(run.path, index, 0, stage_model)
         running = _RunningStage(stage_model, config, index, position, run, data, hosts)
-        running.fit(progress, started)
+        if running.steps_left():
+            # What lay between a cut and now does not count.
+            running.started = started - seconds
+            running.fit(progress)
+            seconds = running.seconds()
         stage_model.optimizer.use_averages()
-        yield stage, time.monotonic() - started
-
-
-def prepare_stage(network, stage):
-    """Sets what learns, and returns the compiled StageModel of a stage."""
-    stage = complete_stage(stage)
-    set_trainable(network, stage)
-    flow_loss = stage["flow_loss"]
-    stage_model = StageModel(
-        network,
-        stage["streams"],
-        None if flow_loss is None else _flow_loss(**flow_loss),
-        flow_loss_weight=stage["flow_loss_weight"],
-        action_loss_weight=stage["action_loss_weight"],
-        label_smoothing=stage["label_smoothing"],
-        # The model counts batches, recipes count optimiser steps.
-        smoothness_ramp=stage["smoothness_ramp"] * stage["accumulate"],
-        smoothness_start=stage["smoothness_start"],
-        flow_options={
-            name: value * (stage["accumulate"] if name.endswith("_start") else 1)
-            for name, value in stage["flow_options"].items()
-        },
-        consensus=stage["consensus"],
-        name=stage["name"],
-    )
-    half = stage_model.compute_dtype == "float16"
-    optimizer = build_optimizer(stage, network, dynamic_scale=half)
-    stage_model.compile(
-        optimizer=optimizer,
-        jit_compile=stage["jit_compile"],
-        # The optimiser scales the loss itself.
-        auto_scale_loss=False,
-    )
-    optimizer.build(stage_model.trainable_variables)
-    return stage_model
-
-
-def _flow_loss(kind="unsupervised", **options):
-    kinds = {"unsupervised": UnsupervisedFlowLoss, "supervised": SupervisedFlowLoss}
-    if kind not in kinds:
-        raise ValueError(
-            f"flow_loss.kind must be one of {', '.join(kinds)}; received {kind!r}."
-        )
-    return kinds[kind](**options)
+        yield stage, seconds
 
 
 class _RunningStage:
@@ -145,15 +104,23 @@ class _RunningStage:
         self.batch_size = self.stage["batch_size"] or config["batch_size"]
         self.seed = config["seed"] + 1000 * index
         self.tensorboard = config["tensorboard"]
+        self.total = self.stage["steps"] * self.stage["accumulate"]
+        self.started = time.monotonic()
 
-    def fit(self, progress, started):
+    def steps_left(self):
+        """Whether the stage, which may have been resumed, still has something to do."""
+        return self.position.step < self.total
+
+    def seconds(self):
+        """How long the stage has trained so far."""
+        return time.monotonic() - self.started
+
+    def fit(self, progress):
         """Fits until the steps of the stage are done, in epochs of stage["epoch"] steps."""
         steps, accumulate = self.stage["steps"], self.stage["accumulate"]
-        total, epoch = steps * accumulate, min(self.stage["epoch"], steps) * accumulate
+        total, epoch = self.total, min(self.stage["epoch"], steps) * accumulate
         name, position = self.stage["name"], self.position
-        log = CsvLog(
-            self.run.file("log.csv"), name, position, lambda: time.monotonic() - started
-        )
+        log = CsvLog(self.run.file("log.csv"), name, position, self.seconds)
         callbacks = [OptimizerFigures(), log]
         if self.tensorboard:
             folder = self.run.file(f"tensorboard/{name}")
@@ -197,7 +164,8 @@ class _RunningStage:
             return clips[: min(4, len(clips))]
 
     def save(self):
-        save_state(self.run.path, self.index, self.position.step, self.model)
+        step = self.position.step
+        save_state(self.run.path, self.index, step, self.model, self.seconds())
 
     def go_back(self):
         """Restores the newest good state of this stage; returns its batch number."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import tempfile
 
 import keras
@@ -11,6 +12,7 @@ import numpy as np
 from h2s_keras.errors import UserError
 
 _KEPT = 2
+_NAME = re.compile(r"state-(\d+)-(\d+)\.npz")
 
 
 def _variables(stage_model):
@@ -18,11 +20,12 @@ def _variables(stage_model):
     return [*stage_model.variables, *stage_model.optimizer.variables]
 
 
-def save_state(folder, stage_index, step, stage_model):
+def save_state(folder, stage_index, step, stage_model, seconds=0.0):
     """Writes `state-STAGE-STEP.npz` atomically and drops all but the newest two.
 
     A reader sees the old files or the new one, never a part; the checksum in the last
-    entry proves that what is read is what was written.
+    entry proves that what is read is what was written. `seconds` is how long the stage has
+    trained so far, see `saved_seconds`.
     """
     arrays = {
         f"v{index}": keras.ops.convert_to_numpy(variable.value)
@@ -33,6 +36,7 @@ def save_state(folder, stage_index, step, stage_model):
         name: value.astype("float32") if value.dtype.kind == "V" else value
         for name, value in arrays.items()
     }
+    arrays["seconds"] = np.array(float(seconds))
     arrays["checksum"] = np.array(_checksum(arrays))
     path = state_path(folder, stage_index, step)
     try:
@@ -77,9 +81,9 @@ def find_states(folder):
     """(stage, step, path) of the states in `folder`, newest first."""
     states = []
     for name in os.listdir(folder):
-        if name.startswith("state-") and name.endswith(".npz"):
-            stage, step = name.removesuffix(".npz").split("-")[1:]
-            states.append((int(stage), int(step), os.path.join(folder, name)))
+        match = _NAME.fullmatch(name)  # And not a copy that somebody made of one.
+        if match:
+            states.append((*map(int, match.groups()), os.path.join(folder, name)))
     return sorted(states, reverse=True)
 
 
@@ -97,7 +101,14 @@ def read_state(path):
         raise UserError(f"{path}: damaged training state ({error})") from error
     if checksum != _checksum(arrays):
         raise UserError(f"{path}: damaged training state (the checksum differs)")
+    arrays.pop("seconds", None)
     return [arrays[f"v{index}"] for index in range(len(arrays))]
+
+
+def saved_seconds(path):
+    """How long a stage had trained at a saved state, which `read_state` could read."""
+    with np.load(path, allow_pickle=False) as file:
+        return float(file["seconds"]) if "seconds" in file.files else 0.0
 
 
 def restore_state(stage_model, arrays):

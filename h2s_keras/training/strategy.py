@@ -59,8 +59,21 @@ def synchronize_batch_normalization(network):
 
     Without it each replica of TensorFlow normalises with its own few clips, and the
     statistics of the first replica alone are kept. Hosts on JAX need no such thing: a
-    batch is one global array there, and Keras refuses the option.
+    batch is one global array there, and Keras refuses the option, also in a file.
     """
-    for layer in network._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = True
+    share_statistics(unsynchronized_layers(network), True)
+
+
+def unsynchronized_layers(network):
+    """The layers of batch normalisation that do not share their statistics yet."""
+    return [
+        layer
+        for layer in network._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization) and not layer.synchronized
+    ]
+
+
+def share_statistics(layers, value):
+    """Sets whether layers of batch normalisation share their statistics over replicas."""
+    for layer in layers:
+        layer.synchronized = value

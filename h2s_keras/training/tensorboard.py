@@ -26,6 +26,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         self.folder, self.position = folder, position
         self.sample_clips, self.clips_shown = sample_clips, clips_shown
         self._writer = self._clips = None
+        self._resumed = position.step
 
     def on_epoch_end(self, epoch, logs=None):
         import tensorflow as tf
@@ -34,6 +35,12 @@ class TensorBoardLog(keras.callbacks.Callback):
             self._writer = tf.summary.create_file_writer(self.folder)
         # These operations come with TensorFlow; tf.summary.scalar wants tensorboard.
         writer, step = self._writer._resource, self.position.step
+        if self._resumed:
+            # TensorBoard drops what a run that was cut had written beyond its state.
+            start = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
+            event = tf.compat.v1.Event(step=self._resumed + 1, session_log=start)
+            tf.raw_ops.ImportEvent(writer=writer, event=event.SerializeToString())
+            self._resumed = 0
         for name, value in (logs or {}).items():
             tf.raw_ops.WriteScalarSummary(
                 writer=writer, step=step, tag=name, value=np.float32(value)

@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from h2s_keras.models import HiddenTwoStreamBuilder
 from h2s_keras.training.optimizers import StageAdam, StageSGD
+from h2s_keras.training.preparation import prepare_stage
 from h2s_keras.training.schedule import StageSchedule
 
 SHAPES = ((3, 4), (4,))
@@ -143,6 +145,24 @@ def test_averages_follow_the_weights():
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(weights[0].value), average, rtol=1e-5
     )
+
+
+def test_averages_leave_weights_without_a_gradient_as_they_are(batch):
+    """The decoder of MotionNet in a branched model that learns actions alone."""
+    builder = HiddenTwoStreamBuilder(4, 3, (32, 32)).motion("tiny")
+    network = builder.temporal("tiny", branched=True, dropout=0.0).build()
+    stage = {"name": "a", "streams": ["temporal"], "train": ["motion", "temporal"]}
+    stage.update(steps=2, learning_rate=1e-3, ema=0.5)
+    model = prepare_stage(network, stage)
+    head, encoder = network.motion.head, network.motion.convolutions[0]
+    before = [part.get_weights() for part in (head, encoder)]
+    model.fit(*batch, batch_size=2, verbose=0)
+    model.optimizer.use_averages()
+    for one, two in zip(before[0], head.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert np.abs(before[0][0]).max() > 0
+    # The control: what has a gradient moved.
+    assert np.abs(before[1][0] - encoder.get_weights()[0]).max() > 0
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

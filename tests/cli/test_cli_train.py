@@ -1,0 +1,187 @@
+"""`h2s train` and `h2s quickstart`: values set by hand, and the way back into a run."""
+
+import os
+import shlex
+
+import pytest
+
+from h2s_keras.cli import main, quickstart, train
+from h2s_keras.cli.settings import apply_setting
+from h2s_keras.errors import UserError
+from h2s_keras.recipes import ablation, ablation_flow, ucf101
+from h2s_keras.recipes import videos as videos_recipe
+from h2s_keras.training import run as run_module
+from h2s_keras.training.stage_options import check_recipe
+
+
+def parse(line):
+    return main.build_parser().parse_args(shlex.split(line))
+
+
+# === --set ===
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("data.root=2024", "2024"),
+        ("data.root=20.10", "20.10"),
+        ("data.test_group=1", "1"),
+        ("data.group_pattern=7", "7"),
+        ("model.initial=5", "5"),
+        ("stages.motion.train=motion", ["motion"]),
+        ("stages.motion.freeze=motion/conv1*", ["motion/conv1*"]),
+        ("stages.motion.streams=motion", ["motion"]),
+        ("stages.motion.train=none", None),
+        ("data.image_size=112", (112, 112)),
+    ],
+)
+def test_texts_stay_texts_and_one_stands_for_several(text, value):
+    config = check_recipe(videos_recipe.get_config())
+    apply_setting(config, text)
+    found = check_recipe(config)
+    for part in text.split("=")[0].split("."):
+        if isinstance(found, list):
+            found = next(stage for stage in found if stage["name"] == part)
+        else:
+            found = found[part]
+    assert found == value
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("stages.temporal.boundaries=10000", "boundaries takes the steps"),
+        ("stages.temporal.ema=high", "ema takes a number between 0 and 1"),
+        ("model.fusion=1", "model.fusion takes two numbers"),
+        ("stages.motion.flow_loss.kind=supervised", "data.targets='flow' gives"),
+        ("data.image_size=(112, 112, 3)", "image_size takes .height, width."),
+    ],
+)
+def test_what_does_not_fit_is_told_without_starting(text, error, tmp_path):
+    with pytest.raises(UserError, match=error):
+        train.run(parse(f"train ucf101 --set '{text}' --out {tmp_path / 'run'}"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_late_mistake_is_told_before_the_first_step(h2s, tmp_path):
+    settings = ["--set", "stages.spatial.optimizer=adamw"]
+    done = h2s("train", "quickstart", "--smoke", *settings, "--out", tmp_path / "run")
+    assert done.code == 2 and len(done.error_lines) == 1, done.err
+    assert "stage 'spatial': optimizer must be 'adam' or 'sgd'" in done.err
+    assert not list((tmp_path / "run").iterdir())
+
+
+def values(config, *parts):
+    """What each variant trains with."""
+    found = {}
+    for variant in config["variants"]:
+        value = {**config[parts[0]], **variant.get(parts[0], {})}
+        for part in parts[1:]:
+            value = value.get(part) if isinstance(value, dict) else None
+        found[variant["name"]] = value
+    return found
+
+
+def test_settings_of_data_and_model_reach_the_variants_of_an_ablation():
+    config = check_recipe(ablation.get_config())
+    # A variant that sets another option of the same dict takes it, too.
+    assert apply_setting(config, "model.motion_options.coarse_to_fine=False") == []
+    reached = values(config, "model", "motion_options", "coarse_to_fine")
+    assert set(reached.values()) == {False}
+    small = values(config, "model", "motion_options", "small_displacement")
+    assert small["without small displacement"] is False
+    # One that is there to differ in this very value keeps it, and is named.
+    assert apply_setting(config, "model.motion=motionnet") == ["TV-L1 flow", "true flow"]
+    assert apply_setting(config, "model.spatial=tiny") == []
+    assert apply_setting(config, "data.num_frames=2") == []
+    assert set(values(config, "data", "num_frames").values()) == {2}
+    config = check_recipe(ablation_flow.get_config())
+    kept = apply_setting(config, "data.image_size=(32, 32)")
+    assert kept == ["margin of 16 pixels"]
+    assert values(config, "data", "image_size")["paper"] == (32, 32)
+
+
+def test_the_seed_of_an_ablation_is_none_of_a_run():
+    config = check_recipe(ablation.get_config())
+    with pytest.raises(UserError, match=r"give them as --set seeds=\[7\]"):
+        apply_setting(config, "seed=7")
+    apply_setting(config, "seeds=5")
+    with pytest.raises(UserError, match=r"seeds takes whole numbers .* received 5"):
+        check_recipe(config)
+    apply_setting(config, "seeds=[7]")
+    assert check_recipe(config)["seeds"] == [7]
+
+
+def test_an_ablation_says_which_variants_keep_a_value(tmp_path, capsys):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "mine.txt").write_text("mine")
+    line = f"train ablation --smoke --set model.motion=motionnet --out {out}"
+    with pytest.raises(UserError, match="holds files already"):
+        train.run(parse(line))
+    assert capsys.readouterr().err.splitlines() == [
+        f"h2s: {name!r} keeps its own model.motion" for name in ("TV-L1 flow", "true flow")
+    ]
+
+
+# === The way back into a run ===
+
+
+def test_the_command_that_goes_on_can_be_parsed_and_names_the_same_run():
+    command = train.resume_command("train", "my runs/a")
+    assert command == "h2s train --resume --out 'my runs/a'"
+    words = train.resume_command("train", "my runs/a", (3, 2, "10.0.0.1:12")).split(" ", 2)
+    assert words[:2] == ["KERAS_BACKEND=jax", "h2s"]
+    arguments = parse(words[2])
+    # The folder of the run, not that of this host inside it.
+    assert (arguments.out, arguments.resume) == ("my runs/a", True)
+    assert (arguments.hosts, arguments.host) == (3, 2)
+    assert arguments.coordinator == "10.0.0.1:12"
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        (train, "train quickstart --smoke --out {out}"),
+        (quickstart, "quickstart --smoke --out {out}"),
+    ],
+)
+def test_after_ctrl_c_the_command_to_go_on_is_told(
+    command, line, tmp_path, capsys, monkeypatch
+):
+    def stopped(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "run_stages", stopped)
+    out = os.path.join(tmp_path, "run")
+    with pytest.raises(KeyboardInterrupt):
+        command.run(parse(line.format(out=out)))
+    (said,) = capsys.readouterr().err.splitlines()
+    name = line.split()[0]
+    assert said == (
+        f"h2s: go on from what was saved last with: h2s {name} --resume --out {out}"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        command.run(parse(said.split(": h2s ")[1]))
+
+
+def test_quickstart_asks_which_run_to_go_on_with():
+    with pytest.raises(UserError, match="--resume needs --out, the folder of the run"):
+        quickstart.run(parse("quickstart --resume"))
+
+
+# === Recipes ===
+
+
+def test_an_update_of_tsn_can_be_had():
+    """What the header of the recipe says makes batches of 128 clips."""
+    config = check_recipe(ucf101.get_config())
+    for text in ucf101.__doc__.split("--set ")[1:]:
+        if text.startswith("stages."):
+            apply_setting(config, text.split()[0].rstrip(".,:;)"))
+    sizes = {
+        stage["name"]: (stage["batch_size"] or config["batch_size"]) * stage["accumulate"]
+        for stage in config["stages"]
+    }
+    assert sizes == {"motion": 16, "temporal": 128, "end_to_end": 128, "spatial": 128}
