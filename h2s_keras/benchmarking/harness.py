@@ -93,6 +93,11 @@ def rounded(value):
 class Figures:
     """What a suite found: ratios first, times behind them, and what was missing.
 
+    Attributes:
+        stopped: set where the user wants an end. The next figure then raises
+            KeyboardInterrupt: one that comes while Python frees a TensorFlow function is
+            printed and lost.
+
     Example:
         >>> figures = Figures()
         >>> seconds = measure(functions, rounds=12)
@@ -101,6 +106,7 @@ class Figures:
 
     def __init__(self):
         self.ratios, self.seconds, self.values, self.missing = [], {}, [], {}
+        self.stopped = False
 
     def add_seconds(self, case, seconds):
         """Keeps the times of a case; its ratios are taken from them."""
@@ -131,6 +137,8 @@ class Figures:
             values: one a round.
             aim: what is wanted of the median: at most this, or `at_least` this.
         """
+        if self.stopped:
+            raise KeyboardInterrupt
         row = {"case": case, "what": what, **summary(values)}
         if aim is not None:
             middle = float(statistics.median(values))

@@ -1,8 +1,10 @@
 """`h2s benchmark`: how fast the pieces are, as ratios against peers on this machine."""
 
+import contextlib
 import json
 import logging
 import os
+import signal
 import sys
 
 from h2s_keras.benchmarking import SUITES, suite
@@ -95,12 +97,13 @@ def _measure(arguments):
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     settings = Settings(arguments.rounds, cores, arguments.smoke)
     print(f"measuring {arguments.suite}: {module.ABOUT}", file=sys.stderr, flush=True)
-    figures, stopped = Figures(), False
+    figures = Figures()
     try:
-        module.run(settings, figures)
+        with _stopping(figures):
+            module.run(settings, figures)
     except KeyboardInterrupt:
         # A suite takes minutes; what is finished is kept.
-        stopped = True
+        figures.stopped = True
     machine["load_average_after"] = round(os.getloadavg()[0], 2)
     options = f" --rounds {arguments.rounds} --cores {cores}"
     return {
@@ -113,9 +116,28 @@ def _measure(arguments):
         "versions": versions(),
         "rounds": arguments.rounds,
         "smoke": arguments.smoke,
-        "stopped": stopped,
+        "stopped": figures.stopped,
         **figures.as_dict(),
     }
+
+
+@contextlib.contextmanager
+def _stopping(figures):
+    """Notes Ctrl-C in `figures` beside raising it, unless it is ignored in this process."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        yield
+        return
+
+    def stop(number, frame):
+        figures.stopped = True
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _print(result):

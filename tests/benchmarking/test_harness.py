@@ -1,3 +1,5 @@
+import signal
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from h2s_keras.benchmarking.harness import Figures, Settings, measure, summary
 from h2s_keras.benchmarking.motion_cost import layer_multiply_adds, multiply_adds
 from h2s_keras.benchmarking.peer_process import PeerProcess
 from h2s_keras.benchmarking.peers.inputs import warp_inputs
+from h2s_keras.cli.benchmark import _stopping
 from h2s_keras.errors import UserError
 from h2s_keras.models.motion_net import MotionNet
 
@@ -114,3 +117,25 @@ def test_charts_of_growth():
     drawn = charts({"seconds": seconds})
     assert set(drawn) == set(AXES)
     assert all(one.startswith("<svg") and "in proportion" in one for one in drawn.values())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_that_python_loses_stops_at_the_next_figure():
+    """What comes while an object is freed is printed and raised no further."""
+
+    class Freed:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    figures = Figures()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with _stopping(figures):
+            figures.add("one", "ratio", [1.0])
+            Freed()
+            with pytest.raises(KeyboardInterrupt):
+                figures.add("two", "ratio", [1.0])
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert figures.stopped and [row["case"] for row in figures.ratios] == ["one"]
