@@ -33,7 +33,8 @@ _FREE = ("adapter", "flow_loss", "flow_options", "motion_options", "rate_factors
 def apply_setting(config, assignment):
     """Applies one `key=value`; keys are dotted, stages are found by name.
 
-    A value of a stage, of the data or of the model is set in an ablation's variants too.
+    `stages.NAME=none` leaves a stage out. A value of a stage, of the data or of the model
+    is set in an ablation's variants too.
 
     Returns:
         list of the names of variants that keep a value of their own, which is what they
@@ -47,6 +48,9 @@ def apply_setting(config, assignment):
     except (ValueError, SyntaxError, TypeError):
         value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
     parts = key.split(".")
+    if parts[0] == "stages" and len(parts) == 2:
+        _leave_out(config, key, parts, value)
+        return []
     if "variants" not in config:
         _set(config, key, parts, value, text)
         return []
@@ -56,6 +60,25 @@ def apply_setting(config, assignment):
             f"as --set seeds=[{text}]"
         )
     return _set_everywhere(config, key, parts, value, text)
+
+
+def _leave_out(config, key, parts, value):
+    """Takes a stage out of a recipe, and of the variants that have it."""
+    if value is not None:
+        raise UserError(
+            f"--set {key}: takes none, which leaves the stage out, or a value of the stage "
+            f"such as {key}.steps=1000; received {value!r}"
+        )
+    places = [config, *config.get("variants", ())]
+    places = [place for place in places if _has_its_own(place, parts)]
+    if not places:
+        names = [stage["name"] for stage in config.get("stages", ())]
+        raise UserError(f"--set {key}: no stage {parts[1]!r}; there are {names}")
+    for place in places:
+        left = [stage for stage in place["stages"] if stage["name"] != parts[1]]
+        if not left:
+            raise UserError(f"--set {key}: is the only stage, and a run needs one")
+        place["stages"] = left
 
 
 def _set_everywhere(config, key, parts, value, text):

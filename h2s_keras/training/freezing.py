@@ -32,7 +32,10 @@ def set_trainable(network, stage):
             mark_trainable(model, part in trained)
     missing = [part for part in trained if part_of(network, part) is None]
     if missing:
-        raise UserError(f"it trains {missing[0]!r}, which the model does not have")
+        raise UserError(
+            f"it trains {missing[0]!r}, which the model does not have; leave the stage out "
+            f"(--set stages.{stage.get('name', 'NAME')}=none) or give the model one"
+        )
     layers = {
         f"{part}/{layer.name}": layer
         for part in trained

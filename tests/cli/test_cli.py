@@ -370,6 +370,8 @@ def test_settings_of_a_stage_reach_the_variants_of_an_ablation():
         ("batch_size.more=1", "no value 'more' here; there are nothing"),
         ("stages.motion.steps='7'", "takes a int"),
         ("data=5", "takes a dict"),
+        ("stages.motion=5", "takes none, which leaves the stage out, or a value of"),
+        ("stages.motoin=none", "no stage 'motoin'; there are"),
         ("stages.motion.steps=True", "takes a int"),
         ("data.seed={[1]: 2}", "takes a int"),
         ("", "KEY=VALUE"),
@@ -378,6 +380,19 @@ def test_settings_of_a_stage_reach_the_variants_of_an_ablation():
 def test_wrong_settings(text, error):
     with pytest.raises(UserError, match=error):
         apply_setting(quickstart.get_config(), text)
+
+
+def test_a_stage_is_left_out_of_the_recipe_and_its_variants():
+    one, other = {"name": "motion"}, {"name": "temporal"}
+    variants = [{"name": "a", "stages": [other, one]}, {"name": "b"}]
+    config = {"stages": [one, other], "variants": variants}
+    assert apply_setting(config, "stages.temporal=none") == []
+    assert config["stages"] == config["variants"][0]["stages"] == [one]
+    config = quickstart.get_config()
+    for name in ("motion", "temporal", "end_to_end"):
+        apply_setting(config, f"stages.{name}=none")
+    with pytest.raises(UserError, match="is the only stage, and a run needs one"):
+        apply_setting(config, "stages.spatial=none")
 
 
 # === Work ===
