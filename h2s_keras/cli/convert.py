@@ -4,6 +4,7 @@ import json
 import os
 import tempfile
 
+from h2s_keras.cli.class_names import read_class_names
 from h2s_keras.cli.quiet import import_keras
 from h2s_keras.errors import FileError, UserError
 
@@ -231,11 +232,7 @@ def _layers(path):
 
 
 def _class_names(path, count):
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            names = [line.strip() for line in file if line.strip()]
-    except UnicodeDecodeError as error:
-        raise FileError(path, "is no text; give class names, one a line") from error
+    names = read_class_names(path)
     if len(names) != count:
         raise FileError(path, f"has {len(names)} names and the network {count} classes")
     twice = [name for number, name in enumerate(names) if name in names[:number]]

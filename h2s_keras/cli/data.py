@@ -1,7 +1,6 @@
 """`h2s data`: lists a dataset, checks its videos or records, packs it into records."""
 
 import csv
-import itertools
 import json
 import os
 import sys
@@ -161,10 +160,11 @@ def verify(listed, quick=False, as_json=False, timeout=60):
     from h2s_keras.data import count_frames
     from h2s_keras.errors import VideoError
 
-    missing = dict.fromkeys(listed.missing())
+    missing = listed.missing()
+    absent = set(missing)
     paths = dict.fromkeys(example.path for example in (*listed.train, *listed.test))
-    present = [path for path in paths if path not in missing]
-    for path in itertools.islice(missing, 1):
+    present = [path for path in paths if path not in absent]
+    for path in missing[:1]:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         print(f"h2s: {path}: no such file{more}; fetch it again", file=sys.stderr)
     broken, frames = [], 0

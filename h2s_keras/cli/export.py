@@ -3,8 +3,8 @@
 import json
 import os
 
+from h2s_keras.cli.class_names import read_class_names
 from h2s_keras.cli.quiet import import_keras
-from h2s_keras.errors import UserError
 from h2s_keras.model_files import check_model
 
 HELP = "export a trained model for TensorFlow Serving"
@@ -47,7 +47,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    classes = _read_lines(arguments.classes) if arguments.classes else None
+    classes = read_class_names(arguments.classes) if arguments.classes else None
     check_model(arguments.model)
     import_keras()
     from h2s_keras.export.saved_model import export_saved_model
@@ -71,11 +71,3 @@ def run(arguments):
     print(f"{len(facts['classes'])} classes, {facts['parameters']:,} parameters")
     print(f"Commands of server and clients: {os.path.join(arguments.out, 'README.md')}")
     return 0
-
-
-def _read_lines(path):
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            return [line.strip() for line in file if line.strip()]
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not a text file in UTF-8; save it as one") from error

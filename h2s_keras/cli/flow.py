@@ -141,16 +141,14 @@ def _make_folder(path):
 
 
 def _write_pair(folder, index, flow, limit):
-    import numpy as np
-
     from h2s_keras.data.flow_files import write_flow
     from h2s_keras.data.images import write_png
-    from h2s_keras.visualization.flow_color import flow_to_color
+    from h2s_keras.visualization.flow_color import flow_to_color, largest_magnitude
 
     write_flow(os.path.join(folder, f"flow_{index:06d}.flo"), flow)
     if limit is None:
         # Noise of a still scene would otherwise shine like motion.
-        limit = max(1.0, float(np.linalg.norm(flow, axis=-1).max()))
+        limit = max(1.0, largest_magnitude(flow))
     picture = flow_to_color(flow, limit)
     write_png(os.path.join(folder, f"flow_{index:06d}_color.png"), picture)
     if sys.stderr.isatty():

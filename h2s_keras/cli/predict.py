@@ -179,11 +179,10 @@ def _slide(arguments, classifier, video):
     from h2s_keras.evaluation.streaming import merged_timeline, sliding_windows
 
     model = classifier.model
-    asked = None if os.path.isdir(video) else classifier.rate
-    rate = asked or probe_video(video).rate or 25.0
+    rate = classifier.rate or probe_video(video).rate or 25.0
     # Frames of their full size are needed only where they are written again.
     side = None if arguments.annotate else round(min(model.image_size) / CENTRE_SCALE)
-    frames = iterate_frames(video, size=side, on_broken="keep", rate=asked)
+    frames = iterate_frames(video, size=side, on_broken="keep", rate=classifier.rate)
     told = []
     with contextlib.ExitStack() as stack:
         writer = None

@@ -4,7 +4,7 @@ import csv
 import os
 import re
 
-from h2s_keras.data.frame_folder import is_video_path
+from h2s_keras.data.dataset_list import DatasetList
 from h2s_keras.data.sources import VideoExample
 from h2s_keras.errors import FileError
 
@@ -48,15 +48,9 @@ def csv_source(path, root=None, group_column=None, require=True):
                 row[group_column] if group_column else None,
             )
         )
-    missing = [
-        example.path for example in examples if require and not is_video_path(example.path)
-    ]
-    if missing:
-        raise FileError(
-            missing[0],
-            f"no such file, listed in {path} ({len(missing)} of {len(examples)} are "
-            "missing); fetch them or set the root folder",
-        )
+    if require:
+        listed = DatasetList(os.fspath(path), class_names, tuple(examples), ())
+        listed.require_videos()
     return tuple(examples), class_names
 
 

@@ -24,7 +24,6 @@ class FrameReader:
         rate: frames per second to read the videos at, or None for their frames as they are;
             of a folder of frames the rate that it was extracted at.
         timeout: seconds that decoding may take from one frame to the next, or None.
-        file_rate: in place of a `rate` that is None.
 
     Example:
 
@@ -35,9 +34,8 @@ class FrameReader:
     ```
     """
 
-    def __init__(self, size, rate=None, timeout=60, file_rate=None):
+    def __init__(self, size, rate=None, timeout=60):
         self.size, self.rate, self.timeout = size, rate, timeout
-        self.file_rate = file_rate
         self._videos, self._errors = {}, {}
 
     def frame_count(self, path):
@@ -55,7 +53,7 @@ class FrameReader:
             VideoError: as `frame_count`, or the video is shorter than the example says.
         """
         count = self.frame_count(example.path)
-        first, length = segment_frames(example, count, self._given_rate)
+        first, length = segment_frames(example, count, self.rate)
         return range(first, first + length)
 
     def read(self, path, numbers):
@@ -88,10 +86,6 @@ class FrameReader:
             path, f"now ends before frame {int(sources[-1])}; was it changed meanwhile?"
         )
 
-    @property
-    def _given_rate(self):
-        return self.file_rate if self.rate is None else self.rate
-
     def _video(self, path):
         if path in self._errors:
             raise self._errors[path]
@@ -109,10 +103,10 @@ class FrameReader:
         indexer = FrameIndexer()
         for frame in open_and_decode(path, self.timeout, per_frame=True):
             indexer.add(frame)
-        index, rate = indexer.index(), self._given_rate
-        if rate is None:
+        index = indexer.index()
+        if self.rate is None:
             return _Video(len(index.stamps), index)
-        moments = frames_shown(index, rate, path)
+        moments = frames_shown(index, self.rate, path)
         return _Video(len(moments), index, moments)
 
 

@@ -17,6 +17,7 @@ from h2s_keras.visualization import (
     confusion_table,
     flow_to_color,
     image_grid,
+    largest_magnitude,
     motion_panel,
     panel_columns,
 )
@@ -140,7 +141,7 @@ def clip_picture(model, clip):
     flow = model.motion.estimate_flow(clip[None])[0]
     flow = flow[len(flow) // 2]
     # Noise of a still scene would otherwise shine like motion.
-    colors = flow_to_color(flow, max(1.0, float(np.linalg.norm(flow, axis=-1).max())))
+    colors = flow_to_color(flow, max(1.0, largest_magnitude(flow)))
     middle = clip[len(clip) // 2]
     row = [clip[0], middle, clip[-1], colors, heat_overlay(colors, maps["temporal"][0])]
     if "spatial" in maps:
@@ -152,7 +153,8 @@ def clip_picture(model, clip):
 
 def middle_clip(model, example, rate=None):
     """The middle clip of a `VideoExample`, centre crop, uint8 (time, height, width, 3)."""
-    reader = FrameReader(max(model.image_size) * 2, rate, file_rate=model.frame_rate)
+    rate = model.frame_rate if rate is None else rate
+    reader = FrameReader(max(model.image_size) * 2, rate)
     frames = reader.frames_of(example)
     indices = segment_clip_indices(len(frames), model.num_frames, model.frame_stride, 1)[0]
     indices = indices + frames.start

@@ -14,11 +14,9 @@ from h2s_keras.evaluation.measure import check_finite, log_softmax
 from h2s_keras.evaluation.scores import VideoScores
 from h2s_keras.evaluation.views import video_views, view_side
 from h2s_keras.model_files import preset_index, preset_name
+from h2s_keras.out_of_memory import JAX_ERRORS, is_out_of_memory
 
 _OUTPUTS = {"temporal": "temporal_logits", "spatial": "spatial_logits"}
-_OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
-# JAX has one class for all that goes wrong, whose name changed.
-_JAX_ERRORS = ("JaxRuntimeError", "XlaRuntimeError")
 
 
 def score_videos(
@@ -69,8 +67,8 @@ def score_videos(
     if labels is None:
         labels = np.array([example.label for example in examples])
     bad, bad_numbers = {}, set()
-    trained = model.frame_rate
-    reader = FrameReader(view_side(model.image_size), rate, file_rate=trained)
+    rate = model.frame_rate if rate is None else rate
+    reader = FrameReader(view_side(model.image_size), rate)
 
     def views():
         for number, example in enumerate(examples):
@@ -107,7 +105,6 @@ def score_videos(
         protocol,
         checksum,
     )
-    rate = trained if rate is None else rate
     if rate is not None:
         scores.protocol = f"{rate:g} frames a second; {scores.protocol}"
     return scores, list(bad.values())
@@ -194,15 +191,14 @@ def _predict(model, clips):
     try:
         return model.predict_on_batch(clips)
     except Exception as error:
-        kind = type(error).__name__
-        if len(clips) > 1 and kind in _JAX_ERRORS and "Out of memory" in str(error):
+        if len(clips) == 1 or not is_out_of_memory(error):
+            raise
+        if type(error).__name__ in JAX_ERRORS:
             # Keras gave the weights to the step that failed: there is no second try.
             raise UserError(
                 f"no memory for {len(clips)} views at a time, and under JAX fewer cannot "
                 "be tried by itself; give a smaller --batch_size"
             ) from error
-        if kind not in _OUT_OF_MEMORY or len(clips) == 1:
-            raise
     half = len(clips) // 2
     first, second = _predict(model, clips[:half]), _predict(model, clips[half:])
     return {name: np.concatenate([first[name], second[name]]) for name in first}

@@ -1,5 +1,3 @@
-import os
-
 import numpy as np
 
 from h2s_keras.data.crops import CENTRE_SCALE, centre_crop_box, resize_frames
@@ -104,8 +102,7 @@ class VideoClassifier:
 
     def _batches(self, video):
         frames, stride = self.model.num_frames, self.model.frame_stride
-        rate = None if os.path.isdir(video) else self.rate
-        reading = {"on_broken": "keep", "rate": rate, "per_frame": True}
+        reading = {"on_broken": "keep", "rate": self.rate, "per_frame": True}
         length = count_frames(video, **reading)
         if length < 2:
             raise VideoError(video, "has one frame and so no motion; give a longer video")

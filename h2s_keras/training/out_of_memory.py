@@ -1,12 +1,7 @@
-"""What a device that ran out of memory raises, and what to do about it."""
+"""What to do about memory that ran out while training."""
 
 from h2s_keras.errors import UserError
-
-_OWN_CLASS = ("ResourceExhaustedError", "OutOfMemoryError")
-# Classes for all that can go wrong, and what their text says of memory. The name of JAX's
-# class changed; PyTorch has one for GPUs alone.
-_BY_TEXT = ("JaxRuntimeError", "XlaRuntimeError", "InternalError", "RuntimeError")
-_TEXTS = ("RESOURCE_EXHAUSTED", "Out of memory", "DefaultCPUAllocator")
+from h2s_keras.out_of_memory import is_out_of_memory
 
 
 def out_of_memory(error):
@@ -20,12 +15,7 @@ def out_of_memory(error):
         raise told from error
     ```
     """
-    kind, text = type(error).__name__, str(error)
-    named = kind in _OWN_CLASS or (
-        kind in _BY_TEXT and any(part in text for part in _TEXTS)
-    )
-    # TensorFlow has one class for memory and for disks.
-    if not named or "No space left" in text:
+    if not is_out_of_memory(error):
         return None
     return UserError(
         "not enough memory for a step: start anew with a lower batch_size (and accumulate "

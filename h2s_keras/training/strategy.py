@@ -54,16 +54,6 @@ def _mirrored():
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
-def synchronize_batch_normalization(network):
-    """Makes every batch normalisation of `network` share its statistics over replicas.
-
-    Without it each replica of TensorFlow normalises with its own few clips, and the
-    statistics of the first replica alone are kept. Hosts on JAX need no such thing: a
-    batch is one global array there, and Keras refuses the option, also in a file.
-    """
-    share_statistics(unsynchronized_layers(network), True)
-
-
 def unsynchronized_layers(network):
     """The layers of batch normalisation that do not share their statistics yet."""
     return [
@@ -74,6 +64,11 @@ def unsynchronized_layers(network):
 
 
 def share_statistics(layers, value):
-    """Sets whether layers of batch normalisation share their statistics over replicas."""
+    """Sets whether layers of batch normalisation share their statistics over replicas.
+
+    Where they do not, each replica of TensorFlow normalises with its own few clips, and the
+    statistics of the first replica alone are kept. Hosts on JAX need no such thing: a
+    batch is one global array there, and Keras refuses the option, also in a file.
+    """
     for layer in layers:
         layer.synchronized = value

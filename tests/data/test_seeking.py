@@ -251,9 +251,8 @@ def test_rates_that_make_no_sense(make_video, monkeypatch):
     monkeypatch.setattr(resampling, "MAX_GAP", 3)
     with pytest.raises(VideoError, match="gap of more than 3 s"):
         read_frames(path, rate=5)
-    for reader in (FrameReader(8, 5), FrameReader(8, file_rate=5)):
-        with pytest.raises(VideoError, match="gap of more than 3 s"):
-            reader.frame_count(path)
+    with pytest.raises(VideoError, match="gap of more than 3 s"):
+        FrameReader(8, 5).frame_count(path)
     with pytest.raises(VideoError, match="gap of more than 3 s"):
         VideoStore(8, rate=5).read(path, np.arange)
     assert FrameReader(8).frame_count(path) == 5

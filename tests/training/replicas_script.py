@@ -18,7 +18,8 @@ from h2s_keras.models import HiddenTwoStreamBuilder  # noqa: E402
 from h2s_keras.training.stages import prepare_stage  # noqa: E402
 from h2s_keras.training.strategy import (  # noqa: E402
     make_strategy,
-    synchronize_batch_normalization,
+    share_statistics,
+    unsynchronized_layers,
 )
 
 POLICY, *CASES = sys.argv[1:]
@@ -73,7 +74,7 @@ def run(case, strategy, policy):
         for layer in network.motion.head.flow_convolutions:
             layer.kernel.assign(layer.kernel * 0.01)
         if case != "unsynchronized":
-            synchronize_batch_normalization(network)
+            share_statistics(unsynchronized_layers(network), True)
         start = network.get_weights()
         stage = STAGES["spatial" if case == "unsynchronized" else case]
         model = prepare_stage(network, {**COMMON, **stage})
