@@ -1,7 +1,7 @@
 """A MotionNet beside OpenCV's flow on the same pairs: errors and seconds.
 
 Command: python benchmarks/flow_baselines.py MODEL FLOW_FOLDER [RUNTIME]
-    (MODEL is a preset such as tiny_synthetic_2, a .keras file or a run; needs
+    (MODEL is a preset such as tiny_synthetic, a .keras file or a run; needs
     opencv-contrib-python-headless; the folder holds frame10.png, frame11.png and
     flow10.flo of each sequence, as Middlebury distributes them)
 The first column of every row comes from one run, so that the methods can be compared.
@@ -15,7 +15,7 @@ import cv2
 from h2s_keras.evaluation.flow_pairs import find_flow_pairs
 from h2s_keras.evaluation.flow_results import flow_results, flow_rows, pair_flow
 from h2s_keras.evaluation.text_table import table_lines
-from h2s_keras.models.presets import load_motion_net
+from h2s_keras.models.presets import load_flow_network
 
 
 def grey(frames):
@@ -23,7 +23,7 @@ def grey(frames):
 
 
 def main(model, folder, runtime="keras"):
-    motion_net = load_motion_net(model)
+    motion_net = load_flow_network(model)
     total_variation = cv2.optflow.DualTVL1OpticalFlow_create()
     inverse_search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     methods = {

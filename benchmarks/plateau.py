@@ -33,7 +33,7 @@ RECIPES = {
     "rate times 3": {"learning_rate": 3e-3},
     "census": {"flow_loss": CENSUS},
     "census, rate times 3": {"flow_loss": CENSUS, "learning_rate": 3e-3},
-    "preset": {"initial": "tiny_synthetic_2"},
+    "preset": {"initial": "tiny_synthetic"},
 }
 
 

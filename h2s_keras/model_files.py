@@ -7,8 +7,6 @@ from h2s_keras.errors import UserError
 
 PRESETS = os.path.join(os.path.dirname(__file__), "models", "weights")
 INDEX = "index.json"
-# A family has a network for each number of frames.
-FAMILIES = ("tiny_synthetic",)
 
 
 def preset_index(folder=PRESETS):
@@ -22,36 +20,14 @@ def preset_index(folder=PRESETS):
         return json.load(file)
 
 
-def preset_name(path, num_frames=None):
+def preset_name(path):
     """The preset that a name given as a path means, or None where it is a path.
 
     Args:
         path: what a user gave as a model. What lies on disk under that name goes first.
-        num_frames: which of a family ("tiny_synthetic"); None: 11, as MotionNet has.
-
-    Raises:
-        UserError: for a family without this number of frames.
     """
     path = os.fspath(path)
-    if os.path.exists(path):
-        return None
-    index = preset_index()
-    if path in index:
-        return path
-    if path not in FAMILIES:
-        return None
-    frames = 11 if num_frames is None else num_frames
-    if f"{path}_{frames}" not in index:
-        known = sorted(
-            about["num_frames"]
-            for name, about in index.items()
-            if name.startswith(f"{path}_")
-        )
-        raise UserError(
-            f"the preset {path!r} takes {' or '.join(map(str, known))} frames; "
-            f"received {frames}"
-        )
-    return f"{path}_{frames}"
+    return path if not os.path.exists(path) and path in preset_index() else None
 
 
 def model_file(path):
@@ -72,10 +48,11 @@ def model_file(path):
     return path
 
 
-def check_model(path, num_frames=None):
-    """Tells at once that a name is neither a preset nor on disk; the rest needs Keras.
+def check_model(path):
+    """Raises at once where a name is neither a preset nor on disk; the rest needs Keras.
 
-    Args, raises: as `preset_name` and `model_file`.
+    Raises:
+        UserError: as `model_file`.
     """
-    if preset_name(path, num_frames) is None and not os.path.isdir(path):
+    if preset_name(path) is None and not os.path.isdir(path):
         model_file(path)

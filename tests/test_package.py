@@ -255,7 +255,7 @@ SLOW = {"activitynet", "thumos14", "hmdb51", "ucf101"} | {
     f"{data}_{kind}" for data in ("ucf101", "hmdb51") for kind in ("tsn", "i3d")
 }
 SLOW |= {"quickstart", "gestures", "ut_interaction"}
-SLOW |= {"tiny_synthetic", "tiny_synthetic_11"}  # tests/training has SupervisedFlowLoss
+SLOW |= {"tiny_synthetic"}  # tests/training has SupervisedFlowLoss
 LONG = {"videos"}
 ABLATIONS = {name for name in RECIPES if name.startswith("ablation")}
 

@@ -166,7 +166,7 @@ def _check(arguments):
                 f"--{name} is for fresh scores; --data is a scores file already"
             )
     if arguments.model:
-        check_model(arguments.model, num_frames=2 if arguments.flow_data else None)
+        check_model(arguments.model)
     for path in (arguments.scores, arguments.confusion, arguments.report):
         if path and os.path.exists(path):
             raise UserError(f"{path}: exists already; give another name")

@@ -5,7 +5,6 @@ import sys
 import time
 
 from h2s_keras.cli.quiet import import_keras
-from h2s_keras.model_files import preset_name
 
 
 def run_flow(arguments):
@@ -19,10 +18,9 @@ def run_flow(arguments):
     from h2s_keras.evaluation.report_pages import write_flow_report
     from h2s_keras.evaluation.score_videos import model_checksum
     from h2s_keras.evaluation.text_table import table_lines
-    from h2s_keras.models.presets import load_motion_net
+    from h2s_keras.models.presets import load_flow_network
 
-    model = preset_name(arguments.model, num_frames=2) or arguments.model
-    motion_net = load_motion_net(model)
+    motion_net = load_flow_network(arguments.model)
 
     def estimator(frames):
         return pair_flow(motion_net, frames)

@@ -57,15 +57,15 @@ def run(arguments):
         )
     if to_file and os.path.exists(arguments.out):
         raise UserError(f"{arguments.out}: exists already; give another --out")
-    check_model(arguments.model, num_frames=2)
+    check_model(arguments.model)
     if not to_file:
         _make_folder(arguments.out)
 
     import_keras()
     from h2s_keras.data.flow_files import write_flow
-    from h2s_keras.models.presets import load_motion_net
+    from h2s_keras.models.presets import load_flow_network
 
-    motion_net = load_motion_net(arguments.model, num_frames=2)
+    motion_net = load_flow_network(arguments.model)
     count, name, runtime = 0, arguments.inputs[0], arguments.runtime
     for flow in flow_of_frames(motion_net, frames, name, runtime):
         if to_file:

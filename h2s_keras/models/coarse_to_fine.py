@@ -7,31 +7,37 @@ from h2s_keras.ops.resize import resize_bilinear
 from h2s_keras.ops.warp import backward_warp
 
 
-def coarse_to_fine_flow(motion_net, clips, iterations=1, smallest=16, predict=None):
-    """Flow between two frames, found on a small image first and refined up to full size.
-
-    At every size the second frame is warped back by the flow found so far, and the
-    network adds what motion is left. Each size is half the next, so that all together
-    cost `iterations` times 4/3 of one pass over the full image.
+def clip_pairs(clips):
+    """The neighbouring frames of clips as clips of two frames.
 
     Args:
-        motion_net: MotionNet of 2 frames.
-        clips: float or integer (batch, 2, height, width, 3) RGB 0..255, sides multiples of
-            `motion_net.size_multiple`.
-        iterations: passes at every size. A second one gained nothing on held-out clips
-            (docs/results.md).
-        smallest: the short side, in pixels, that no image goes below.
-        predict: function from clips (NumPy) to a dict of flows, such as a compiled one;
-            None: `motion_net` is called.
+        clips: (batch, time, height, width, c).
 
     Returns:
-        float32 (batch, 1, height, width, 2), pixels.
+        (batch * (time-1), 2, height, width, c); pair t of clip b is row b*(time-1) + t.
 
-    Source: Black and Anandan 1996 (warping over a pyramid); one network at every size as in
-    Hur and Roth 2019 (IRR).
+    Example:
+
+    ```python
+    clip_pairs(ops.zeros((4, 11, 64, 64, 3))).shape     # (40, 2, 64, 64, 3)
+    ```
     """
-    multiple = motion_net.size_multiple
-    height, width = clips.shape[2:4]
+    pairs = ops.stack([clips[:, :-1], clips[:, 1:]], axis=2)
+    return ops.reshape(pairs, (-1, 2, size_of(clips, 2), size_of(clips, 3), clips.shape[4]))
+
+
+def pyramid_sizes(height, width, multiple, smallest=16):
+    """Image sizes of the passes, coarse to fine; the last is (height, width) itself.
+
+    Each is half the next, rounded to `multiple`, and no short side is below `smallest`
+    pixels, so that all passes together cost 4/3 of the last.
+
+    Example:
+
+    ```python
+    pyramid_sizes(64, 96, 8)    # [(16, 24), (32, 48), (64, 96)]
+    ```
+    """
     sizes = [(height, width)]
     while min(sizes[-1]) >= 2 * max(smallest, multiple):
         halved = 2 ** len(sizes)
@@ -41,22 +47,68 @@ def coarse_to_fine_flow(motion_net, clips, iterations=1, smallest=16, predict=No
                 for side in (height, width)
             )
         )
-    frames = ops.cast(clips, "float32")
-    flow = None
-    for size in reversed(sizes):
+    return sizes[::-1]
+
+
+def coarse_to_fine_flows(single_pass, pairs, multiple, smallest=16):
+    """Flow between two frames, found on a small image first and refined up to full size.
+
+    At every size the second frame is warped back by the flow found so far, and the
+    network adds the motion that is left. Gradients reach every pass.
+
+    Args:
+        single_pass: function from pairs to a dict of flows of pyramid levels, of which
+            "flow2" lies on half the size of the pairs.
+        pairs: (batch, 2, height, width, 3) RGB 0..255, any dtype; static height and width,
+            multiples of `multiple`.
+        multiple: what the sides of every pass must be multiples of.
+        smallest: as `pyramid_sizes`.
+
+    Returns:
+        dict of the last pass: the flows of all levels, float32 (batch, 1, h, w, 2), pixels
+        of their own grid.
+
+    Raises:
+        ValueError: if height or width are not static.
+
+    Reference: Black and Anandan 1996 (warping over a pyramid); one network at every size
+    as in Hur and Roth 2019 (IRR).
+    """
+    height, width = pairs.shape[2:4]
+    if height is None or width is None:
+        raise ValueError(
+            "Coarse-to-fine flow needs the height and width of the clips, which decide "
+            f"the number of passes; received shape {tuple(pairs.shape)}."
+        )
+    frames = ops.cast(pairs, "float32")
+    flows = None
+    for size in pyramid_sizes(height, width, multiple, smallest):
         first, second = (resize_bilinear(frames[:, index], size) for index in (0, 1))
-        if flow is None:
-            flow = ops.zeros((clips.shape[0], 1, *size, 2), dtype="float32")
+        if flows is None:
+            flows = single_pass(ops.stack([first, second], axis=1))
         else:
-            flow = resize_flow(flow, size)
-        for _ in range(iterations):
-            moved = moved_clip(first, second, flow[:, 0])
-            if predict is None:
-                rest = motion_net(moved, training=False)["flow2"]
-            else:
-                rest = ops.convert_to_tensor(predict(ops.convert_to_numpy(moved))["flow2"])
-            flow = flow + resize_flow(rest, size)
-    return flow
+            flows = add_motion(
+                single_pass, first, second, resize_flow(flows["flow2"], size)
+            )
+    return flows
+
+
+def add_motion(single_pass, first, second, base):
+    """Flows of a pass that sees only the motion beyond `base`, added to it.
+
+    Args:
+        single_pass: as `coarse_to_fine_flows`.
+        first, second: float (batch, height, width, 3).
+        base: float (batch, 1, height, width, 2), pixels of the frames.
+
+    Returns:
+        dict of flows, as `single_pass` gives them.
+    """
+    left = single_pass(moved_clip(first, second, base[:, 0]))
+    return {
+        name: resize_flow(base, (size_of(flow, 2), size_of(flow, 3))) + flow
+        for name, flow in left.items()
+    }
 
 
 def moved_clip(first, second, flow):
@@ -64,25 +116,20 @@ def moved_clip(first, second, flow):
     return ops.stack([first, backward_warp(second, flow, "border")], axis=1)
 
 
-def refined_flows(motion, clips, flows, training=None):
+def refined_flows(single_pass, pairs, flows):
     """One more pass over what the first left: all levels, added to the first.
 
     No gradient passes into the first pass, which has a loss of its own.
 
     Args:
-        motion: MotionNet of 2 frames.
-        clips: (batch, 2, height, width, 3).
-        flows: dict of its flows on these clips.
+        single_pass: as `coarse_to_fine_flows`.
+        pairs: (batch, 2, height, width, 3).
+        flows: dict of the first pass on these pairs, at any size.
 
     Returns:
         dict of the same names and shapes.
     """
-    size = (size_of(clips, 2), size_of(clips, 3))
+    size = (size_of(pairs, 2), size_of(pairs, 3))
     base = ops.stop_gradient(resize_flow(flows["flow2"], size))
-    frames = ops.cast(clips, "float32")
-    moved = ops.stop_gradient(moved_clip(frames[:, 0], frames[:, 1], base[:, 0]))
-    rest = motion(moved, training=training)
-    return {
-        name: resize_flow(base, (size_of(flow, 2), size_of(flow, 3))) + flow
-        for name, flow in rest.items()
-    }
+    frames = ops.cast(pairs, "float32")
+    return add_motion(single_pass, frames[:, 0], frames[:, 1], base)

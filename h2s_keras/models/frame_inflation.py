@@ -20,7 +20,7 @@ def inflate_frames(motion_net, source):
     Example:
 
     ```python
-    inflate_frames(MotionNet(11, "tiny"), MotionNet.from_preset("tiny_synthetic", 2))
+    inflate_frames(MotionNet(11, "tiny"), MotionNet.from_preset("tiny_synthetic"))
     ```
     """
     if source.num_frames != 2:

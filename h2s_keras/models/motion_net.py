@@ -7,7 +7,7 @@ from keras import ops
 from h2s_keras.errors import UserError
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.multi_scale_flow_head import SLOPE, MultiScaleFlowHead
-from h2s_keras.models.coarse_to_fine import coarse_to_fine_flow
+from h2s_keras.models.coarse_to_fine import clip_pairs, coarse_to_fine_flows
 from h2s_keras.models.runtimes import in_runtime
 from h2s_keras.ops.aligned_convolution import aligned_clip, aligned_convolution
 from h2s_keras.ops.backend_forms import leaky_relu
@@ -51,7 +51,10 @@ VARIANTS = {
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
 class MotionNet(keras.Model):
-    """Predicts the flow between all neighbouring frames of a clip in one pass.
+    """Predicts the flow between all neighbouring frames of a clip.
+
+    The published network sees all frames of a clip in one pass. With `coarse_to_fine` a
+    network of two frames sees every pair of neighbouring frames, from a small image up.
 
     Args:
         num_frames: frames of a clip, at least 2; the published clips have 11.
@@ -65,8 +68,11 @@ class MotionNet(keras.Model):
         rematerialize: in training, compute the activations inside each level of encoder
             and head again in the backward pass in place of keeping them: less memory, a
             third more arithmetic, the same numbers.
-        coarse_to_fine: `estimate_flow` works from a small image up, see
-            `coarse_to_fine_flow`; for networks of 2 frames that were trained for it.
+        coarse_to_fine: the weights are those of a network of 2 frames, which runs over all
+            pairs of a clip as one batch and from a small image up, see
+            `coarse_to_fine_flows`. The flow of a pair then does not depend on the other
+            frames of the clip, and the same weights serve any `num_frames`. Calls need a
+            static height and width.
 
     Call arguments:
         clips: (batch, num_frames, height, width, 3) RGB 0..255, any dtype; height and
@@ -108,11 +114,6 @@ class MotionNet(keras.Model):
                 f"Motion needs at least 2 frames; received num_frames={num_frames!r}."
             )
         num_frames = int(num_frames)
-        if coarse_to_fine and num_frames != 2:
-            raise ValueError(
-                "coarse_to_fine warps one frame towards another and so takes 2 frames; "
-                f"received num_frames={num_frames}."
-            )
         self.num_frames, self.variant = num_frames, variant
         self.coarse_to_fine = coarse_to_fine
         self.intermediate_convolution = intermediate_convolution
@@ -142,7 +143,7 @@ class MotionNet(keras.Model):
             )
             self._levels.append(is_level)
         self.head = MultiScaleFlowHead(
-            num_frames - 1,
+            self.frames_per_pass - 1,
             table["decoder"],
             table["scales"],
             intermediate_convolution=intermediate_convolution,
@@ -152,6 +153,11 @@ class MotionNet(keras.Model):
         )
 
     @property
+    def frames_per_pass(self):
+        """Frames that one pass of the network sees: 2 with `coarse_to_fine`, else all."""
+        return 2 if self.coarse_to_fine else self.num_frames
+
+    @property
     def size_multiple(self):
         """Height and width of a call must be multiples of this."""
         strides = [convolution.strides[0] for convolution in self.convolutions]
@@ -159,7 +165,7 @@ class MotionNet(keras.Model):
 
     def build(self, input_shape):
         self._check(input_shape)
-        channels, features = 3 * self.num_frames, []
+        channels, features = 3 * self.frames_per_pass, []
         for convolution, is_level in zip(self.convolutions, self._levels, strict=True):
             convolution.build((None, None, None, channels))
             channels = convolution.filters
@@ -169,12 +175,27 @@ class MotionNet(keras.Model):
         self.built = True
 
     def call(self, clips, training=None):
+        self._check(clips.shape)
+        if not self.coarse_to_fine:
+            return self.single_pass(clips, training=training)
+        flows = coarse_to_fine_flows(
+            lambda pairs: self.single_pass(pairs, training=training),
+            clip_pairs(clips),
+            self.size_multiple,
+        )
+        return {
+            name: ops.reshape(flow, (-1, self.num_frames - 1, *flow.shape[2:]))
+            for name, flow in flows.items()
+        }
+
+    def single_pass(self, clips, training=None):
+        """Flows of one pass over clips of `frames_per_pass` frames, at their size only."""
         features = self.encode(clips, training=training)
         return self.decode(features, training=training)
 
     def encode(self, clips, training=None):
-        """Features of every flow level, finest first (shared by the branched model)."""
-        self._check(clips.shape)
+        """Features of one pass for every flow level, finest first."""
+        self._check(clips.shape, self.frames_per_pass)
         clips = self.preprocessing(clips)
         hidden = clip_to_channels(aligned_clip(clips, self.convolutions[0].compute_dtype))
         features = []
@@ -206,7 +227,8 @@ class MotionNet(keras.Model):
             # on one side only and would shift every level by half a pixel.
             pad = convolution.kernel_size[0] // 2
             hidden = ops.pad(hidden, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-            frames = self.num_frames if convolution is self.convolutions[0] else None
+            first = convolution is self.convolutions[0]
+            frames = self.frames_per_pass if first else None
             hidden = aligned_convolution(convolution, hidden, frames)
             hidden = leaky_relu(hidden, SLOPE)
         return hidden
@@ -253,20 +275,42 @@ class MotionNet(keras.Model):
         def predict(batch):
             # Compiled, once for a shape. Under a strategy each replica answers for all
             # clips, one after the other.
-            return {"flow2": network.predict_on_batch(batch)["flow2"][: len(batch)]}
+            return network.predict_on_batch(batch)["flow2"][: len(batch)]
 
         results = []
         for start in range(0, len(padded), batch_size):
-            batch = padded[start : start + batch_size]
-            if self.coarse_to_fine:
-                full = coarse_to_fine_flow(self, batch, predict=predict)
-            else:
-                flow = ops.convert_to_tensor(predict(batch)["flow2"])
-                full = resize_flow(flow, size)
+            flow = predict(padded[start : start + batch_size])
+            full = resize_flow(ops.convert_to_tensor(flow), size)
             results.append(ops.convert_to_numpy(full)[:, :, :height, :width])
         if not results:
             return np.zeros((0, self.num_frames - 1, height, width, 2), "float32")
         return np.concatenate(results)
+
+    def with_num_frames(self, num_frames):
+        """A MotionNet with the same weights for clips of another number of frames.
+
+        Args:
+            num_frames: frames of a clip, at least 2.
+
+        Raises:
+            ValueError: if the network sees all frames in one pass, so that its weights
+                belong to their number.
+
+        Example:
+
+        ```python
+        MotionNet.from_preset("tiny_synthetic").with_num_frames(16)
+        ```
+        """
+        if not self.coarse_to_fine:
+            raise ValueError(
+                f"This MotionNet sees its {self.num_frames} frames in one pass and has "
+                f"weights for each; it cannot take {num_frames}."
+            )
+        network = type(self).from_config({**self.get_config(), "num_frames": num_frames})
+        network.build((None, num_frames, None, None, 3))
+        network.set_weights(self.get_weights())
+        return network
 
     def _in_runtime(self, runtime):
         if runtime == "keras":
@@ -276,11 +320,11 @@ class MotionNet(keras.Model):
             self._in_runtimes[runtime] = in_runtime(self, runtime)
         return self._in_runtimes[runtime]
 
-    def _check(self, shape):
-        shape = tuple(shape)
-        if len(shape) != 5 or shape[1] != self.num_frames or shape[-1] != 3:
+    def _check(self, shape, frames=None):
+        shape, frames = tuple(shape), frames or self.num_frames
+        if len(shape) != 5 or shape[1] != frames or shape[-1] != 3:
             raise ValueError(
-                f"MotionNet takes clips (batch, {self.num_frames}, height, width, 3); "
+                f"MotionNet takes clips (batch, {frames}, height, width, 3); "
                 f"received shape {shape}."
             )
         for axis, name in ((2, "height"), (3, "width")):
@@ -321,23 +365,27 @@ class MotionNet(keras.Model):
         """A trained MotionNet that comes with the package, or from a .keras file.
 
         Args:
-            preset: "tiny_synthetic" (see `h2s_keras.models.presets`), or the path of a
-                .keras file or of a run; of a whole two-stream model its MotionNet.
-            num_frames: which of "tiny_synthetic", 2 or 11 (None: 11); all others have
-                their own number, and this one must be it.
+            preset: name of a preset such as "tiny_synthetic", or the path of a .keras file
+                or of a run; of a whole two-stream model its MotionNet.
+            num_frames: frames of a clip; None for those it was saved with. Networks with
+                `coarse_to_fine`, as all presets of flow, take any number; of others this
+                must be their own.
 
         Raises:
-            UserError: no such preset or file, it is damaged, or of other frames.
+            UserError: no such preset or file, it is damaged, or it takes another number of
+                frames.
         """
         from h2s_keras.models.presets import load_motion_net
 
-        motion_net = load_motion_net(preset, num_frames)
-        if num_frames not in (None, motion_net.num_frames):
+        motion_net = load_motion_net(preset)
+        if num_frames in (None, motion_net.num_frames):
+            return motion_net
+        if not motion_net.coarse_to_fine:
             raise UserError(
                 f"{preset}: takes {motion_net.num_frames} frames and "
                 f"num_frames={num_frames} was asked for"
             )
-        return motion_net
+        return motion_net.with_num_frames(num_frames)
 
 
 def motion_net_of(network):

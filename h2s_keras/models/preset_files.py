@@ -30,7 +30,7 @@ def read_preset(name, folder=PRESETS):
     Example:
 
     ```python
-    read_preset("tiny_synthetic_2").num_frames      # 2
+    read_preset("tiny_synthetic").num_frames      # 2
     ```
     """
     index = preset_index(folder)

@@ -75,6 +75,12 @@ class HiddenTwoStream(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if branched and motion.coarse_to_fine:
+            raise ValueError(
+                "The branched variant reads the encoder of one pass over all frames; a "
+                "MotionNet with coarse_to_fine has none. Leave branched=True out, or take "
+                'another MotionNet, such as "tiny".'
+            )
         self.motion, self.temporal, self.spatial = motion, temporal, spatial
         self.adapter = None if branched else adapter or QuantizedFlowAdapter()
         self.spatial_preprocessing = ImagePreprocessing(
@@ -101,9 +107,13 @@ class HiddenTwoStream(keras.Model):
         """Outputs of some streams only: of "motion", "temporal", "spatial"."""
         outputs = {}
         if "temporal" in streams:
-            features = self.motion.encode(clips, training=training)
-            outputs.update(self.motion.decode(features, training=training))
-            source = features[-1] if self.branched else self.adapter(outputs["flow2"])
+            if self.branched:
+                features = self.motion.encode(clips, training=training)
+                outputs.update(self.motion.decode(features, training=training))
+                source = features[-1]
+            else:
+                outputs.update(self.motion(clips, training=training))
+                source = self.adapter(outputs["flow2"])
             outputs["temporal_logits"] = self.temporal(source, training=training)
         elif "motion" in streams:
             outputs.update(self.motion(clips, training=training))

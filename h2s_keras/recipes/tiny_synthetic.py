@@ -5,7 +5,6 @@ Reproduces: the preset "tiny_synthetic" of 2 frames. No photograph is seen; the 
     way, arXiv 1504.06852). It is a start that knows motion, for learning on from your own
     videos without labels: h2s train videos --set model.motion=tiny_synthetic ...
 Command: h2s train tiny_synthetic --out runs/tiny_synthetic
-    (the preset of 11 frames: recipe tiny_synthetic_11)
 Hardware: 2 cores with bfloat16 arithmetic, 4 GiB; about half an hour when idle. Without
     that arithmetic --set dtype_policy=float32 is the faster one.
 Expected: docs/results.md, measured with this file.

@@ -41,9 +41,10 @@ class FlowObjective(keras.layers.Layer):
             off every side, enlarged again, in other light. It teaches flow near the
             border, from flow that saw beyond it.
         self_supervision_start: batches before that.
-        refinement: the network sees the clips at half their size first, then at full size
-            with the second frame warped by what it found; both count alike. What a
-            MotionNet of 2 frames with `coarse_to_fine` needs to know.
+        refinement: two passes of a MotionNet with `coarse_to_fine` over clips of 2 frames:
+            at half their size, then at full size with the second frame warped by what the
+            first found; both count alike. So the network learns what each of its passes
+            needs to know; without it the loss is that of the last pass alone.
 
     Raises:
         ValueError: for `refinement` together with occlusion or self-supervision, which
@@ -121,7 +122,9 @@ class FlowObjective(keras.layers.Layer):
             student = motion(self._student_clips(clips, step), training=True)
             outputs[STUDENT + "flow2"] = student["flow2"]
         if self.refinement:
-            refined = refined_flows(motion, clips, flows, training=True)
+            refined = refined_flows(
+                lambda pairs: motion.single_pass(pairs, training=True), clips, flows
+            )
             outputs.update({REFINED + name: flow for name, flow in refined.items()})
         return outputs
 

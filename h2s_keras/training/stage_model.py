@@ -116,7 +116,9 @@ class StageModel(keras.Model):
         if self.flow_objective is not None:
             visible = self.flow_objective.visible_clips(clips)
             clips = self.flow_objective.first_view(visible)
-        if hasattr(self.network, "run_streams"):
+        if self.flow_objective is not None and self.flow_objective.refinement:
+            outputs = motion_net_of(self.network).single_pass(clips, training=training)
+        elif hasattr(self.network, "run_streams"):
             outputs = self.network.run_streams(clips, self.streams, training=training)
         else:
             outputs = self.network(clips, training=training)

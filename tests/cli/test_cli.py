@@ -470,7 +470,7 @@ def test_flow_and_predict_with_what_comes_along(h2s, files, tmp_path):
     assert done.code == 0 and not done.error_lines, done.err
     flow = read_flow(tmp_path / "x.flo")
     assert flow.shape == (48, 64, 2) and np.isfinite(flow).all()
-    named = h2s("flow", *images, "--model", "tiny_synthetic_2", "--out", tmp_path / "y.flo")
+    named = h2s("flow", *images, "--model", "tiny_synthetic", "--out", tmp_path / "y.flo")
     assert named.code == 0
     np.testing.assert_array_equal(read_flow(tmp_path / "y.flo"), flow)
     done = h2s("predict", files / "good.mp4", "--model", "quickstart", "--json")

@@ -368,7 +368,7 @@ def test_pictures_of_flow_on_one_scale(call, work, tmp_path):
     from h2s_keras.data.images import read_image
     from h2s_keras.visualization.flow_color import flow_to_color
 
-    line = "flow long.mp4 --model tiny_synthetic_2 --max_pairs 2"
+    line = "flow long.mp4 --model tiny_synthetic --max_pairs 2"
     call(f"{line} --max_flow 7 --out {tmp_path}/given")
     call(f"{line} --out {tmp_path}/own")
     for number in range(2):

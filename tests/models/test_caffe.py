@@ -626,7 +626,7 @@ def test_convert_takes_no_sizes_that_the_network_cannot_have(tmp_path, layers, r
             for name, shape in layers
         )
     )
-    motion = () if "up" in dict(layers) else ("--motion", "tiny_synthetic_2")
+    motion = () if "up" in dict(layers) else ("--motion", "tiny_synthetic")
     with pytest.raises(UserError, match=f"many.caffemodel: .*{reason}"):
         h2s("convert", path, "--out", tmp_path / "x.keras", *motion)
 

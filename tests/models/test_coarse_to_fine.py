@@ -5,7 +5,13 @@ from checks import assert_close, to_numpy
 from keras import ops
 
 from h2s_keras.models import MotionNet
-from h2s_keras.models.coarse_to_fine import coarse_to_fine_flow, refined_flows
+from h2s_keras.models.builder import HiddenTwoStreamBuilder
+from h2s_keras.models.coarse_to_fine import (
+    clip_pairs,
+    coarse_to_fine_flows,
+    pyramid_sizes,
+    refined_flows,
+)
 
 
 class Oracle:
@@ -50,18 +56,36 @@ def test_large_motion_is_found_by_a_network_of_small_reach():
     clips = ramps((6.0, -3.0))
     plain = to_numpy(Oracle(1.5)(clips)["flow2"]) * 2
     assert np.abs(plain).max() <= 1.5
-    oracle = Oracle(1.5)
-    flow = to_numpy(coarse_to_fine_flow(oracle, clips, iterations=2, smallest=16))
-    assert flow.shape == (1, 1, 64, 96, 2)
-    middle = flow[0, 0, 16:-16, 16:-16]
+    oracle = Oracle(1.6)
+    flow = to_numpy(coarse_to_fine_flows(oracle, clips, 8)["flow2"])
+    assert flow.shape == (1, 1, 32, 48, 2)
+    middle = 2 * flow[0, 0, 8:-8, 8:-8]
     assert_close(middle, np.broadcast_to([6.0, -3.0], middle.shape), atol=0.1)
-    assert oracle.sizes == [(16, 24)] * 2 + [(32, 48)] * 2 + [(64, 96)] * 2
+    assert oracle.sizes == [(16, 24), (32, 48), (64, 96)]
 
 
 def test_small_images_have_one_size():
     oracle = Oracle(9.0)
-    coarse_to_fine_flow(oracle, ramps((1.0, 0.0), 32, 40), iterations=1, smallest=32)
-    assert oracle.sizes == [(32, 40)]
+    coarse_to_fine_flows(oracle, ramps((1.0, 0.0), 24, 40), 8)
+    assert oracle.sizes == [(24, 40)]
+    assert pyramid_sizes(24, 40, 8) == [(24, 40)]
+
+
+def test_pyramid_sizes_are_multiples_and_halve():
+    assert pyramid_sizes(128, 128, 8) == [(16, 16), (32, 32), (64, 64), (128, 128)]
+    assert pyramid_sizes(72, 104, 8) == [(16, 24), (32, 48), (72, 104)]
+
+
+def test_pairs_are_neighbouring_frames_clip_by_clip():
+    clips = np.arange(2 * 3).reshape(2, 3, 1, 1, 1).astype("float32")
+    pairs = to_numpy(clip_pairs(ops.convert_to_tensor(clips)))
+    assert pairs[..., 0, 0, 0].tolist() == [[0, 1], [1, 2], [3, 4], [4, 5]]
+
+
+def test_size_must_be_known():
+    pairs = keras.KerasTensor((None, 2, None, 64, 3))
+    with pytest.raises(ValueError, match="needs the height and width"):
+        coarse_to_fine_flows(lambda clips: clips, pairs, 8)
 
 
 def test_second_pass_sees_what_is_left():
@@ -73,17 +97,66 @@ def test_second_pass_sees_what_is_left():
     assert_close(middle, np.broadcast_to([4.0, 2.0], middle.shape), atol=0.05)
 
 
-def test_motion_net_with_the_option_takes_any_size_and_keeps_it():
+def small_net(num_frames):
     keras.utils.set_random_seed(1)
-    motion_net = MotionNet(2, "tiny", coarse_to_fine=True)
-    frames = np.random.default_rng(1).integers(0, 256, (1, 2, 61, 83, 3), dtype="uint8")
-    flow = motion_net.estimate_flow(frames)
+    network = MotionNet(num_frames, "tiny", coarse_to_fine=True)
+    network.build((None, num_frames, 32, 32, 3))
+    # Flow of random weights is near zero; larger, a pass changes what the next one sees.
+    for convolution in network.head.flow_convolutions:
+        convolution.kernel.assign(100.0 * convolution.kernel)
+    return network
+
+
+def noise(frames, height, width, batch=1):
+    generator = np.random.default_rng(1)
+    shape = (batch, frames, height, width, 3)
+    return generator.integers(0, 256, shape, dtype="uint8")
+
+
+def test_every_pair_of_a_clip_is_seen_by_itself():
+    motion_net = small_net(4)
+    clips = noise(4, 32, 40, batch=2)
+    flows = motion_net(clips)
+    assert tuple(flows["flow2"].shape) == (2, 3, 16, 20, 2)
+    pair_net = motion_net.with_num_frames(2)
+    for clip, pair in ((0, 0), (1, 2)):
+        alone = pair_net(clips[clip : clip + 1, pair : pair + 2])
+        for name, flow in alone.items():
+            assert_close(to_numpy(flows[name])[clip, pair], to_numpy(flow)[0, 0], atol=1e-4)
+    single = to_numpy(pair_net.single_pass(clips[:1, :2])["flow2"])
+    assert np.abs(to_numpy(flows["flow2"])[0, 0] - single[0, 0]).max() > 1e-3
+
+
+def test_any_size_and_the_config():
+    motion_net = small_net(2)
+    flow = motion_net.estimate_flow(noise(2, 61, 83))
     assert flow.shape == (1, 1, 61, 83, 2) and np.isfinite(flow).all()
     assert MotionNet.from_config(motion_net.get_config()).coarse_to_fine
-    motion_net.coarse_to_fine = False
-    assert np.abs(motion_net.estimate_flow(frames) - flow).max() > 1e-6
 
 
-def test_only_pairs_can_be_refined():
-    with pytest.raises(ValueError, match="takes 2 frames"):
-        MotionNet(3, "tiny", coarse_to_fine=True)
+def test_flow_of_a_coarse_pass_is_handed_on_in_pixels_of_the_next():
+    base = np.full((1, 1, 8, 8, 2), 0.25, "float32")
+    passes = []
+
+    def single_pass(clips):
+        passes.append(clips.shape[2])
+        if len(passes) == 1:
+            return {"flow2": ops.convert_to_tensor(base)}
+        return {"flow2": ops.zeros((1, 1, 16, 16, 2))}
+
+    clips = noise(2, 32, 32).astype("float32")
+    flow = coarse_to_fine_flows(single_pass, ops.convert_to_tensor(clips), 8)["flow2"]
+    assert passes == [16, 32]
+    # 0.25 px at 1/4 of the size is 0.5 px at half of it.
+    assert_close(to_numpy(flow), np.full((1, 1, 16, 16, 2), 0.5), atol=1e-5)
+
+
+def test_branched_needs_one_pass_over_all_frames():
+    builder = HiddenTwoStreamBuilder(2, 4, (32, 32)).motion("tiny", coarse_to_fine=True)
+    with pytest.raises(ValueError, match="branched variant reads the encoder"):
+        builder.temporal("tiny", branched=True).build()
+
+
+def test_weights_of_one_pass_belong_to_their_frames():
+    with pytest.raises(ValueError, match="cannot take 5"):
+        MotionNet(3, "tiny").with_num_frames(5)

@@ -24,7 +24,7 @@ def test_all_together_stay_small():
         os.path.getsize(os.path.join(PRESETS, name)) for name in os.listdir(PRESETS)
     )
     assert total <= 12e6
-    assert {"tiny_synthetic_2", "tiny_synthetic_11", "quickstart"} <= set(NAMES)
+    assert {"tiny_synthetic", "quickstart"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -41,14 +41,17 @@ def test_a_preset_works_and_says_where_it_comes_from(name):
     assert about["trained"].startswith("h2s ") and about["figures"]
 
 
-def test_a_family_is_asked_for_frames():
-    assert MotionNet.from_preset("tiny_synthetic").num_frames == 11
-    assert MotionNet.from_preset("tiny_synthetic", num_frames=2).num_frames == 2
-    assert preset_name("tiny_synthetic", 2) == "tiny_synthetic_2"
-    with pytest.raises(UserError, match="takes 2 or 11 frames; received 5"):
-        MotionNet.from_preset("tiny_synthetic", num_frames=5)
-    with pytest.raises(UserError, match="synthetic_2: takes 2 frames and num_frames=11"):
-        MotionNet.from_preset("tiny_synthetic_2", num_frames=11)
+def test_a_preset_of_pairs_takes_any_number_of_frames():
+    two = MotionNet.from_preset("tiny_synthetic")
+    five = MotionNet.from_preset("tiny_synthetic", num_frames=5)
+    assert (two.num_frames, five.num_frames) == (2, 5)
+    assert five.count_params() == two.count_params()
+    flow = five.estimate_flow(FRAMES[:, :5])
+    for pair in range(4):
+        alone = two.estimate_flow(FRAMES[:, pair : pair + 2])
+        assert_close(flow[:, pair], alone[:, 0], atol=1e-4)
+    with pytest.raises(UserError, match="takes 3 frames and num_frames=4 was asked for"):
+        MotionNet.from_preset("quickstart", num_frames=4)
 
 
 def test_flow_of_a_known_motion():
@@ -68,12 +71,14 @@ def test_flow_of_a_known_motion():
 
 
 def test_what_lies_on_disk_under_the_name_goes_first(tmp_path, monkeypatch):
+    assert preset_name("tiny_synthetic") == "tiny_synthetic"
     monkeypatch.chdir(tmp_path)
     keras.utils.set_random_seed(1)
     motion_net = MotionNet(3, "tiny")
     motion_net.build((None, 3, 32, 32, 3))
     os.mkdir("tiny_synthetic")
     motion_net.save("tiny_synthetic/model.keras")
+    assert preset_name("tiny_synthetic") is None
     assert load_motion_net("tiny_synthetic").num_frames == 3
 
 
