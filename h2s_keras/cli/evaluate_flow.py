@@ -34,7 +34,7 @@ def run_flow(arguments):
     if motion_net.num_frames == 2:
         about = f"{len(pairs)} pairs at full resolution; unknown pixels left out"
     results["protocol"] = about
-    results["model_sha256"] = model_checksum(model)
+    results["model_sha256"] = model_checksum(arguments.model)
     if arguments.json:
         print(json.dumps(results, indent=2), flush=True)
     else:
