@@ -69,8 +69,7 @@ class ClipAugmentation:
             `(clip, label)`: uint8 (time, *image_size, 3) and the label of what it shows.
         """
         box = random_crop_box(frames.shape[1:3], self.image_size, generator)
-        mirrored = self.flip and generator.random() < 0.5
-        mirrored = mirrored and int(label) not in self.no_flip_classes
+        mirrored = self.draws_mirrored(label, generator)
         clip = crop_frames(frames, box, self.image_size, mirrored)
         if mirrored:
             label = self.flip_map.get(int(label), label)
@@ -79,6 +78,11 @@ class ClipAugmentation:
         if self.rand_augment:
             clip = self.rand_augment(clip, int(generator.integers(1 << 31)))
         return clip, np.int32(label)
+
+    def draws_mirrored(self, label, generator):
+        """Whether a clip of this class is mirrored: half of the time, where it may be."""
+        mirrored = self.flip and generator.random() < 0.5
+        return mirrored and int(label) not in self.no_flip_classes
 
 
 def _both_ways(pairs):

@@ -49,6 +49,7 @@ def video_clip_dataset(
     flip_map=None,
     color_jitter=None,
     rand_augment=None,
+    balanced=False,
 ):
     """Makes a data set of clips from labelled videos.
 
@@ -96,6 +97,7 @@ def video_clip_dataset(
             `read_frames`); None for their frames as they are.
         no_flip_classes, flip_map, color_jitter, rand_augment: for training, see
             `ClipAugmentation`.
+        balanced: for training: show clips of every class equally often, see `epoch_order`.
 
     Returns:
         `tf.data.Dataset` of `(clips, labels)`, uint8 (batch, num_frames, height, width, 3)
@@ -189,6 +191,7 @@ def video_clip_dataset(
             short=short,
             segments=segments,
             max_skip=max_skip,
+            balanced=balanced,
         )
         rows = host_batch_size(batch_size, host, hosts)
         dataset = example_numbers(batch_size, start_step, host, hosts)

@@ -85,8 +85,13 @@ def random_crop_box(frame_size, image_size, generator):
 def centre_crop_box(frame_size, image_size):
     """The centre 7/8 of the largest box of the shape of `image_size`, for testing.
 
+    Of frames that have the size of the image already, as where videos are decoded to it
+    whole, the whole frame.
+
     Args and returns: as `random_crop_box`.
     """
+    if tuple(frame_size) == tuple(image_size):
+        return 0, 0, *frame_size
     height, width = _box_size(frame_size, image_size, (CENTRE_SCALE, CENTRE_SCALE))
     return (frame_size[0] - height) // 2, (frame_size[1] - width) // 2, height, width
 
@@ -94,7 +99,8 @@ def centre_crop_box(frame_size, image_size):
 def ten_crop_boxes(frame_size, image_size):
     """The published test crops: four corners and the centre, each also mirrored.
 
-    The boxes have the size of `centre_crop_box`, 224 pixels of a short side of 256.
+    The centre is `centre_crop_box`; the corners are 7/8 of the largest box, 224 pixels of a
+    short side of 256.
 
     Args:
         frame_size: `(height, width)` of the frames.
@@ -112,10 +118,11 @@ def ten_crop_boxes(frame_size, image_size):
 
     Source: arXiv 1704.00389, section 4.1 (as in Simonyan and Zisserman 2014).
     """
-    top, left, height, width = centre_crop_box(frame_size, image_size)
+    height, width = _box_size(frame_size, image_size, (CENTRE_SCALE, CENTRE_SCALE))
     down, right = frame_size[0] - height, frame_size[1] - width
-    places = ((top, left), (0, 0), (0, right), (down, 0), (down, right))
+    places = ((0, 0), (0, right), (down, 0), (down, right))
     boxes = [(*place, height, width) for place in places]
+    boxes.insert(0, centre_crop_box(frame_size, image_size))
     return [(box, mirrored) for box in boxes for mirrored in (False, True)]
 
 

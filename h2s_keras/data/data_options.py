@@ -30,7 +30,8 @@ _READING = ("decode_size", "on_bad_file", "cache_bytes", "timeout")
 _NEEDED = ("num_frames", "image_size")
 _MADE = ("seed", "test_count")
 _ALL = ("kind", *_NEEDED)
-_VIDEOS = (*_ALL, *_DRAWN, *_AUGMENTED, *_READING, "num_parallel_calls")
+_SPLIT = ("validation", "balanced")
+_VIDEOS = (*_ALL, *_DRAWN, *_AUGMENTED, *_READING, *_SPLIT, "num_parallel_calls")
 
 KNOWN = {
     "synthetic": (
@@ -69,7 +70,10 @@ KNOWN = {
     ),
 }
 # What recipes for other kinds leave behind and nobody could take for more than it is.
-_LEFT_OVER = {"records": (*_READING, "seed", "test_count"), "synthetic": _READING}
+_LEFT_OVER = {
+    "records": (*_READING, *_SPLIT, "seed", "test_count"),
+    "synthetic": (*_READING, *_SPLIT),
+}
 # Of all kinds, in a fixed order.
 EVERY = tuple(dict.fromkeys(name for names in KNOWN.values() for name in names))
 _ASKS_FOR_NOTHING = {**_DRAWN, **_AUGMENTED, "split": 1}

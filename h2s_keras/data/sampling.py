@@ -123,6 +123,35 @@ def even_clip_starts(frame_count, num_frames, stride, count):
     return order * step if step else order * possible // count
 
 
+def epoch_order(labels, generator, balanced=False):
+    """The videos of an epoch in random order.
+
+    Args:
+        labels: int (videos,).
+        generator: `np.random.Generator`.
+        balanced: show every class as often as the largest one, by repeating videos of the
+            smaller ones; every video is shown at least once.
+
+    Returns:
+        int64 array of places in `labels`, of a length that follows from `labels` alone.
+
+    Example:
+
+    ```python
+    epoch_order([0, 0, 0, 1], np.random.default_rng(0), balanced=True)   # 3 of each class
+    ```
+    """
+    labels = np.asarray(labels)
+    if not balanced:
+        return generator.permutation(len(labels))
+    classes, counts = np.unique(labels, return_counts=True)
+    places = []
+    for label in classes:
+        own = generator.permutation(np.flatnonzero(labels == label))
+        places.append(np.resize(own, counts.max()))
+    return generator.permutation(np.concatenate(places))
+
+
 def segment_clip_indices(
     frame_count, num_frames, stride, segments, generator=None, short="loop"
 ):

@@ -4,6 +4,7 @@ import numpy as np
 
 from h2s_keras.data.sampling import (
     clip_span,
+    epoch_order,
     random_clip_indices,
     segment_clip_indices,
 )
@@ -22,8 +23,8 @@ class TrainingStream:
         store: `VideoStore` that gives the frames.
         report: `ClipReport` to fill.
         augment: `ClipAugmentation`, or another function of (frames, label, generator).
-        num_frames, stride, image_size, seed, on_bad_file, short, segments, max_skip: as
-            `video_clip_dataset`.
+        num_frames, stride, image_size, seed, on_bad_file, short, segments, max_skip,
+            balanced: as `video_clip_dataset`.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class TrainingStream:
         short,
         segments,
         max_skip,
+        balanced=False,
     ):
         self.examples = examples
         self.labels = np.asarray([example.label for example in examples], np.int32)
@@ -48,7 +50,7 @@ class TrainingStream:
         self.image_size, self.seed = image_size, seed
         self.on_bad_file = on_bad_file
         self.segments = None if segments == 1 else segments
-        self.max_skip = max_skip
+        self.max_skip, self.balanced = max_skip, balanced
         self._epoch_order = functools.lru_cache(maxsize=4)(self._new_order)
 
     @property
@@ -124,7 +126,7 @@ class TrainingStream:
 
     def _candidates(self, number):
         """Indices of the videos to try in turn for an example."""
-        epoch, place = divmod(number, len(self.examples))
+        epoch, place = divmod(number, len(self._epoch_order(0)))
         order = np.roll(self._epoch_order(epoch), -place)
         if self.on_bad_file == "raise":
             return order[:1]
@@ -136,7 +138,8 @@ class TrainingStream:
         return np.random.default_rng([self.seed, 1, int(number)])
 
     def _new_order(self, epoch):
-        return np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.examples))
+        generator = np.random.default_rng([self.seed, 0, epoch])
+        return epoch_order(self.labels, generator, self.balanced)
 
 
 class _Draw:

@@ -2,6 +2,7 @@
 
 from h2s_keras.data.activitynet import activitynet_list
 from h2s_keras.data.augmentation import ClipAugmentation, class_numbers
+from h2s_keras.data.cached_flow_data import CachedFlowData
 from h2s_keras.data.clip_report import ClipReport
 from h2s_keras.data.clips import frame_size, video_clip_dataset
 from h2s_keras.data.csv_source import csv_source
@@ -12,6 +13,7 @@ from h2s_keras.data.list_source import check_lists
 from h2s_keras.data.sources import class_folder_source, leave_one_group_out
 from h2s_keras.data.thumos14 import thumos14_list
 from h2s_keras.data.training_stream import TrainingStream
+from h2s_keras.data.validation_split import split_validation
 from h2s_keras.data.ucf101 import ucf101_list
 from h2s_keras.data.video_store import VideoStore
 from h2s_keras.errors import UserError
@@ -75,6 +77,9 @@ class VideoData:
         self.train, self.test = listed.train, listed.test
         if settings.get("test_group") is not None:
             self.train, self.test = leave_one_group_out(self.train, settings["test_group"])
+        self.train, self.validation = split_validation(
+            self.train, settings.get("validation") or 0.0, 0
+        )
         self.report = ClipReport()
         image_size = tuple(settings["image_size"])
         # One store for all stages and the test: what was decoded once stays.
@@ -112,7 +117,14 @@ class VideoData:
         self.training_options = {
             "segments": settings.get("segments"),
             "max_skip": settings.get("max_skip", 1),
+            "balanced": settings.get("balanced", False),
         }
+        self.clips_per_video = settings.get("clips_per_video", 5)
+
+    @property
+    def validates(self):
+        """Whether videos are set aside for validation."""
+        return bool(self.validation)
 
     @property
     def groups(self):
@@ -154,16 +166,27 @@ class VideoData:
         return [stream.name(number) for number in range(first, first + batch_size)]
 
     def evaluation(self, batch_size):
-        if not self.test:
+        return self._clips_of(self.test, batch_size)
+
+    def validation_batches(self, batch_size):
+        """As `evaluation`, of the validation videos."""
+        return self._clips_of(self.validation, batch_size)
+
+    def flow_data(self, folder, key, estimate, progress=None):
+        """`CachedFlowData` of these videos; arguments as there."""
+        return CachedFlowData(self, folder, key, estimate, progress)
+
+    def _clips_of(self, examples, batch_size):
+        if not examples:
             return
         options = dict(self.options)
         if options["on_bad_file"] == "substitute":
             options["on_bad_file"] = "skip"
         dataset = video_clip_dataset(
-            self.test,
+            examples,
             batch_size=batch_size,
             training=False,
-            clips_per_video=self.settings.get("clips_per_video", 5),
+            clips_per_video=self.clips_per_video,
             store=self.store,
             report=self.report,
             num_parallel_calls=self.settings.get("num_parallel_calls"),

@@ -104,10 +104,16 @@ class HiddenTwoStream(keras.Model):
         return outputs
 
     def run_streams(self, clips, streams, training=None):
-        """Outputs of some streams only: of "motion", "temporal", "spatial"."""
+        """Outputs of some streams only: of "motion", "temporal", "spatial".
+
+        The temporal stream alone also takes flow that was computed before, as "flow2" of
+        the clips, instead of clips.
+        """
         outputs = {}
         if "temporal" in streams:
-            if self.branched:
+            if clips.shape[-1] == 2:
+                source = self.adapter(clips)
+            elif self.branched:
                 features = self.motion.encode(clips, training=training)
                 outputs.update(self.motion.decode(features, training=training))
                 source = features[-1]

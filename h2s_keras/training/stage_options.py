@@ -48,6 +48,12 @@ STAGE = {
     # What runs, and what of it learns (None: all of it).
     "train": None,
     "freeze": (),
+    # Train the temporal stream on flow that is computed once for each video; for a frozen
+    # MotionNet on video files.
+    "cached_flow": False,
+    # Epochs without a better loss on the validation videos before the stage stops; 0: all
+    # steps are done. With validation videos the best weights are kept either way.
+    "patience": 0,
     # Batches of a size of their own (None: the run's), several for one update.
     "batch_size": None,
     "accumulate": 1,
@@ -91,6 +97,7 @@ _LEAST_OF_RUN = {"seed": 0, "batch_size": 1}
 _LEAST = {
     "steps": 1,
     "epoch": 1,
+    "patience": 0,
     "accumulate": 1,
     "batch_size": 1,
     "warmup": 0,

@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import time
 
 import keras
+import numpy as np
 from absl import logging
 
 from h2s_keras.errors import UserError
@@ -28,6 +30,7 @@ from h2s_keras.training.state import (
     state_path,
 )
 from h2s_keras.training.tensorboard import TensorBoardLog
+from h2s_keras.training.validation import Validation
 
 
 @dataclasses.dataclass
@@ -85,14 +88,48 @@ def run_stages(
             # What the guard goes back to; and the weights of the stage before are on disk
             # with this stage from here on.
             save_state(run.path, index, 0, stage_model)
-        running = _RunningStage(stage_model, config, index, position, run, data, hosts)
+        stage_data = data
+        if stage["cached_flow"]:
+            stage_data = _flow_data(network, data, run, progress)
+        running = _RunningStage(
+            stage_model, config, index, position, run, stage_data, hosts
+        )
         if running.steps_left():
             # What lay between a cut and now does not count.
             running.started = started - seconds
             running.fit(progress)
             seconds = running.seconds()
+        running.keep_best()
+        if stage_data is not data:
+            stage_data.close()
         stage_model.optimizer.use_averages()
         yield stage, seconds
+
+
+def _flow_data(network, data, run, progress):
+    """The flow of the videos by the frozen MotionNet, kept in the run folder."""
+    pair_network = network.motion
+    if pair_network.coarse_to_fine:
+        pair_network = pair_network.with_num_frames(2)
+    elif pair_network.num_frames != 2:
+        raise UserError(
+            "cached_flow needs a MotionNet that sees pairs of frames (coarse_to_fine), so "
+            f"that flow does not depend on the clip; this one sees {pair_network.num_frames}"
+        )
+    digest = hashlib.sha256()
+    for weight in pair_network.get_weights():
+        digest.update(np.ascontiguousarray(weight))
+
+    def estimate(frames):
+        flow = pair_network.predict_on_batch(frames)["flow2"]
+        return flow[: len(frames), 0]
+
+    folder, key = run.file("flow"), digest.hexdigest()
+    if progress is None:
+        return data.flow_data(folder, key, estimate)
+    videos = len(data.train) + len(data.validation)
+    with progress.count("flow of videos", videos) as counter:
+        return data.flow_data(folder, key, estimate, counter.update)
 
 
 class _RunningStage:
@@ -105,11 +142,31 @@ class _RunningStage:
         self.seed = config["seed"] + 1000 * index
         self.tensorboard = config["tensorboard"]
         self.total = self.stage["steps"] * self.stage["accumulate"]
+        self.validation = self._make_validation()
         self.started = time.monotonic()
 
     def steps_left(self):
         """Whether the stage, which may have been resumed, still has something to do."""
-        return self.position.step < self.total
+        stopped = self.validation is not None and self.validation.exhausted
+        return self.position.step < self.total and not stopped
+
+    def _make_validation(self):
+        """`Validation` of a stage that learns actions, where videos are set aside for it."""
+        learned = [name for name in self.stage["streams"] if name != "motion"]
+        if not getattr(self.data, "validates", False) or not learned:
+            return None
+        return Validation(
+            self.run.file(f"best-{self.stage['name']}.npz"),
+            lambda: self.data.validation_batches(self.batch_size),
+            learned[0],
+            self.position,
+            self.stage["patience"],
+        )
+
+    def keep_best(self):
+        """Gives the network the best weights on the validation videos."""
+        if self.validation is not None:
+            self.validation.restore_best(self.model)
 
     def seconds(self):
         """How long the stage has trained so far."""
@@ -122,6 +179,8 @@ class _RunningStage:
         name, position = self.stage["name"], self.position
         log = CsvLog(self.run.file("log.csv"), name, position, self.seconds)
         callbacks = [OptimizerFigures(), log]
+        if self.validation is not None:
+            callbacks.insert(1, self.validation)
         if self.tensorboard:
             folder = self.run.file(f"tensorboard/{name}")
             # One host alone cannot compute with weights that all share.
@@ -135,7 +194,7 @@ class _RunningStage:
             callbacks.append(bar)
         with shown, Interruption() as interruption:
             callbacks.append(StateCheckpoint(self.save, position, interruption, self.hosts))
-            while position.step < total:
+            while self.steps_left():
                 into, remaining = position.step % epoch, total - position.step
                 steps = min(epoch - into, remaining)
                 if bar is not None:

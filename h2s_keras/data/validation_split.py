@@ -1,0 +1,113 @@
+"""A part of the training videos that a run learns nothing from, to choose by."""
+
+import collections
+import os
+import re
+
+import numpy as np
+
+from h2s_keras.errors import UserError
+
+# Parts of file names that say who or where, with their number: person03, s1, cam2, ...
+_GROUP_WORDS = (
+    "person|subject|subj|actor|speaker|user|participant|patient|animal|mouse|rat|scene|"
+    "session|sequence|seq|camera|cam|day|house|room|group|p|s|g"
+)
+
+
+def split_validation(examples, share, seed=0):
+    """Sets some videos aside, of every class, and of whole groups where there are groups.
+
+    Args:
+        examples: `VideoExample`s to train on.
+        share: of the videos, 0 to 0.5; 0 for no validation.
+        seed: of the draw.
+
+    Returns:
+        (training, validation), tuples of `VideoExample`s in their order. The validation is
+        empty for a share of 0, and where a class has one video only or groups allow no
+        split that leaves each class in training.
+
+    Raises:
+        UserError: the share is out of range.
+
+    Example:
+
+    ```python
+    training, validation = split_validation(examples, share=0.2)
+    ```
+    """
+    if not 0 <= share <= 0.5:
+        raise UserError(f"data.validation takes a share from 0 to 0.5; received {share}")
+    examples = tuple(examples)
+    generator = np.random.default_rng([seed, 3])
+    groups = {example.group for example in examples}
+    if share == 0 or not examples:
+        chosen = set()
+    elif groups != {None} and len(groups) > 1:
+        chosen = _chosen_groups(examples, share, generator)
+    else:
+        chosen = _chosen_videos(examples, share, generator)
+    return (
+        tuple(e for number, e in enumerate(examples) if number not in chosen),
+        tuple(e for number, e in enumerate(examples) if number in chosen),
+    )
+
+
+def _chosen_videos(examples, share, generator):
+    by_class = collections.defaultdict(list)
+    for number, example in enumerate(examples):
+        by_class[example.label].append(number)
+    chosen = set()
+    for numbers in by_class.values():
+        count = min(max(1, round(share * len(numbers))), len(numbers) - 1)
+        chosen.update(generator.permutation(numbers)[:count].tolist())
+    return chosen
+
+
+def _chosen_groups(examples, share, generator):
+    """Whole groups, taken in random order while every class keeps videos to train on."""
+    names = sorted({str(example.group) for example in examples})
+    members = {name: [] for name in names}
+    for number, example in enumerate(examples):
+        members[str(example.group)].append(number)
+    left = collections.Counter(example.label for example in examples)
+    chosen = set()
+    for name in generator.permutation(names):
+        if len(chosen) >= share * len(examples):
+            break
+        labels = collections.Counter(examples[number].label for number in members[name])
+        if all(left[label] > count for label, count in labels.items()):
+            left -= labels
+            chosen.update(members[name])
+    return chosen
+
+
+def suggested_group_pattern(paths):
+    """A pattern over file names that seems to say who or where, or None.
+
+    Videos of one person, animal or recording resemble each other; where they lie on both
+    sides of a split, its figures are too good. Names such as `person03_walk.avi` or
+    `walk_s2_t1.mp4` show such groups.
+
+    Args:
+        paths: of the videos.
+
+    Returns:
+        a regular expression with one group for `data.group_pattern`, found in every name
+        and with 2 to half as many values as there are videos; None where there is none.
+
+    Example:
+
+    ```python
+    suggested_group_pattern(["a/person1_x.avi", "a/person2_x.avi", "b/person1_y.avi", ...])
+    # 'person(\\\\d+)'
+    ```
+    """
+    stems = [os.path.splitext(os.path.basename(path))[0].lower() for path in paths]
+    for word in _GROUP_WORDS.split("|"):
+        pattern = rf"(?i)(?:^|[^a-z]){word}[-_]?(\d+)"
+        found = [re.search(pattern, stem) for stem in stems]
+        if all(found) and 2 <= len({match[1] for match in found}) <= len(stems) // 2:
+            return pattern
+    return None

@@ -1,0 +1,54 @@
+"""Weights of late fusion, chosen on validation videos."""
+
+import numpy as np
+
+from h2s_keras.evaluation.measure import accuracy, log_softmax
+
+_SHARES = np.round(np.arange(0.0, 1.01, 0.05), 2)
+_DEVIATIONS = 1.64  # of the lower bound: 95 % on one side
+
+
+def choose_fusion(scores, labels):
+    """Weights of the spatial and the temporal stream that fit validation videos best.
+
+    A stream that cannot be told from chance on these videos gets weight 0. Otherwise the
+    shares with the highest mean log-probability of the true classes are taken, the middle
+    one where several are equal.
+
+    Args:
+        scores: dict "spatial" and "temporal" to log-probabilities (videos, classes).
+        labels: int (videos,).
+
+    Returns:
+        (spatial, temporal), together 1.
+
+    Example:
+
+    ```python
+    network.fusion = choose_fusion(scores, labels)      # (0.0, 1.0): motion decides alone
+    ```
+    """
+    useful = {name: beats_chance(scores[name], labels) for name in scores}
+    if not useful["spatial"] or not useful["temporal"]:
+        spatial = float(useful["spatial"])
+        return spatial, 1.0 - spatial
+    rows, fits = np.arange(len(labels)), []
+    for share in _SHARES:
+        fused = share * scores["spatial"] + (1 - share) * scores["temporal"]
+        fits.append(log_softmax(fused.astype("float64"))[rows, labels].mean())
+    best = np.flatnonzero(np.isclose(fits, max(fits), rtol=0, atol=1e-9))
+    spatial = float(_SHARES[best[len(best) // 2]])
+    return spatial, round(1.0 - spatial, 2)
+
+
+def beats_chance(scores, labels):
+    """Whether a stream is better than always naming the largest class of these videos.
+
+    By the lower Wilson bound of its accuracy.
+    """
+    count = len(labels)
+    share, z = accuracy(scores, labels), _DEVIATIONS
+    middle = share + z * z / (2 * count)
+    spread = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    lower = (middle - spread) / (1 + z * z / count)
+    return bool(lower > np.bincount(labels).max() / count)
