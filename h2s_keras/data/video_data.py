@@ -13,8 +13,8 @@ from h2s_keras.data.list_source import check_lists
 from h2s_keras.data.sources import class_folder_source, leave_one_group_out
 from h2s_keras.data.thumos14 import thumos14_list
 from h2s_keras.data.training_stream import TrainingStream
-from h2s_keras.data.validation_split import split_validation
 from h2s_keras.data.ucf101 import ucf101_list
+from h2s_keras.data.validation_split import split_validation
 from h2s_keras.data.video_store import VideoStore
 from h2s_keras.errors import UserError
 
