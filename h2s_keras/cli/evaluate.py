@@ -15,7 +15,7 @@ from h2s_keras.cli.evaluate_data import (
     untrained,
 )
 from h2s_keras.cli.evaluate_flow import run_flow, tell_files
-from h2s_keras.cli.quiet import import_keras, tell_device
+from h2s_keras.cli.quiet import import_keras, print_device
 from h2s_keras.errors import UserError
 from h2s_keras.model_files import check_model
 
@@ -279,7 +279,7 @@ def _scores(arguments):
                 f"{arguments.data} have several"
             )
     progress = Progress()
-    tell_device(progress.message)
+    print_device(progress.message)
     with progress.count("videos", len(examples)) as counter:
         scores, bad = score_videos(
             model,

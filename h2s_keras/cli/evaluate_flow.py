@@ -2,7 +2,7 @@
 
 import json
 
-from h2s_keras.cli.quiet import import_keras, tell_device
+from h2s_keras.cli.quiet import import_keras, print_device
 from h2s_keras.model_files import preset_name
 
 
@@ -26,7 +26,7 @@ def run_flow(arguments):
         return pair_flow(motion_net, frames)
 
     progress = Progress()
-    tell_device(progress.message)
+    print_device(progress.message)
     with progress.count("pairs", len(pairs)) as counter:
         results = flow_results(pairs, estimator, counter.update)
     about = (

@@ -3,7 +3,7 @@
 import math
 import os
 
-from h2s_keras.cli.quiet import import_keras, tell_device
+from h2s_keras.cli.quiet import import_keras, print_device
 from h2s_keras.cli.runtime_option import add_runtime_argument
 from h2s_keras.errors import UserError
 from h2s_keras.model_files import check_model
@@ -68,7 +68,7 @@ def run(arguments):
     motion_net = load_motion_net(arguments.model, num_frames=2)
     count, name, runtime = 0, arguments.inputs[0], arguments.runtime
     progress = Progress()
-    tell_device(progress.message)
+    print_device(progress.message)
     with progress.count("pairs", 1 if single else arguments.max_pairs) as counter:
         for flow in flow_of_frames(motion_net, frames, name, runtime):
             if to_file:

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from h2s_keras.cli.quiet import import_keras, tell_device
+from h2s_keras.cli.quiet import import_keras, print_device
 from h2s_keras.cli.runtime_option import add_runtime_argument
 from h2s_keras.errors import FileError, UserError
 from h2s_keras.model_files import check_model
@@ -86,7 +86,7 @@ def run(arguments):
         runtime=arguments.runtime,
         rate=arguments.rate,
     )
-    tell_device(Progress().message)
+    print_device(Progress().message)
     if arguments.camera is not None:
         return _watch(arguments, classifier.model)
     sliding = arguments.timeline or arguments.annotate

@@ -154,19 +154,14 @@ def resume_command(command, out, together=None):
 
 
 def print_results(results):
-    from h2s_keras.evaluation.statistics import wilson_interval
-
     print(f"{results['name']}: {results['test']}")
-    tested, spread = results["final"].get("tested"), False
+    # A mean over groups is no proportion and has none.
+    intervals = results.get("intervals", {})
     for name, value in results["final"].items():
         shown = f"{value:.4f}" if isinstance(value, float) else value
-        # The mean over groups is no proportion of all videos.
-        if tested and name.endswith("accuracy") and "groups" not in results:
-            low, high = wilson_interval(value, tested)
-            shown, spread = f"{shown} ({low:.4f}-{high:.4f})", True
+        if name in intervals:
+            shown += " (95 % interval {:.4f}-{:.4f})".format(*intervals[name])
         print(f"  {name:32} {shown}")
-    if spread:
-        print("  (in parentheses: 95 % interval of that many tested, Wilson)")
 
 
 def default_folder(name):

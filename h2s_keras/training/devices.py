@@ -5,8 +5,11 @@ import importlib.metadata
 import os
 import shutil
 import subprocess
+import sys
 
 import keras
+
+from h2s_keras.silence import silent_stderr
 
 _CURES = {
     "tensorflow": 'pip install "h2s_keras[gpu]" (the CUDA libraries that TensorFlow needs)',
@@ -28,7 +31,9 @@ def find_devices():
     if backend == "tensorflow":
         import tensorflow as tf
 
-        gpus = tf.config.list_physical_devices("GPU")
+        with silent_stderr():
+            # Why a GPU cannot be used takes it many lines; `unused_gpu` needs one.
+            gpus = tf.config.list_physical_devices("GPU")
         details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
         names = [about.get("device_name", "") for about in details]
     elif backend == "jax":
@@ -95,7 +100,9 @@ def library_versions():
     versions = {}
     for name in _LIBRARIES:
         try:
-            versions[name] = importlib.metadata.version(name)
+            # What is imported may come from a package of another name (tensorflow-cpu).
+            version = getattr(sys.modules.get(name), "__version__", None)
+            versions[name] = version or importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions

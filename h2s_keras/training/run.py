@@ -13,7 +13,12 @@ from h2s_keras.training.initial_weights import copy_initial_weights
 from h2s_keras.training.out_of_memory import out_of_memory
 from h2s_keras.training.preparation import check_stages
 from h2s_keras.training.recipe_network import build_network
-from h2s_keras.training.run_figures import measure, one_line, protocol_of
+from h2s_keras.training.run_figures import (
+    accuracy_intervals,
+    measure,
+    one_line,
+    protocol_of,
+)
 from h2s_keras.training.run_folder import RunFolder
 from h2s_keras.training.stage_options import check_recipe
 from h2s_keras.training.stages import run_stages
@@ -116,6 +121,7 @@ def _train(config, run, resume, progress, hosts):
         started = time.monotonic()
         with _local(network, hosts) as own:
             results["final"] = measure(own, data)
+            results["intervals"] = accuracy_intervals(results["final"])
             results["seconds"]["measuring"] = round(time.monotonic() - started, 1)
             results["test"] = protocol_of(config, data)
             run.write_json("results.json", results)

@@ -8,6 +8,7 @@ from h2s_keras.evaluation.measure import (
     measure_flow,
 )
 from h2s_keras.evaluation.protocol import Protocol
+from h2s_keras.evaluation.statistics import wilson_interval
 from h2s_keras.models.motion_net import motion_net_of
 
 MEASURE_BATCH = 32
@@ -41,6 +42,15 @@ def measure(network, data, stage=None):
                 figures[f"{name}_{by}_accuracy"] = value
     figures["tested"] = len(labels)
     return figures
+
+
+def accuracy_intervals(figures):
+    """dict of each accuracy's name to its 95 % interval (low, high), Wilson's."""
+    return {
+        name: wilson_interval(value, figures["tested"])
+        for name, value in figures.items()
+        if name.endswith("accuracy")
+    }
 
 
 def _chain(first, rest):

@@ -97,8 +97,8 @@ def test_train_evaluate_predict_and_export_agree(call, trained, evaluated, tmp_p
         )
         final = done["results"]["final"][f"{stream}_accuracy"]
         assert results["streams"][stream]["top1"] == final
-    record = json.loads((folder / "run" / "config.json").read_text())
-    assert record["devices"] and {"keras", "av", "numpy"} <= set(record["versions"])
+        interval = done["results"]["intervals"][f"{stream}_accuracy"]
+        assert results["streams"][stream]["top1_interval"] == pytest.approx(interval)
     # Both say how, in the same words.
     about = done["results"]["test"].split("; ", 1)[1]
     assert about.startswith("4 evenly spaced clips x centre crop, 3 frames with stride 3")
@@ -169,6 +169,17 @@ def test_videos_are_known_again_wherever_they_lie(call, work, tmp_path):
     shutil.copy(work / "run" / "model.keras", tmp_path / "alone.keras")
     line = f"evaluate --model {tmp_path}/alone.keras --data data"
     assert "which of them were in training is not known" in call(line)[1]
+
+
+def test_synthetic_clips_are_those_of_the_run(call, smoke):
+    folder = smoke[1]
+    final = json.loads((folder / "results.json").read_text())["final"]
+    line = f"evaluate --model {folder} --data synthetic --json"
+    results = json.loads(call(line)[1])
+    assert results["videos"] == final["tested"] == 32
+    for stream in ("temporal", "spatial", "fused"):
+        assert results["streams"][stream]["top1"] == final[f"{stream}_accuracy"]
+    assert json.loads(call(f"{line} --count 8 --seed 5")[1])["videos"] == 8
 
 
 def test_an_interval_at_the_end_is_no_point(call, tmp_path):
