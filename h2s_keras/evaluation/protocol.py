@@ -143,7 +143,9 @@ class Protocol:
 
     def to_model(self):
         """What a saved model keeps of its run's protocol: a dict of plain values."""
-        return {name: getattr(self, name) for name in _OF_MODEL}
+        size = self.decode_size
+        size = list(size) if isinstance(size, tuple) else size
+        return {"clips": self.clips, "short": self.short, "decode_size": size}
 
     @property
     def views(self):
