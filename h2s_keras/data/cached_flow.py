@@ -278,7 +278,7 @@ class FlowClips:
         return dataset.batch(batch_size, drop_remainder=True).prefetch(2)
 
     def evaluation(self, places, clips_per_video, batch_size=32):
-        """Yields dicts "flow", "label" and "video" of evenly spaced clips, batch by batch."""
+        """Yields batches of evenly spaced clips: dicts "flow", "label" and "video"."""
         cache, rows = self.cache, []
         step = cache.stride * np.arange(cache.pairs)
         for place in places:

@@ -10,6 +10,7 @@ from h2s_keras.data.data_options import OFFICIAL
 from h2s_keras.data.dataset_list import DatasetList
 from h2s_keras.data.hmdb51 import hmdb51_list
 from h2s_keras.data.list_source import check_lists
+from h2s_keras.data.sampling import CLIPS_PER_VIDEO
 from h2s_keras.data.sources import class_folder_source, leave_one_group_out
 from h2s_keras.data.thumos14 import thumos14_list
 from h2s_keras.data.training_stream import TrainingStream
@@ -119,7 +120,7 @@ class VideoData:
             "max_skip": settings.get("max_skip", 1),
             "balanced": settings.get("balanced", False),
         }
-        self.clips_per_video = settings.get("clips_per_video", 5)
+        self.clips_per_video = settings.get("clips_per_video", CLIPS_PER_VIDEO)
 
     @property
     def validates(self):

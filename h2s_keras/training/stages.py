@@ -50,8 +50,9 @@ def run_stages(
         config: plain values of a recipe: "seed", "batch_size", "stages".
         data: object with the interface of `h2s_keras.data.training_data`.
         run: RunFolder.
-        progress: object with `stage(name, steps, done)` giving a Keras callback that has
-            `close()` and counts the batches in `done`, or None.
+        progress: object with `stage(name, steps, done, place, later)` giving a Keras
+            callback that has `close()` and counts the batches in `done`, or None. `place`
+            is (number, count) of the stage, `later` counts the batches of those after it.
         resume: continue from the newest state of the run folder.
         strategy: tf.distribute strategy, or None.
         hosts: `Hosts` that train together, or None.
@@ -114,7 +115,8 @@ def _flow_data(network, data, run, progress):
     elif pair_network.num_frames != 2:
         raise UserError(
             "cached_flow needs a MotionNet that sees pairs of frames (coarse_to_fine), so "
-            f"that flow does not depend on the clip; this one sees {pair_network.num_frames}"
+            "that flow does not depend on the clip; this one sees "
+            f"{pair_network.num_frames} frames"
         )
     digest = hashlib.sha256()
     for weight in pair_network.get_weights():
@@ -141,7 +143,9 @@ class _RunningStage:
         self.batch_size = self.stage["batch_size"] or config["batch_size"]
         self.seed = config["seed"] + 1000 * index
         self.tensorboard = config["tensorboard"]
-        self.total = self.stage["steps"] * self.stage["accumulate"]
+        batches = [stage["steps"] * stage["accumulate"] for stage in config["stages"]]
+        self.total, self.later = batches[index], sum(batches[index + 1 :])
+        self.stages = len(batches)
         self.validation = self._make_validation()
         self.started = time.monotonic()
 
@@ -151,7 +155,7 @@ class _RunningStage:
         return self.position.step < self.total and not stopped
 
     def _make_validation(self):
-        """`Validation` of a stage that learns actions, where videos are set aside for it."""
+        """`Validation` of a stage that learns actions, where videos are set aside."""
         learned = [name for name in self.stage["streams"] if name != "motion"]
         if not getattr(self.data, "validates", False) or not learned:
             return None
@@ -189,7 +193,8 @@ class _RunningStage:
         callbacks.append(NonFiniteGuard(name, self.go_back, self.explain))
         bar, shown = None, contextlib.nullcontext()
         if progress is not None:
-            bar = progress.stage(name, total, position.step)
+            place = (self.index + 1, self.stages)
+            bar = progress.stage(name, total, position.step, place, self.later)
             shown = contextlib.closing(bar)
             callbacks.append(bar)
         with shown, Interruption() as interruption:
