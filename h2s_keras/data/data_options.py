@@ -31,7 +31,7 @@ _READING = ("decode_size", "on_bad_file", "cache_bytes", "timeout")
 _NEEDED = ("num_frames", "image_size")
 _MADE = ("seed", "test_count")
 _ALL = ("kind", *_NEEDED)
-_SPLIT = ("validation", "balanced")
+_SPLIT = ("validation", "balanced", "clip_seconds")
 _VIDEOS = (*_ALL, *_DRAWN, *_AUGMENTED, *_READING, *_SPLIT, "num_parallel_calls")
 
 KNOWN = {

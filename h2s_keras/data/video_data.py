@@ -4,6 +4,7 @@ from h2s_keras.data.activitynet import activitynet_list
 from h2s_keras.data.augmentation import ClipAugmentation, class_numbers
 from h2s_keras.data.cached_flow_data import CachedFlowData
 from h2s_keras.data.clip_report import ClipReport
+from h2s_keras.data.clip_timing import clip_timing
 from h2s_keras.data.clips import frame_size, video_clip_dataset
 from h2s_keras.data.csv_source import csv_source
 from h2s_keras.data.data_options import OFFICIAL
@@ -46,7 +47,9 @@ class VideoData:
             "max_skip", "color_jitter", "rand_augment", "on_bad_file", "cache_bytes",
             "decode_size", "timeout", "rate", "num_parallel_calls" as
             `video_clip_dataset`; "no_flip_classes" and "flip_map" likewise, with names or
-            numbers of classes; for a dataset
+            numbers of classes; "validation" (the share of the training videos that a run
+            chooses by) and "balanced"; "clip_seconds", which chooses rate and stride; for a
+            dataset
             "annotations" and "split"; for lists "train_list", "test_list" and "classes"
             as `list_source`.
         kind: "videos", "list", or one of OFFICIAL.
@@ -54,7 +57,7 @@ class VideoData:
 
     def __init__(self, settings, kind="videos"):
         root, table = settings.get("root"), settings.get("csv")
-        self.settings = settings
+        self.settings, self.timing = settings, None
         on_bad_file = settings.get("on_bad_file", "raise")
         if kind in OFFICIAL:
             annotations, split = settings.get("annotations"), settings.get("split", 1)
@@ -81,6 +84,11 @@ class VideoData:
         self.train, self.validation = split_validation(
             self.train, settings.get("validation") or 0.0, 0
         )
+        if settings.get("clip_seconds"):
+            seconds = settings["clip_seconds"]
+            self.timing = clip_timing(self.train, settings["num_frames"], seconds)
+            settings = {**settings, **self.chosen_settings}
+            self.settings = settings
         self.report = ClipReport()
         image_size = tuple(settings["image_size"])
         # One store for all stages and the test: what was decoded once stays.
@@ -121,6 +129,13 @@ class VideoData:
             "balanced": settings.get("balanced", False),
         }
         self.clips_per_video = settings.get("clips_per_video", CLIPS_PER_VIDEO)
+
+    @property
+    def chosen_settings(self):
+        """The settings that `clip_seconds` stands for: rate and stride, by the videos."""
+        if self.timing is None:
+            return {}
+        return {"rate": self.timing.rate, "stride": self.timing.stride}
 
     @property
     def validates(self):

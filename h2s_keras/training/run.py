@@ -7,8 +7,10 @@ import keras
 
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
+from h2s_keras.evaluation.measure import collect_scores
 from h2s_keras.training.devices import find_devices, run_header
 from h2s_keras.training.freezing import mark_trainable
+from h2s_keras.training.fusion_choice import choose_fusion
 from h2s_keras.training.initial_weights import copy_initial_weights
 from h2s_keras.training.out_of_memory import out_of_memory
 from h2s_keras.training.preparation import check_stages
@@ -16,6 +18,7 @@ from h2s_keras.training.recipe_network import build_network
 from h2s_keras.training.run_figures import (
     accuracy_intervals,
     measure,
+    measure_batch,
     one_line,
     protocol_of,
 )
@@ -92,6 +95,11 @@ def _train(config, run, resume, progress, hosts):
     say = (lambda text: None) if progress is None else progress.message
     keras.utils.set_random_seed(config["seed"])
     data = recipe_data(config["data"])
+    # What was left to the videos is known now, and a resumed run finds it again.
+    chosen = getattr(data, "chosen_settings", {})
+    if chosen:
+        data_config = {**config["data"], **chosen, "clip_seconds": None}
+        config = {**config, "data": data_config}
     network, synchronized = _make_network(
         config, data.class_names, strategy, hosts, find_states(run.path), say
     )
@@ -103,14 +111,17 @@ def _train(config, run, resume, progress, hosts):
     _write_training_videos(config, data, run, say)
     results = run.read_json("results.json") if resume else None
     results = results or {"name": config["name"], "seconds": {}, "stages": {}}
-    report = getattr(data, "report", None)
+    report, batch = getattr(data, "report", None), measure_batch(config)
     with _explained(data, hosts):
-        for stage, seconds in run_stages(
+        for stage, seconds, validation in run_stages(
             network, config, data, run, progress, resume, strategy, hosts
         ):
             results["seconds"][stage["name"]] = round(seconds, 1)
-            with _local(network, hosts) as own:
-                results["stages"][stage["name"]] = measure(own, data, stage)
+            if validation is not None:
+                results["stages"][stage["name"]] = validation.figures()
+            else:
+                with _local(network, hosts) as own:
+                    results["stages"][stage["name"]] = measure(own, data, batch, stage)
             run.write_json("results.json", results)
             figures = one_line(results["stages"][stage["name"]])
             if figures:
@@ -120,7 +131,8 @@ def _train(config, run, resume, progress, hosts):
         share_statistics(synchronized, False)
         started = time.monotonic()
         with _local(network, hosts) as own:
-            results["final"] = measure(own, data)
+            config = _with_chosen_fusion(config, own, data, say)
+            results["final"] = measure(own, data, batch)
             results["intervals"] = accuracy_intervals(results["final"])
             results["seconds"]["measuring"] = round(time.monotonic() - started, 1)
             results["test"] = protocol_of(config, data)
@@ -130,6 +142,22 @@ def _train(config, run, resume, progress, hosts):
     if report is not None and report.bad_files:
         say(report.summary())
     return {"results": results, "network": network, "data": data, "run": run}
+
+
+def _with_chosen_fusion(config, network, data, say):
+    """`config` with the weights of fusion that fit the validation videos, if there are."""
+    if not getattr(data, "validates", False) or network.spatial is None:
+        return config
+    scores, labels = collect_scores(network, data.validation_batches(measure_batch(config)))
+    streams = {name: scores[name] for name in ("spatial", "temporal")}
+    network.fusion = choose_fusion(streams, labels)
+    # The weights are constants of the compiled function.
+    network.make_predict_function(force=True)
+    spatial, temporal = network.fusion
+    say(
+        f"fusion by {len(labels)} validation videos: spatial {spatial}, temporal {temporal}"
+    )
+    return {**config, "model": {**config["model"], "fusion": network.fusion}}
 
 
 def _write_training_videos(config, data, run, say):

@@ -11,22 +11,36 @@ from h2s_keras.evaluation.protocol import Protocol
 from h2s_keras.evaluation.statistics import wilson_interval
 from h2s_keras.models.motion_net import motion_net_of
 
-MEASURE_BATCH = 32
+# Pixels of a batch, of all frames: what a batch may take in memory follows from it.
+_BATCH_PIXELS = 4_000_000
 
 
-def measure(network, data, stage=None):
-    """Figures on held-out clips: of what `stage` trains, or of everything."""
+def measure_batch(config):
+    """Clips to measure at a time: as many as fit in a bounded batch, at most 32."""
+    height, width = config["data"]["image_size"]
+    clip = config["data"]["num_frames"] * height * width
+    return max(1, min(32, _BATCH_PIXELS // clip))
+
+
+def measure(network, data, batch_size, stage=None):
+    """Figures on held-out clips: of what `stage` trains, or of everything.
+
+    Without a test they are those of the validation videos, where there are some.
+    """
     streams = ("motion", "temporal", "spatial") if stage is None else stage["streams"]
     trained = streams if stage is None else stage["train"] or streams
     figures = {}
     synthetic = tuple(data.class_names) == CLASS_NAMES
     if hasattr(data, "test_clips") and "motion" in trained:
-        figures.update(measure_flow(motion_net_of(network), data.evaluation(MEASURE_BATCH)))
+        figures.update(measure_flow(motion_net_of(network), data.evaluation(batch_size)))
     names = [name for name in ("temporal", "spatial") if name in streams]
     if not names or len(data.class_names) < 2:
         return figures
-    batches = data.evaluation(MEASURE_BATCH)
+    batches = data.evaluation(batch_size)
     first = next(batches, None)
+    if first is None and getattr(data, "validates", False):
+        batches = data.validation_batches(batch_size)
+        first = next(batches, None)
     if first is None:
         return figures
     scores, labels = collect_scores(network, _chain(first, batches))
@@ -64,12 +78,15 @@ def protocol_of(config, data):
     frames = config["data"]["num_frames"]
     if hasattr(data, "test_clips"):
         return f"{data.test_count} held-out synthetic clips, {frames} frames of {size}"
-    if not data.test:
-        return "no test: set data.test_group to leave a group out"
-    group, weights = config["data"].get("test_group"), None
-    which = "of the test list, which is no part"
+    group, weights, videos = config["data"].get("test_group"), None, data.test
+    which = "of the test list, which is no part of training"
     if group is not None:
-        which = f"of the group {group!r} left out"
+        which = f"of the group {group!r} left out of training"
+    if not data.test:
+        if not getattr(data, "validates", False):
+            return "no test: set data.test_group to leave a group out"
+        videos = data.validation
+        which = "set aside for validation, by which the weights to keep were chosen"
     if config["model"]["spatial"] and config["model"]["motion"] != "stored":
         weights = config["model"]["fusion"]
     about = Protocol.of_run(config["data"]).describe(
@@ -79,7 +96,7 @@ def protocol_of(config, data):
         config["data"].get("rate"),
         weights,
     )
-    return f"{len(data.test)} videos {which} of training; {about}"
+    return f"{len(videos)} videos {which}; {about}"
 
 
 def one_line(figures):

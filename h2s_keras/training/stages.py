@@ -58,8 +58,8 @@ def run_stages(
         hosts: `Hosts` that train together, or None.
 
     Yields:
-        (stage dict, seconds) after each stage that is done; those that an earlier run
-        finished are passed over.
+        (stage dict, seconds, Validation or None) after each stage that is done; those that
+        an earlier run finished are passed over.
 
     Raises:
         UserError: if the saved state belongs to another configuration, or a stage keeps
@@ -104,7 +104,7 @@ def run_stages(
         if stage_data is not data:
             stage_data.close()
         stage_model.optimizer.use_averages()
-        yield stage, seconds
+        yield stage, seconds, running.validation
 
 
 def _flow_data(network, data, run, progress):

@@ -72,6 +72,16 @@ class Validation(keras.callbacks.Callback):
             "accuracy": accuracy(scores[self.stream], labels),
         }
 
+    def figures(self):
+        """What to keep of the stage: the best entry, the last step and the history."""
+        best = self.best or {"loss": None, "accuracy": None, "step": None}
+        return {
+            "validation_accuracy": best["accuracy"],
+            "validation_loss": best["loss"],
+            "best_step": best["step"],
+            "history": self.history,
+        }
+
     def restore_best(self, model):
         """Gives `model` the weights of the least loss, where there are some."""
         if self._best is not None:
