@@ -46,6 +46,22 @@ VARIANTS = {
         "scales": (2.5, 5.0, 10.0),
         "smooth_prefix": "xconv",
     },
+    # A thirteenth of tiny's arithmetic. Half of it is spent on three layers at the size of
+    # the finest flow: from coarse to fine that is where a pass earns its error.
+    "small": {
+        "encoder": (
+            ("conv1", 5, 2, 32, False),
+            ("conv2", 3, 1, 32, False),
+            ("conv2_1", 3, 1, 32, True),
+            ("conv3", 3, 2, 48, False),
+            ("conv3_1", 3, 1, 48, True),
+            ("conv4", 3, 2, 64, False),
+            ("conv4_1", 3, 1, 64, True),
+        ),
+        "decoder": (32, 12),
+        "scales": (2.5, 5.0, 10.0),
+        "smooth_prefix": "xconv",
+    },
 }
 
 
@@ -58,13 +74,15 @@ class MotionNet(keras.Model):
 
     Args:
         num_frames: frames of a clip, at least 2; the published clips have 11.
-        variant: "motionnet" (42,319,860 parameters for 11 frames; flow2 to flow6) or
-            "tiny" (1.95 M; flow2 to flow4).
+        variant: "motionnet" (42,319,860 parameters for 11 frames; flow2 to flow6),
+            "tiny" (1.95 M; flow2 to flow4) or "small" (0.25 M; flow2 to flow4; made for
+            two frames, coarse to fine: 0.55 GFLOP a pair of 128x128, tiny 7).
         intermediate_convolution: False leaves out the convolutions between
             deconvolutions (ablation "w/o CDC").
         small_displacement: False halves the image in the first convolution, not in the
             first layer that a flow level reads, so that nothing sees full resolution
-            (ablation "w/o small displacement"). Shapes stay the same.
+            (ablation "w/o small displacement"). Shapes stay the same. "small" halves
+            there anyway.
         rematerialize: in training, compute the activations inside each level of encoder
             and head again in the backward pass in place of keeping them: less memory, a
             third more arithmetic, the same numbers.
@@ -76,7 +94,7 @@ class MotionNet(keras.Model):
 
     Call arguments:
         clips: (batch, num_frames, height, width, 3) RGB 0..255, any dtype; height and
-            width multiples of `size_multiple` (32, tiny 8).
+            width multiples of `size_multiple` (32; tiny and small 8).
 
     Returns:
         dict "flow2" (finest, at 1/2) ... "flow6" (at 1/32), each float32 (batch,
@@ -124,7 +142,7 @@ class MotionNet(keras.Model):
         self.preprocessing = ImagePreprocessing("unit", dtype=self.dtype_policy)
         self.convolutions, self._levels = [], []
         strides = [row[2] for row in table["encoder"]]
-        if not small_displacement:
+        if not small_displacement and strides[0] == 1:
             first = strides.index(2)
             strides[0], strides[first] = 2, 1
         for row, stride in zip(table["encoder"], strides, strict=True):

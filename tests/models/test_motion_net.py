@@ -127,7 +127,8 @@ def test_a_stride_2_convolution_is_centred(kernel):
 
 
 @pytest.mark.parametrize(
-    ("variant", "expected"), [("motionnet", 42_319_860), ("tiny", 1_950_308)]
+    ("variant", "expected"),
+    [("motionnet", 42_319_860), ("tiny", 1_950_308), ("small", 251_276)],
 )
 def test_parameter_counts_for_eleven_frames(variant, expected):
     model = MotionNet(variant=variant)
@@ -154,7 +155,7 @@ def expected_parameters(variant, frames):
 
 
 @pytest.mark.parametrize("frames", [2, 5])
-@pytest.mark.parametrize("variant", ["motionnet", "tiny"])
+@pytest.mark.parametrize("variant", ["motionnet", "tiny", "small"])
 def test_parameter_counts_for_any_frames(variant, frames):
     model = MotionNet(frames, variant)
     model.build((None, frames, None, None, 3))
@@ -328,7 +329,7 @@ def test_served_at_other_batch_sizes(golden, tmp_path):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"variant": "huge"}, r"one of \['motionnet', 'tiny'\]; received 'huge'"),
+        ({"variant": "huge"}, r"one of \['motionnet', 'small', 'tiny'\]; received"),
         ({"num_frames": 1}, "at least 2 frames; received num_frames=1"),
         ({"num_frames": 2.5}, "num_frames=2.5"),
     ],
