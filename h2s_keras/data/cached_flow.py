@@ -16,7 +16,7 @@ from h2s_keras.errors import UserError, VideoError
 
 # Of a crop, of the whole frame; height and width are drawn apart.
 _SMALLEST_CROP = 0.8
-_BATCH = 32  # pairs estimated at a time
+PAIRS_AT_ONCE = 32  # most that are estimated in one call
 
 
 class FlowCache:
@@ -62,8 +62,8 @@ class FlowCache:
         """Computes what is not there yet.
 
         Args:
-            estimate: function from uint8 (pairs, 2, height, width, 3) to flow (pairs, h, w,
-                2), pixels of its own grid.
+            estimate: function from uint8 (pairs, 2, height, width, 3), at most
+                `PAIRS_AT_ONCE` of them, to flow (pairs, h, w, 2), pixels of its own grid.
             progress: function of the number of videos that are done, or None.
         """
         if self._read():
@@ -169,8 +169,8 @@ class FlowCache:
 
     def _estimated(self, example, first, count, estimate):
         flows = []
-        for start in range(first, first + count, _BATCH):
-            pairs = np.arange(start, min(start + _BATCH, first + count))
+        for start in range(first, first + count, PAIRS_AT_ONCE):
+            pairs = np.arange(start, min(start + PAIRS_AT_ONCE, first + count))
             numbers = np.stack([pairs, pairs + self.stride], axis=1)
             frames = self.store.read(example.path, lambda _, numbers=numbers: numbers)
             flows.append(np.asarray(estimate(frames), "float32"))

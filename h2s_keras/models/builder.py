@@ -20,6 +20,20 @@ _TEMPORAL_DROPOUT = {"vgg16": (0.9, 0.8), "bn_inception": 0.7, "tiny": 0.2}
 _SPATIAL_DROPOUT = {"vgg16": (0.9, 0.8), "bn_inception": 0.8, "tiny": 0.2}
 
 
+def flow_bound(image_size):
+    """Where flow is clipped by default, in pixels: the published 20 at a side of 224.
+
+    The same motion is fewer pixels long in a smaller clip.
+
+    Example:
+
+    ```python
+    flow_bound((112, 200))      # 10.0
+    ```
+    """
+    return 20.0 * min(image_size) / 224.0
+
+
 class HiddenTwoStreamBuilder:
     """Composes MotionNet, a temporal CNN and a spatial CNN step by step.
 
@@ -112,13 +126,20 @@ class HiddenTwoStreamBuilder:
         return self
 
     def adapter(self, **options):
-        """Options of `QuantizedFlowAdapter`: bound, levels, centre."""
+        """Options of `QuantizedFlowAdapter`: bound, levels, centre.
+
+        The bound is by default `flow_bound` of the clips' size, also without this step.
+        """
         if "scale" in options:
             raise ValueError(
                 ".adapter(): the scale is that of MotionNet's finest flow, 2; leave it out."
             )
-        self._adapter = self._step("adapter", QuantizedFlowAdapter, **options)
+        self._adapter = self._make_adapter(**options)
         return self
+
+    def _make_adapter(self, **options):
+        options.setdefault("bound", flow_bound(self._image_size))
+        return self._step("adapter", QuantizedFlowAdapter, **options)
 
     def temporal(
         self,
@@ -223,6 +244,9 @@ class HiddenTwoStreamBuilder:
             self._motion.rematerialize = True
         if not self._motion.built:
             self._motion.build((None, self._num_frames, height, width, 3))
+        adapter = self._adapter
+        if adapter is None and not self._branched:
+            adapter = self._make_adapter()
         backbone, weights, dropout, partial = self._temporal
         spatial, mode = None, "none"
         if self._branched:
@@ -265,7 +289,7 @@ class HiddenTwoStreamBuilder:
             self._motion,
             temporal,
             spatial,
-            adapter=self._adapter,
+            adapter=adapter,
             spatial_preprocessing=mode,
             fusion=self._fusion,
             image_size=self._image_size,

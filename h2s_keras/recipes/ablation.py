@@ -66,7 +66,7 @@ def get_config(smoke=False):
             "seed": 1,
             "test_count": 16 if smoke else 480,
         },
-        "model": {"motion": "tiny", "temporal": "tiny"},
+        "model": {"motion": "tiny", "temporal": "tiny", "adapter": {"bound": 20.0}},
         "batch_size": 4 if smoke else 16,
         "stages": both,
         "figures": {
@@ -119,7 +119,7 @@ def get_config(smoke=False):
             {
                 "name": "branched",
                 "question": "3 stacked or branched",
-                "model": {"initial": "full", "branched": True},
+                "model": {"initial": "full", "branched": True, "adapter": {}},
                 "stages": [temporal, tuned],
             },
             {

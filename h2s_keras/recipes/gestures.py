@@ -15,11 +15,5 @@ def get_config(smoke=False):
     config = videos.get_config(smoke)
     config["name"] = "gestures"
     if not smoke:
-        config["data"].update(
-            num_frames=7,
-            image_size=(64, 64),
-            stride=4,
-            group_pattern=r"A\dP(\d)T\d",
-            test_group="each",
-        )
+        config["data"].update(group_pattern=r"A\dP(\d)T\d", test_group="each")
     return config

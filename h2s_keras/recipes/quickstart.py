@@ -25,6 +25,7 @@ def get_config(smoke=False):
         },
         "model": {
             "motion": "tiny",
+            "adapter": {"bound": 20.0},
             "temporal": "tiny",
             "spatial": "tiny",
             "fusion": (1.0, 1.0),

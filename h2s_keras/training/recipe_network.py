@@ -5,7 +5,7 @@ import keras
 from h2s_keras.evaluation.protocol import Protocol
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
 from h2s_keras.models.backbones import build_backbone
-from h2s_keras.models.builder import HiddenTwoStreamBuilder
+from h2s_keras.models.builder import HiddenTwoStreamBuilder, flow_bound
 from h2s_keras.models.motion_net import VARIANTS, MotionNet
 from h2s_keras.models.stored_flow import StoredFlowStream
 from h2s_keras.training.stage_options import complete_config
@@ -27,7 +27,8 @@ def build_network(config, class_names):
             model["temporal_partial_batch_normalization"],
             model["rematerialize"],
         )
-        adapter = QuantizedFlowAdapter(scale=1, **model["adapter"])
+        options = {"bound": flow_bound(size), **model["adapter"]}
+        adapter = QuantizedFlowAdapter(scale=1, **options)
         return StoredFlowStream(temporal, adapter, class_names)
     if model["temporal"] is None:
         return _motion_alone(model, frames, size)

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from absl import logging
 
+from h2s_keras.data.cached_flow import PAIRS_AT_ONCE
 from h2s_keras.errors import UserError
 from h2s_keras.training.callbacks import (
     Interruption,
@@ -123,8 +124,9 @@ def _flow_data(network, data, run, progress):
         digest.update(np.ascontiguousarray(weight))
 
     def estimate(frames):
-        flow = pair_network.predict_on_batch(frames)["flow2"]
-        return flow[: len(frames), 0]
+        # Always as many pairs, so that the network is compiled once.
+        full = np.resize(frames, (PAIRS_AT_ONCE, *frames.shape[1:]))
+        return pair_network.predict_on_batch(full)["flow2"][: len(frames), 0]
 
     folder, key = run.file("flow"), digest.hexdigest()
     if progress is None:

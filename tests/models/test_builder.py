@@ -6,6 +6,7 @@ import pytest
 from checks import assert_close, to_numpy
 
 from h2s_keras.models import HiddenTwoStream, HiddenTwoStreamBuilder, MotionNet
+from h2s_keras.models.builder import flow_bound
 
 
 def start(classes=5, frames=3, size=(32, 32)):
@@ -249,3 +250,16 @@ def flow_backbone(channels):
 def test_every_mistake_names_its_step(make, text):
     with pytest.raises(ValueError, match=text):
         make()
+
+
+def test_the_bound_of_flow_follows_the_size_of_the_clips():
+    def bound(size, **options):
+        builder = HiddenTwoStreamBuilder(2, 3, size).motion("tiny").temporal("tiny")
+        if options:
+            builder.adapter(**options)
+        return builder.build().adapter.bound
+
+    assert flow_bound((224, 224)) == 20.0
+    assert bound((56, 80)) == 5.0
+    assert bound((56, 80), levels=256) == 5.0
+    assert bound((56, 80), bound=2.0) == 2.0
