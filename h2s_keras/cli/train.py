@@ -105,7 +105,7 @@ def run(arguments):
             print(file.read())
     else:
         print_results(done["results"])
-        print(f"run folder: {done['run'].path}")
+        print_next(done["results"], done["run"])
     return 0
 
 
@@ -162,6 +162,19 @@ def print_results(results):
         if name in intervals:
             shown += " (95 % interval {:.4f}-{:.4f})".format(*intervals[name])
         print(f"  {name:32} {shown}")
+
+
+def print_next(results, run):
+    """What the run says about itself, where its report is, and what to run next."""
+    for sentence in results.get("advice", ()):
+        print(f"- {sentence}")
+    if os.path.exists(run.file("report.html")):
+        from h2s_keras.training.run_report import next_commands
+
+        print(f"report: {run.file('report.html')}")
+        for what, command in next_commands(run.path):
+            print(f"  {command:60} # {what}")
+    print(f"run folder: {run.path}")
 
 
 def default_folder(name):

@@ -8,6 +8,7 @@ import keras
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.measure import collect_scores
+from h2s_keras.training.advice import advice
 from h2s_keras.training.devices import find_devices, run_header
 from h2s_keras.training.freezing import mark_trainable
 from h2s_keras.training.fusion_choice import choose_fusion
@@ -17,12 +18,15 @@ from h2s_keras.training.preparation import check_stages
 from h2s_keras.training.recipe_network import build_network
 from h2s_keras.training.run_figures import (
     accuracy_intervals,
+    action_figures,
+    held_out_scores,
     measure,
     measure_batch,
     one_line,
     protocol_of,
 )
 from h2s_keras.training.run_folder import RunFolder
+from h2s_keras.training.run_report import STREAMS, write_run_report
 from h2s_keras.training.stage_options import check_recipe
 from h2s_keras.training.stages import run_stages
 from h2s_keras.training.state import find_states
@@ -132,10 +136,26 @@ def _train(config, run, resume, progress, hosts):
         started = time.monotonic()
         with _local(network, hosts) as own:
             config = _with_chosen_fusion(config, own, data, say)
-            results["final"] = measure(own, data, batch)
+            scores, labels = {}, None
+            if hasattr(data, "validation") and hasattr(own, "temporal"):
+                scores, labels = held_out_scores(own, data, batch)
+                results["final"] = action_figures(scores, labels, STREAMS)
+            else:
+                results["final"] = measure(own, data, batch)
             results["intervals"] = accuracy_intervals(results["final"])
             results["seconds"]["measuring"] = round(time.monotonic() - started, 1)
             results["test"] = protocol_of(config, data)
+            if scores:
+                results["advice"] = advice(data, results, scores, labels)
+                write_run_report(
+                    run.file("report.html"),
+                    results,
+                    scores,
+                    labels,
+                    data.class_names,
+                    run.file("log.csv"),
+                    results["advice"],
+                )
             run.write_json("results.json", results)
             run.save_model(own)
             network = own

@@ -1,5 +1,7 @@
 """Figures of a run on held-out clips, and how they were taken in words."""
 
+import itertools
+
 from h2s_keras.data.synthetic import CLASS_NAMES
 from h2s_keras.evaluation.measure import (
     accuracy,
@@ -34,18 +36,32 @@ def measure(network, data, batch_size, stage=None):
     if hasattr(data, "test_clips") and "motion" in trained:
         figures.update(measure_flow(motion_net_of(network), data.evaluation(batch_size)))
     names = [name for name in ("temporal", "spatial") if name in streams]
-    if not names or len(data.class_names) < 2:
+    if not names:
         return figures
+    scores, labels = held_out_scores(network, data, batch_size)
+    if stage is None:
+        names.append("fused")
+    return {**figures, **action_figures(scores, labels, names, synthetic)}
+
+
+def held_out_scores(network, data, batch_size):
+    """(scores, labels) of the test videos as `collect_scores`; without a test those of the
+    validation videos, and (empty dict, None) where there are neither."""
+    if len(data.class_names) < 2:
+        return {}, None
     batches = data.evaluation(batch_size)
     first = next(batches, None)
     if first is None and getattr(data, "validates", False):
         batches = data.validation_batches(batch_size)
         first = next(batches, None)
     if first is None:
-        return figures
-    scores, labels = collect_scores(network, _chain(first, batches))
-    if stage is None:
-        names.append("fused")
+        return {}, None
+    return collect_scores(network, itertools.chain([first], batches))
+
+
+def action_figures(scores, labels, names, synthetic=False):
+    """Accuracies of the streams by name, and "tested", the number of videos."""
+    figures = {}
     for name in names:
         if name not in scores:
             continue
@@ -54,7 +70,8 @@ def measure(network, data, batch_size, stage=None):
             for by in ("motion", "appearance"):
                 value = grouped_accuracy(scores[name], labels, by)
                 figures[f"{name}_{by}_accuracy"] = value
-    figures["tested"] = len(labels)
+    if scores:
+        figures["tested"] = len(labels)
     return figures
 
 
@@ -65,11 +82,6 @@ def accuracy_intervals(figures):
         for name, value in figures.items()
         if name.endswith("accuracy")
     }
-
-
-def _chain(first, rest):
-    yield first
-    yield from rest
 
 
 def protocol_of(config, data):

@@ -23,8 +23,9 @@ class Validation(keras.callbacks.Callback):
         patience: epochs without improvement after which the stage stops; 0 for none.
 
     Attributes:
-        history: list of dicts "step", "loss" and "accuracy", one per epoch. The loss is the
-            mean negative log-probability of the true class, averaged over a video's clips.
+        history: list of dicts "step", "loss", "accuracy" and "training_accuracy", one per
+            epoch. The loss is the mean negative log-probability of the true class, averaged
+            over a video's clips.
     """
 
     def __init__(self, path, batches, stream, position, patience=0):
@@ -53,6 +54,8 @@ class Validation(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         entry = {"step": self.position.step, **self.measure(self.model)}
+        if logs and "accuracy" in logs:
+            entry["training_accuracy"] = float(logs["accuracy"])
         self.history.append(entry)
         if self.best is entry:
             self._best = self.model.get_weights()

@@ -1,0 +1,112 @@
+"""The HTML report of a training run on videos."""
+
+import csv
+import os
+import shlex
+
+import numpy as np
+
+from h2s_keras.evaluation.statistics import (
+    class_table,
+    confusion_matrix,
+    most_confused_pairs,
+    wilson_interval,
+)
+from h2s_keras.visualization import HtmlReport, confusion_table, line_chart
+
+STREAMS = ("temporal", "spatial", "fused")
+_MOST_CLASSES = 60  # in a confusion table
+
+
+def stream_rows(scores, labels):
+    """(stream, right, videos, share, low, high) of each stream; Wilson's 95 % interval."""
+    rows = []
+    for name in STREAMS:
+        if name in scores:
+            right = int((scores[name].argmax(axis=1) == labels).sum())
+            share = right / len(labels)
+            interval = wilson_interval(share, len(labels))
+            rows.append((name, right, len(labels), share, *interval))
+    return rows
+
+
+def next_commands(folder):
+    """What to run next with the model of a run, as (what, command)."""
+    run = shlex.quote(os.path.relpath(folder))
+    return [
+        ("name what a new video shows", f"h2s predict new.mp4 --model {run}"),
+        ("see the flow of a video", f"h2s flow new.mp4 --model {run} --out flow"),
+        ("measure on other videos", f"h2s evaluate --model {run} --data other_videos"),
+        ("export for serving", f"h2s export --model {run} --out exported"),
+    ]
+
+
+def write_run_report(path, results, scores, labels, class_names, log, advice):
+    """Writes the report.
+
+    Args:
+        path: of the HTML file.
+        results: of the run.
+        scores: dict of stream to log-probabilities (videos, classes).
+        labels: int (videos,).
+        class_names: of the classes.
+        log: path of the run's log.csv.
+        advice: sentences of `h2s_keras.training.advice`.
+
+    Returns:
+        Path of the file.
+    """
+    report = HtmlReport(f"Training run: {results['name']}")
+    report.paragraph(f"Measured on {results['test']}.")
+    rows = [
+        (name, f"{right} of {count}", f"{share:.1%}", f"{low:.1%} to {high:.1%}")
+        for name, right, count, share, low, high in stream_rows(scores, labels)
+    ]
+    report.heading("Figures")
+    report.table(("stream", "right", "accuracy", "95 % interval"), rows, "Wilson intervals")
+    report.heading("What would help")
+    for sentence in advice or ["Nothing stands out."]:
+        report.paragraph(sentence)
+    best = scores.get("fused", next(iter(scores.values()))).argmax(axis=1)
+    confusion = confusion_matrix(labels, best, len(class_names))
+    report.heading("Classes")
+    header = ("class", "videos", "recall", "precision", "F1")
+    report.table(header, class_table(confusion, class_names), "Fused scores, by class")
+    if len(class_names) <= _MOST_CLASSES:
+        report.html(confusion_table(confusion.tolist(), class_names))
+    confused = most_confused_pairs(confusion, class_names)
+    if confused:
+        header = ("true class", "taken for", "videos", "share of the class")
+        report.table(header, confused, "Most confused pairs")
+    report.heading("Curves")
+    for stage, terms in _curves(log).items():
+        for kind in ("loss", "accuracy"):
+            lines = {
+                name.replace("_", " "): points
+                for name, points in terms.items()
+                if name.endswith(kind)
+            }
+            if lines:
+                title = f"{stage}: {kind}"
+                report.svg(line_chart(lines, title, x_label="batches", y_label=kind))
+    report.paragraph(
+        "Training clips are cropped, mirrored and shown with dropout, so a stream may do "
+        "better on validation videos than on them. The weights of the lowest validation "
+        "loss were kept."
+    )
+    report.heading("Next")
+    for what, command in next_commands(os.path.dirname(path)):
+        report.paragraph(f"{what[0].upper()}{what[1:]}:").code(command)
+    return report.write(path)
+
+
+def _curves(log):
+    """dict of stage to dict of term to its points (batches, value) in log.csv."""
+    curves = {}
+    with open(log, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            value = float(row["value"])
+            if np.isfinite(value):
+                terms = curves.setdefault(row["stage"], {})
+                terms.setdefault(row["term"], []).append((int(row["step"]), value))
+    return curves
