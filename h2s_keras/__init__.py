@@ -22,7 +22,7 @@ _SUBMODULES = (
     "visualization",
 )
 
-__all__ = [*_SUBMODULES, "VideoClassifier", "__version__"]
+__all__ = [*_SUBMODULES, "VideoClassifier", "__version__", "train_videos"]
 
 
 def register():
@@ -38,6 +38,10 @@ def __getattr__(name):
         from h2s_keras.evaluation.video_classifier import VideoClassifier
 
         return VideoClassifier
+    if name == "train_videos":
+        from h2s_keras.training.videos import train_videos
+
+        return train_videos
     raise AttributeError(f"module 'h2s_keras' has no attribute {name!r}")
 
 

@@ -13,7 +13,7 @@ import time
 from h2s_keras.cli.quiet import import_keras
 from h2s_keras.cli.settings import apply_setting
 from h2s_keras.errors import UserError
-from h2s_keras.training.stage_options import check_recipe, complete_config
+from h2s_keras.training.stage_options import check_recipe, complete_config, scale_steps
 
 HELP = "train by a recipe of this package or a recipe file of your own"
 EXAMPLE = "h2s train videos --set data.root=my_videos --out runs/mine"
@@ -57,6 +57,13 @@ def add_arguments(parser):
         metavar="ADDRESS",
         help="grpc://host:port of a tf.data service that prepares batches of records",
     )
+    parser.add_argument(
+        "--budget",
+        type=float,
+        metavar="MINUTES",
+        help="scale the steps of all stages so that the run takes about so many minutes on "
+        "two cores (recipes that say how long they take, such as videos: 30)",
+    )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
@@ -82,6 +89,8 @@ def run(arguments):
         if arguments.data_service:
             config["data"]["service"] = arguments.data_service
         config = complete_config(config)
+        if arguments.budget is not None:
+            scale_steps(config, arguments.budget)
     out = arguments.out or default_folder(config["name"])
     together = None
     if arguments.hosts is not None:

@@ -52,6 +52,7 @@ def get_config(smoke=False):
     return {
         "name": "videos",
         "seed": 1,
+        "minutes": 30,
         "data": data,
         "model": {
             "motion": "tiny_synthetic",

@@ -35,8 +35,8 @@ def advice(data, results, scores, labels):
         useful = beats_chance(scores[stream], labels)
         if trained is not None and useful and trained < _FITTED:
             found.append(
-                f"The {stream} stream names {trained:.0%} of its own training clips: it has "
-                f"not learned all of them yet. Train longer: --budget, or --set "
+                f"The {stream} stream names {trained:.0%} of its own training clips: it "
+                "has not learned all of them yet. Train longer: --budget, or --set "
                 f"stages.{stream}.steps=..."
             )
         if not useful:

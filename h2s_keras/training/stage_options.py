@@ -19,6 +19,8 @@ RUN = {
     "strategy": "none",
     # Event files with scalars, flow pictures and histograms in the run folder.
     "tensorboard": True,
+    # What the run takes on two cores, about; `h2s train --budget` scales the steps by it.
+    "minutes": None,
 }
 
 MODEL = {
@@ -197,3 +199,25 @@ def _count(where, values, least):
             raise UserError(
                 f"{where}: {key} takes a whole number from {lowest}; received {value!r}"
             )
+
+
+def scale_steps(config, minutes):
+    """Changes the steps of a recipe's stages so that it takes about so many minutes.
+
+    Args:
+        config: complete plain values, with "minutes", the recipe's own.
+        minutes: wanted.
+
+    Raises:
+        UserError: the recipe does not say how long it takes, or `minutes` is not positive.
+    """
+    if not config["minutes"]:
+        raise UserError(
+            f"the recipe {config['name']!r} does not say how many minutes it takes, so "
+            "--budget cannot scale it; set the steps of its stages"
+        )
+    if not minutes > 0:
+        raise UserError(f"--budget takes minutes above 0; received {minutes}")
+    for stage in config["stages"]:
+        stage["steps"] = max(1, round(stage["steps"] * minutes / config["minutes"]))
+    config["minutes"] = minutes
