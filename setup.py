@@ -17,7 +17,7 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.11",
+    python_requires=">=3.11,<3.14",
     packages=find_packages(include=["h2s_keras", "h2s_keras.*"]),
     # The trained networks that work offline; h2s_keras/models/presets.py.
     package_data={"h2s_keras.models": ["weights/*.npz", "weights/index.json"]},

@@ -50,10 +50,10 @@ def imported_modules(paths):
                 names.update(alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 names.add(node.module)
-            elif isinstance(node, ast.Call) and ast.unparse(node.func) == (
-                "pytest.importorskip"
-            ):
-                names.add(ast.literal_eval(node.args[0]))
+            elif isinstance(node, ast.Call):
+                skips = ast.unparse(node.func) == "pytest.importorskip"
+                if skips and isinstance(node.args[0], ast.Constant):
+                    names.add(node.args[0].value)
     # Several distributions share the name `google`.
     tops = {".".join(name.split(".")[: 1 + name.startswith("google.")]) for name in names}
     return {top for top in tops if top not in own and top not in sys.stdlib_module_names}
