@@ -154,9 +154,7 @@ def verify(listed, quick=False, as_json=False, timeout=60):
 
     Missing and broken videos are told one a line on stderr, the counts on stdout.
     """
-    import rich.console
-    import rich.progress
-
+    from h2s_keras.cli.progress import Progress
     from h2s_keras.data import count_frames
     from h2s_keras.errors import VideoError
 
@@ -169,10 +167,7 @@ def verify(listed, quick=False, as_json=False, timeout=60):
         print(f"h2s: {path}: no such file{more}; fetch it again", file=sys.stderr)
     broken, frames = [], 0
     if not quick:
-        console = rich.console.Console(stderr=True)
-        for path in rich.progress.track(
-            present, "decoding", console=console, disable=not console.is_terminal
-        ):
+        for path in Progress().track(present, "videos decoded"):
             try:
                 frames += count_frames(path, timeout=timeout)
             except VideoError as error:

@@ -181,25 +181,16 @@ def make_plan(arguments, lists, settings, shard_bytes):
 
 def pack(plan, arguments):
     """Packs with a bar on stderr, here or with Beam; returns the `RecordIndex`."""
-    import rich.console
-    import rich.progress
-
+    from h2s_keras.cli.progress import Progress
     from h2s_keras.data.pack import pack_records
     from h2s_keras.data.pack_beam import pack_with_beam
 
     if arguments.beam or arguments.runner or arguments.beam_options:
         options = shlex.split(arguments.beam_options)
         return pack_with_beam(plan, arguments.out, arguments.runner, options)
-    console = rich.console.Console(stderr=True)
-    with rich.progress.Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("packing", total=len(plan.examples))
+    with Progress().count("examples packed", len(plan.examples)) as counter:
         try:
-            return pack_records(
-                plan,
-                arguments.out,
-                arguments.workers,
-                lambda examples: bar.advance(task, examples),
-            )
+            return pack_records(plan, arguments.out, arguments.workers, counter.advance)
         except KeyboardInterrupt:
             print("h2s: run the same command again to go on", file=sys.stderr)
             raise

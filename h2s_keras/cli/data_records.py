@@ -37,16 +37,11 @@ def run(arguments):
 
 def verify(index, arguments):
     """Checks every shard; 0 if all are whole, 2 if not."""
-    import rich.console
-    import rich.progress
-
+    from h2s_keras.cli.progress import Progress
     from h2s_keras.data.record_verify import verify_shard
 
     damaged, counts = [], {"records": 0, "frames": 0, "flows": 0}
-    console = rich.console.Console(stderr=True)
-    for shard in rich.progress.track(
-        index.shards, "verifying", console=console, disable=not console.is_terminal
-    ):
+    for shard in Progress().track(index.shards, "shards verified"):
         found = verify_shard(index, shard, arguments.quick)
         for name in counts:
             counts[name] += getattr(found, name)

@@ -11,14 +11,16 @@ from h2s_keras.cli.evaluate_data import (
     check_data_arguments,
     is_scores,
     read_examples,
+    synthetic_test,
+    untrained,
 )
-from h2s_keras.cli.evaluate_flow import reporter, run_flow, tell_files
-from h2s_keras.cli.quiet import import_keras
+from h2s_keras.cli.evaluate_flow import run_flow, tell_files
+from h2s_keras.cli.quiet import import_keras, print_device
 from h2s_keras.errors import UserError
 from h2s_keras.model_files import check_model
 
 HELP = "measure a trained model: recognition on videos, or flow on pairs of frames"
-EXAMPLE = "h2s evaluate --model h2s_runs/mine --data my_videos --protocol paper"
+EXAMPLE = "h2s evaluate --model h2s_runs/mine --data my_videos --report report.html"
 
 
 def add_arguments(parser):
@@ -37,8 +39,14 @@ def add_arguments(parser):
     parser.add_argument(
         "--protocol",
         metavar="P",
-        help="fast (middle clip, centre crop; default), paper (25 clips x 10 crops), or "
-        "CLIPSxCROPS such as 5x2",
+        help="paper (25 clips x 10 crops, published fusion), fast (middle clip, centre "
+        "crop) or CLIPSxCROPS such as 5x2 (default: the clips that the model's run was "
+        "measured on)",
+    )
+    parser.add_argument(
+        "--include_training",
+        action="store_true",
+        help="also measure videos that the model was trained on (default: leave them out)",
     )
     parser.add_argument(
         "--sampling",
@@ -52,12 +60,17 @@ def add_arguments(parser):
         "--pool_top_k",
         type=int,
         metavar="K",
-        help="pool the K highest views of each class in place of all",
+        help="pool the K highest views of each class instead of all",
     )
     parser.add_argument(
-        "--count", type=int, metavar="N", help="synthetic clips (default 240)"
+        "--count",
+        type=int,
+        metavar="N",
+        help="number of synthetic clips (default: as many as the run tested on, or 240)",
     )
-    parser.add_argument("--seed", type=int, help="of synthetic clips (default 1)")
+    parser.add_argument(
+        "--seed", type=int, help="seed of synthetic clips (default: the run's, or 1)"
+    )
     parser.add_argument(
         "--batch_size", type=int, default=8, metavar="N", help="views at a time (default 8)"
     )
@@ -83,7 +96,7 @@ def run(arguments):
     from h2s_keras.evaluation.text_table import table_lines
 
     other = VideoScores.load(arguments.compare) if arguments.compare else None
-    scores, model, clip_of, seconds = _scores(arguments)
+    scores, model, clip_of, seconds, trained_on = _scores(arguments)
     import_keras()
     from h2s_keras.evaluation.recognition_results import (
         compared,
@@ -102,6 +115,7 @@ def run(arguments):
     results = recognition_results(scores)
     if seconds is not None:
         results["seconds"] = round(seconds, 1)
+        results["trained_on"] = trained_on
     if other is not None:
         try:
             if scores.labels.ndim != 1:
@@ -178,17 +192,19 @@ def _check(arguments):
 
 
 def _scores(arguments):
-    """(VideoScores, model or None, function of a row to its clip, seconds or None)."""
+    """(VideoScores, model or None, function of a row to its clip, seconds or None, what is
+    known of the videos in training or None)."""
     from h2s_keras.evaluation.protocol import Protocol
     from h2s_keras.evaluation.score_files import load_labels
     from h2s_keras.evaluation.scores import VideoScores
 
-    protocol = Protocol.parse(
-        arguments.protocol or "fast",
-        sampling=arguments.sampling,
-        step=arguments.step,
-        top_k=arguments.pool_top_k,
-    )
+    changes = {
+        "sampling": arguments.sampling,
+        "step": arguments.step,
+        "top_k": arguments.pool_top_k,
+    }
+    # A mistake answers before the model is loaded, which knows the run's own protocol.
+    Protocol.parse(arguments.protocol or "1x1", **changes)
     if is_scores(arguments):
         scores = VideoScores.load(arguments.data)
         if arguments.labels:
@@ -200,7 +216,7 @@ def _scores(arguments):
                 )
         if scores.labels is None:
             raise UserError(f"{arguments.data}: has no labels; give them by --labels")
-        return scores, None, None, None
+        return scores, None, None, None, None
 
     synthetic = arguments.data == "synthetic"
     examples, names = (None, None) if synthetic else read_examples(arguments)
@@ -218,6 +234,12 @@ def _scores(arguments):
     from h2s_keras.evaluation.video_classifier import VideoClassifier
 
     model = VideoClassifier.from_saved(arguments.model).model
+    protocol = Protocol.of_model(model, arguments.protocol, **changes)
+    if protocol.fusion == "published" and not hasattr(model, "fuse"):
+        raise UserError(
+            f"{arguments.model}: --protocol paper fuses the scores of each stream, but an "
+            "export gives fused scores alone; give the .keras model, or --protocol 25x10"
+        )
     checksum = model_checksum(arguments.model)
     started = time.monotonic()
     # The pictures of a report need the streams, which an exported network does not show.
@@ -230,9 +252,9 @@ def _scores(arguments):
                 f"{arguments.model}: was not trained on the synthetic classes; give --data "
                 "the videos of its own classes"
             )
-        count = 240 if arguments.count is None else arguments.count
-        seed = 1 if arguments.seed is None else arguments.seed
-        clips = SyntheticClips(model.num_frames, model.image_size, seed, split="test")
+        options, count = synthetic_test(arguments)
+        clips = SyntheticClips(model.num_frames, model.image_size, split="test", **options)
+        seed = options["seed"]
         batches = clips.dataset(32, count, with_flow=True).as_numpy_iterator()
         scores = score_clips(
             model, batches, Protocol(sampling="segments"), checksum, bool(arguments.scores)
@@ -243,11 +265,13 @@ def _scores(arguments):
         def clip_of(row):
             return clips.example(row)["clip"].numpy()
 
-        return scores, shown, clip_of, seconds
+        return scores, shown, clip_of, seconds, None
     examples = matched_examples(examples, names, model.class_names)
     labels, unit = None, None
     if any(example.start is not None for example in examples):
         unit = arguments.untrimmed or "videos"
+    examples, about, trained_on = untrained(arguments, examples, unit)
+    if unit is not None:
         examples, labels = untrimmed_examples(examples, len(model.class_names), unit)
         if labels.ndim == 2 and (arguments.compare or arguments.confusion):
             raise UserError(
@@ -255,23 +279,25 @@ def _scores(arguments):
                 f"{arguments.data} have several"
             )
     progress = Progress()
-    report = reporter(len(examples), progress)
-    scores, bad = score_videos(
-        model,
-        examples,
-        protocol,
-        arguments.batch_size,
-        arguments.on_bad_file,
-        checksum,
-        keep_views=bool(arguments.scores),
-        done=report,
-        labels=labels,
-        rate=arguments.rate,
-    )
+    print_device(progress.message)
+    with progress.count("videos", len(examples)) as counter:
+        scores, bad = score_videos(
+            model,
+            examples,
+            protocol,
+            arguments.batch_size,
+            arguments.on_bad_file,
+            checksum,
+            keep_views=bool(arguments.scores),
+            done=counter.update,
+            labels=labels,
+            rate=arguments.rate,
+        )
     if unit is not None:
         scores.protocol = f"{PROTOCOLS[unit]}; {scores.protocol}"
     if arguments.test_group is not None:
         scores.protocol = f"only group {arguments.test_group}; {scores.protocol}"
+    scores.protocol = f"{scores.protocol}; {about}"
     for error in bad:
         print(f"h2s: left out: {error}", file=sys.stderr)
     seconds = time.monotonic() - started
@@ -280,7 +306,7 @@ def _scores(arguments):
     def clip_of_video(row):
         return middle_clip(model, named[scores.names[row]], arguments.rate)
 
-    return scores, shown, clip_of_video, seconds
+    return scores, shown, clip_of_video, seconds, trained_on
 
 
 def _write_confusion(path, results):

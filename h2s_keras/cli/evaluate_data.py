@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import os
+import sys
 
 from h2s_keras.cli.data import add_list_arguments
 from h2s_keras.errors import UserError
@@ -75,9 +76,10 @@ def check_data_arguments(arguments):
     elif is_scores(arguments):
         other = "a scores file"
     for name in _OF_VIDEOS:
-        # The default of --protocol, spelled out, asks for nothing.
-        if other and getattr(arguments, name) not in (None, "fast"):
+        if other and getattr(arguments, name) is not None:
             raise UserError(f"--{name} goes with videos as --data, not with {other}")
+    if other and arguments.include_training:
+        raise UserError(f"--include_training goes with videos as --data, not with {other}")
     for name in _OF_SYNTHETIC:
         if arguments.data != "synthetic" and getattr(arguments, name) is not None:
             raise UserError(f"--{name} goes with --data synthetic")
@@ -145,3 +147,72 @@ def _test_part(arguments):
     if arguments.on_bad_file == "raise":
         listed.require_videos()
     return listed.test, listed.class_names
+
+
+def untrained(arguments, examples, unit=None):
+    """The examples that the model was not trained on, unless all are asked for.
+
+    Args:
+        arguments: of the command line, with "model", "data" and "include_training".
+        examples: `VideoExample`s.
+        unit: "videos" where whole videos are measured of which segments are listed: one
+            with any segment in training was trained on.
+
+    Returns:
+        (examples, about, counts): those to measure; in words what is known of training;
+        and the same as a dict "videos", "in_training", "left_out", or None.
+
+    Raises:
+        UserError: nothing is left.
+    """
+    from h2s_keras.training.training_videos import TrainingVideos
+
+    known = TrainingVideos.of_model(arguments.model)
+    if known is None:
+        return examples, "which of them were in training is not known", None
+
+    def was_trained(example):
+        if unit == "videos":
+            example = dataclasses.replace(example, start=None, end=None)
+        return known.holds(example)
+
+    trained = [was_trained(example) for example in examples]
+    count, total = sum(trained), len(examples)
+    counts = {"videos": total, "in_training": count, "left_out": 0}
+    if not count:
+        return examples, "none of them in training", counts
+    if arguments.include_training:
+        return examples, f"{count} of them in training", counts
+    if count == total:
+        raise UserError(
+            f"{arguments.data}: all {total} videos were in the training of "
+            f"{arguments.model}, so they do not tell how well it does; give others, train "
+            "without a group (--set data.test_group=...), or --include_training"
+        )
+    print(
+        f"h2s: {count} of {total} videos were in training and are left out "
+        "(--include_training measures them too)",
+        file=sys.stderr,
+    )
+    kept = [one for one, seen in zip(examples, trained, strict=True) if not seen]
+    about = f"those of {total} not in training ({count} left out)"
+    return kept, about, {**counts, "left_out": count}
+
+
+def synthetic_test(arguments):
+    """(options of `SyntheticClips`, number of clips): those that the model's run tested on.
+
+    --seed and --count choose others; without a run of synthetic clips they are 1 and 240.
+    """
+    from h2s_keras.data.data_options import options_of
+    from h2s_keras.training.run_folder import run_data
+
+    options, count = {"seed": 1}, 240
+    data = run_data(arguments.model)
+    if data.get("kind") == "synthetic":
+        left = ("num_frames", "image_size", "test_count", "segments", "targets")
+        options = {key: value for key, value in options_of(data).items() if key not in left}
+        count = data["test_count"]
+    if arguments.seed is not None:
+        options["seed"] = arguments.seed
+    return options, count if arguments.count is None else arguments.count

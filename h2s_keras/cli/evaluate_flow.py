@@ -1,10 +1,8 @@
 """`h2s evaluate --flow_data`: flow of a MotionNet against the truth of benchmarks."""
 
 import json
-import sys
-import time
 
-from h2s_keras.cli.quiet import import_keras
+from h2s_keras.cli.quiet import import_keras, print_device
 from h2s_keras.model_files import preset_name
 
 
@@ -27,8 +25,10 @@ def run_flow(arguments):
     def estimator(frames):
         return pair_flow(motion_net, frames)
 
-    progress = reporter(len(pairs), Progress(), "pairs")
-    results = flow_results(pairs, estimator, progress)
+    progress = Progress()
+    print_device(progress.message)
+    with progress.count("pairs", len(pairs)) as counter:
+        results = flow_results(pairs, estimator, counter.update)
     about = (
         f"{len(pairs)} pairs at full resolution; a network of {motion_net.num_frames} "
         "frames that sees the pair, its second frame repeated; unknown pixels left out"
@@ -47,23 +47,6 @@ def run_flow(arguments):
     if not arguments.json:
         tell_files(arguments)
     return 0
-
-
-def reporter(total, progress, things="videos"):
-    """Function of the number of finished things that tells about ten times how far."""
-    every = max(1, total // 10)
-    started = time.monotonic()
-
-    def report(done):
-        if sys.stderr.isatty():
-            end = "\n" if done == total else ""
-            print(f"\r{done}/{total} {things}", end=end, file=sys.stderr, flush=True)
-        elif done % every == 0 or done == total:
-            progress.message(
-                f"{done}/{total} {things} ({time.monotonic() - started:.0f} s)"
-            )
-
-    return report
 
 
 def tell_files(arguments):

@@ -2,9 +2,8 @@
 
 import math
 import os
-import sys
 
-from h2s_keras.cli.quiet import import_keras
+from h2s_keras.cli.quiet import import_keras, print_device
 from h2s_keras.cli.runtime_option import add_runtime_argument
 from h2s_keras.errors import UserError
 from h2s_keras.model_files import check_model
@@ -62,19 +61,24 @@ def run(arguments):
         _make_folder(arguments.out)
 
     import_keras()
+    from h2s_keras.cli.progress import Progress
     from h2s_keras.data.flow_files import write_flow
     from h2s_keras.models.presets import load_motion_net
 
     motion_net = load_motion_net(arguments.model, num_frames=2)
     count, name, runtime = 0, arguments.inputs[0], arguments.runtime
-    for flow in flow_of_frames(motion_net, frames, name, runtime):
-        if to_file:
-            write_flow(arguments.out, flow)
-        else:
-            _write_pair(arguments.out, count, flow, limit)
-        count += 1
-        if arguments.max_pairs and count >= arguments.max_pairs:
-            break
+    progress = Progress()
+    print_device(progress.message)
+    with progress.count("pairs", 1 if single else arguments.max_pairs) as counter:
+        for flow in flow_of_frames(motion_net, frames, name, runtime):
+            if to_file:
+                write_flow(arguments.out, flow)
+            else:
+                _write_pair(arguments.out, count, flow, limit)
+            count += 1
+            counter.update(count)
+            if arguments.max_pairs and count >= arguments.max_pairs:
+                break
     print(f"{count} flow {'field' if count == 1 else 'fields'} in {arguments.out}")
     return 0
 
@@ -151,5 +155,3 @@ def _write_pair(folder, index, flow, limit):
         limit = max(1.0, largest_magnitude(flow))
     picture = flow_to_color(flow, limit)
     write_png(os.path.join(folder, f"flow_{index:06d}_color.png"), picture)
-    if sys.stderr.isatty():
-        print(f"\r{index + 1} pairs", end="", file=sys.stderr, flush=True)

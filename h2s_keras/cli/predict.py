@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from h2s_keras.cli.quiet import import_keras
+from h2s_keras.cli.quiet import import_keras, print_device
 from h2s_keras.cli.runtime_option import add_runtime_argument
 from h2s_keras.errors import FileError, UserError
 from h2s_keras.model_files import check_model
@@ -29,7 +29,10 @@ def add_arguments(parser):
         "--top_k", type=int, default=5, metavar="K", help="classes shown (default 5)"
     )
     parser.add_argument(
-        "--clips", type=int, default=10, metavar="N", help="clips a video (default 10)"
+        "--clips",
+        type=int,
+        metavar="N",
+        help="evenly spaced clips per video (default: as many as the model's run used)",
     )
     parser.add_argument(
         "--rate",
@@ -74,6 +77,7 @@ def run(arguments):
     videos = _videos(arguments)
     check_model(arguments.model)
     import_keras()
+    from h2s_keras.cli.progress import Progress
     from h2s_keras.evaluation.video_classifier import VideoClassifier
 
     classifier = VideoClassifier.from_saved(
@@ -82,9 +86,12 @@ def run(arguments):
         runtime=arguments.runtime,
         rate=arguments.rate,
     )
+    print_device(Progress().message)
     if arguments.camera is not None:
         return _watch(arguments, classifier.model)
     sliding = arguments.timeline or arguments.annotate
+    if not sliding:
+        print(classifier.describe(), file=sys.stderr)
     failed, seconds, started = 0, 0.0, time.monotonic()
     for video in videos:
         try:
@@ -95,6 +102,7 @@ def run(arguments):
             else:
                 best = classifier.predict(video, arguments.top_k)
                 record, length = {"video": video, "predictions": best}, _length(video)
+                record["protocol"] = classifier.describe()
         except UserError as error:
             # One bad file among many is told, and the rest goes on.
             if arguments.debug:
@@ -113,9 +121,7 @@ def run(arguments):
 
 def _videos(arguments):
     """Names of all videos; a name that cannot be used is its error instead."""
-    if arguments.top_k < 1 or arguments.clips < 1:
-        raise UserError("--top_k and --clips take numbers from 1")
-    for name in ("step", "max_frames"):
+    for name in ("top_k", "clips", "step", "max_frames"):
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise UserError(f"--{name} takes a number from 1; received {value}")

@@ -1,7 +1,8 @@
 """Importing Keras late and quietly."""
 
-import os
 import sys
+
+from h2s_keras.silence import silent_stderr
 
 
 def import_keras():
@@ -12,12 +13,16 @@ def import_keras():
     """
     if "keras" in sys.modules:
         return
-    sys.stderr.flush()
-    saved, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
+    with silent_stderr():
         import keras  # noqa: F401
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(sink)
+
+
+def print_device(say):
+    """Prints what computes, and a GPU that is there and not used."""
+    from h2s_keras.training.devices import device_line, find_devices, unused_gpu
+
+    devices = find_devices()
+    say(device_line(devices))
+    warning = unused_gpu(devices)
+    if warning:
+        say(warning)

@@ -155,8 +155,12 @@ def resume_command(command, out, together=None):
 
 def print_results(results):
     print(f"{results['name']}: {results['test']}")
+    # A mean over groups is no proportion and has none.
+    intervals = results.get("intervals", {})
     for name, value in results["final"].items():
         shown = f"{value:.4f}" if isinstance(value, float) else value
+        if name in intervals:
+            shown += " (95 % interval {:.4f}-{:.4f})".format(*intervals[name])
         print(f"  {name:32} {shown}")
 
 

@@ -4,6 +4,7 @@ A recipe lists values for several kinds, so that `--set data.kind=...` can choos
 those of other kinds may stand there as long as they ask for nothing.
 """
 
+from h2s_keras.data.sampling import CLIPS_PER_VIDEO
 from h2s_keras.errors import UserError, refuse_unknown
 
 OFFICIAL = ("ucf101", "hmdb51", "thumos14", "activitynet")
@@ -15,7 +16,7 @@ _DRAWN = {
     "max_skip": 1,
     "segments": None,
     "flip": True,
-    "clips_per_video": 5,
+    "clips_per_video": CLIPS_PER_VIDEO,
     "test_group": None,
 }
 _AUGMENTED = {

@@ -18,6 +18,7 @@ label). In the cut of a looped clip, and where a last frame is held, the flow is
 from h2s_keras.data.data_service import FORGOTTEN
 from h2s_keras.data.record_clips import RecordClips
 from h2s_keras.data.record_index import read_index
+from h2s_keras.data.sampling import CLIPS_PER_VIDEO
 from h2s_keras.data.sources import (
     VideoExample,
     compiled_pattern,
@@ -99,7 +100,9 @@ class RecordData:
         if not self.test:
             return
         clips = self._clips(self._test_index, self.test, segments=None)
-        dataset = clips.testing(batch_size, self.settings.get("clips_per_video", 5))
+        dataset = clips.testing(
+            batch_size, self.settings.get("clips_per_video", CLIPS_PER_VIDEO)
+        )
         batches = dataset.as_numpy_iterator()
         while True:
             try:

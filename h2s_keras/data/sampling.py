@@ -16,6 +16,8 @@ import numpy as np
 from h2s_keras.errors import UserError
 
 SHORT_POLICIES = ("loop", "hold", "refuse")
+# Evenly spaced clips averaged per video where a run does not choose another number.
+CLIPS_PER_VIDEO = 5
 
 
 def clip_span(num_frames, stride=1):

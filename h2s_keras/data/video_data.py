@@ -9,6 +9,7 @@ from h2s_keras.data.data_options import OFFICIAL
 from h2s_keras.data.dataset_list import DatasetList
 from h2s_keras.data.hmdb51 import hmdb51_list
 from h2s_keras.data.list_source import check_lists
+from h2s_keras.data.sampling import CLIPS_PER_VIDEO
 from h2s_keras.data.sources import class_folder_source, leave_one_group_out
 from h2s_keras.data.thumos14 import thumos14_list
 from h2s_keras.data.training_stream import TrainingStream
@@ -163,7 +164,7 @@ class VideoData:
             self.test,
             batch_size=batch_size,
             training=False,
-            clips_per_video=self.settings.get("clips_per_video", 5),
+            clips_per_video=self.settings.get("clips_per_video", CLIPS_PER_VIDEO),
             store=self.store,
             report=self.report,
             num_parallel_calls=self.settings.get("num_parallel_calls"),

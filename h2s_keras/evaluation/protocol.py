@@ -3,10 +3,18 @@ import re
 
 import numpy as np
 
+from h2s_keras.data.sampling import CLIPS_PER_VIDEO, SHORT_POLICIES
 from h2s_keras.errors import UserError
 
 SAMPLINGS = ("even", "segments", "sliding")
 CROPS = (1, 2, 5, 10)
+FUSIONS = ("model", "published")
+NAMED = {
+    "paper": {"clips": 25, "crops": 10, "fusion": "published"},
+    "fast": {"clips": 1, "sampling": "segments"},
+}
+# What a saved model keeps of the protocol of its run.
+_OF_MODEL = ("clips", "short", "decode_size")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +32,12 @@ class Protocol:
         step: frames between clips, for "sliding"; 0 for the span of a clip.
         top_k: pool only the k highest logits of each class (untrimmed video, where the
             action fills a part of it); 0 for the mean of all views.
+        short: what becomes of clips longer than their video, see `h2s_keras.data.sampling`.
+        decode_size: size of the decoded frames that views are cropped from, as
+            `video_clip_dataset`; None: a short side of 8/7 of that of a view.
+        fusion: how the pooled logits of the streams are fused: "model" as the network does
+            it (weighted mean of log-probabilities), "published" by the paper's rule
+            (negative logits set to 0, each row divided by its sum, weighted sum).
 
     Raises:
         UserError: a number is out of range, or numbers that do not belong together.
@@ -34,7 +48,7 @@ class Protocol:
         >>> Protocol.parse("5x2").describe(11, 1, (224, 224))
         '5 evenly spaced clips x 2 crops (centre, mirrored), 11 frames with stride 1, ...'
 
-    Source: arXiv 1704.00389, section 4.1; TSN (arXiv 1608.00859), section 4.3.
+    Reference: arXiv 1704.00389, section 4.1; TSN (arXiv 1608.00859), section 4.3.
     """
 
     clips: int = 1
@@ -42,8 +56,19 @@ class Protocol:
     sampling: str = "even"
     step: int = 0
     top_k: int = 0
+    short: str = "loop"
+    decode_size: int | tuple | None = None
+    fusion: str = "model"
 
     def __post_init__(self):
+        for name, known in (("short", SHORT_POLICIES), ("fusion", FUSIONS)):
+            if getattr(self, name) not in known:
+                raise UserError(
+                    f"{name} must be one of {', '.join(known)}; received "
+                    f"{getattr(self, name)!r}"
+                )
+        if isinstance(self.decode_size, list):
+            object.__setattr__(self, "decode_size", tuple(self.decode_size))
         if self.sampling not in SAMPLINGS:
             raise UserError(
                 f"sampling must be one of {', '.join(SAMPLINGS)}; received "
@@ -71,25 +96,70 @@ class Protocol:
         Raises:
             UserError: for another text.
         """
-        named = {"paper": (25, 10), "fast": (1, 1)}
-        sampling = "segments" if text == "fast" else "even"
         match = re.fullmatch(r"(\d+)x(\d+)", text)
-        if text not in named and match is None:
+        if text not in NAMED and match is None:
             raise UserError(
                 f"no protocol {text!r}; there are paper, fast, and CLIPSxCROPS such as 5x10"
             )
-        clips, crops = named[text] if text in named else map(int, match.groups())
-        changes = {name: value for name, value in changes.items() if value is not None}
-        values = {"clips": clips, "crops": crops, "sampling": sampling}
-        return cls(**{**values, **changes})
+        if text in NAMED:
+            values = NAMED[text]
+        else:
+            values = dict(zip(("clips", "crops"), map(int, match.groups()), strict=True))
+        return cls(**{**values, **_given(changes)})
+
+    @classmethod
+    def of_run(cls, data):
+        """The protocol that a run measures videos by.
+
+        Args:
+            data: dict of the "data" values of its configuration.
+        """
+        return cls(
+            clips=data.get("clips_per_video", CLIPS_PER_VIDEO),
+            short=data.get("short", "loop"),
+            decode_size=data.get("decode_size"),
+        )
+
+    @classmethod
+    def of_model(cls, model, text=None, **changes):
+        """The protocol of the run that made a model, or another one for this model.
+
+        `h2s train`, `h2s evaluate` and `h2s predict` all use the protocol of the run
+        unless another is asked for, so that their answers are the same.
+
+        Args:
+            model: HiddenTwoStream or SavedNetwork; without a `test_protocol` the default
+                of `CLIPS_PER_VIDEO` evenly spaced clips holds.
+            text: as `parse`, instead of the run's number of clips; frames are read as in
+                the run all the same.
+            **changes: as `parse`.
+        """
+        stored = getattr(model, "test_protocol", None) or {}
+        stored = {name: stored[name] for name in _OF_MODEL if name in stored}
+        if text is not None:
+            stored.pop("clips", None)
+            return cls.parse(text, **{**stored, **_given(changes)})
+        return cls(**{"clips": CLIPS_PER_VIDEO, **stored, **_given(changes)})
+
+    def to_model(self):
+        """What a saved model keeps of its run's protocol: a dict of plain values."""
+        size = self.decode_size
+        size = list(size) if isinstance(size, tuple) else size
+        return {"clips": self.clips, "short": self.short, "decode_size": size}
 
     @property
     def views(self):
         """Views of a video, or None where that depends on its length."""
         return None if self.sampling == "sliding" else self.clips * self.crops
 
-    def describe(self, num_frames, stride, image_size):
-        """One line that says everything needed to take the number again."""
+    def describe(self, num_frames, stride, image_size, rate=None, weights=None):
+        """One line that says everything needed to take the number again.
+
+        Args:
+            num_frames, stride, image_size: of the clips that the model takes.
+            rate: frames per second that videos are read at, or None.
+            weights: (spatial, temporal) weights of fusion; None for a single stream.
+        """
         crops = {
             1: "centre crop",
             2: "2 crops (centre, mirrored)",
@@ -105,14 +175,28 @@ class Protocol:
             places = "middle clip"
         if self.sampling == "sliding" and not self.step:
             places = "clips side by side over the whole video"
-        pooled = "" if self.views == 1 else "averaged over views, then "
+        pooled = "" if self.views == 1 else "averaged over views"
         if self.top_k:
-            pooled = f"averaged over the {self.top_k} highest views of each class, then "
+            pooled = f"averaged over the {self.top_k} highest views of each class"
+        fused = ""
+        if weights is not None:
+            fused = f"fused {weights[0]:g} : {weights[1]:g} (spatial : temporal)"
+            if self.fusion == "published":
+                fused += " by the published rule (negatives to 0, rows to sum 1)"
         size = "x".join(str(side) for side in image_size)
-        return (
-            f"{places} x {crops}, {num_frames} frames with stride {stride}, {size} pixels, "
-            f"logits of each stream {pooled}fused"
-        )
+        frames = f"{num_frames} frames with stride {stride}"
+        if rate is not None:
+            frames += f" at {rate:g} frames a second"
+        if self.short != "loop":
+            frames += f" (short videos: {self.short})"
+        ways = " and ".join(way for way in (pooled, fused) if way)
+        ways = f", logits of each stream {ways}" if ways else ""
+        read = ""
+        if self.decode_size is not None:
+            sides = self.decode_size
+            sides = (sides,) if isinstance(sides, int) else sides
+            read = f" of frames of {'x'.join(map(str, sides))}"
+        return f"{places} x {crops}, {frames}, {size} pixels{read}{ways}"
 
     def pool(self, views):
         """Scores of one video from those of its views.
@@ -128,3 +212,8 @@ class Protocol:
             # Each class takes its own best views, whatever the others do.
             views = np.sort(views, axis=0)[-self.top_k :]
         return views.mean(axis=0).astype("float32")
+
+
+def _given(changes):
+    """Without those that are None."""
+    return {name: value for name, value in changes.items() if value is not None}

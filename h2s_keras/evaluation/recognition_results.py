@@ -8,11 +8,13 @@ from h2s_keras.evaluation.statistics import (
     bootstrap_interval,
     class_table,
     confusion_matrix,
+    effective_count,
     expected_calibration_error,
     mcnemar_test,
     mean_class_accuracy,
     most_confused_pairs,
     top_k_correct,
+    wilson_interval,
 )
 from h2s_keras.metrics.video_mean_average_precision import VideoMeanAveragePrecision
 
@@ -22,7 +24,8 @@ def recognition_results(scores, samples=1000):
 
     Args:
         scores: VideoScores with labels.
-        samples: draws of the bootstrap; 0 leaves intervals out.
+        samples: draws of the bootstrap, which gives the interval of the class mean; 0
+            leaves that out. Top-1 and top-5 have Wilson's intervals.
 
     Returns:
         dict "protocol", "model_sha256", "videos", "streams" (stream to a dict of figures,
@@ -62,14 +65,20 @@ def stream_figures(scores, labels, samples=1000):
         right = top_k_correct(scores, labels).astype("float64")
         best = scores.argmax(axis=1)
         figures["top1"] = float(right.mean())
+        figures["top1_interval"] = wilson_interval(figures["top1"], len(labels))
         if scores.shape[1] > 5:
             figures["top5"] = float(top_k_correct(scores, labels, 5).mean())
+            figures["top5_interval"] = wilson_interval(figures["top5"], len(labels))
         figures["mean_class"] = mean_class_accuracy(labels, best)
         if samples:
-            figures["top1_interval"] = bootstrap_interval(np.mean, right, samples=samples)
-            figures["mean_class_interval"] = bootstrap_interval(
+            mean = figures["mean_class"]
+            interval = bootstrap_interval(
                 mean_class_accuracy, labels, best, samples=samples
             )
+            if mean in (0, 1):
+                # Whatever is drawn again is the same: the bootstrap has nothing to go by.
+                interval = wilson_interval(mean, effective_count(labels))
+            figures["mean_class_interval"] = interval
         figures["ece"] = expected_calibration_error(probabilities(scores), labels)
     ranked = scores if is_probability(scores) else log_softmax(scores.astype("float64"))
     for rule in ("thumos", "activitynet"):

@@ -46,7 +46,7 @@ def write_recognition_report(path, results, scores, model=None, clip_of=None, wo
     if results["model_sha256"]:
         report.paragraph(f"SHA-256 of the model: {results['model_sha256']}")
     report.heading("Figures")
-    caption = "In brackets: 95 % interval of the bootstrap over videos"
+    caption = "In brackets: 95 % interval (Wilson's; bootstrap of the class mean)"
     report.table(*figure_rows(results), caption)
     if "confusion" in results:
         names = results["class_names"]

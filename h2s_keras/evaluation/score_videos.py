@@ -8,11 +8,13 @@ import os
 
 import numpy as np
 
+from h2s_keras.data.clips import frame_size
 from h2s_keras.data.frame_reader import FrameReader
 from h2s_keras.errors import UserError, VideoError
+from h2s_keras.evaluation.fusion import normalize_scores
 from h2s_keras.evaluation.measure import check_finite, log_softmax
 from h2s_keras.evaluation.scores import VideoScores
-from h2s_keras.evaluation.views import video_views, view_side
+from h2s_keras.evaluation.views import video_views
 from h2s_keras.model_files import preset_index, preset_name
 from h2s_keras.out_of_memory import JAX_ERRORS, is_out_of_memory
 
@@ -68,7 +70,7 @@ def score_videos(
         labels = np.array([example.label for example in examples])
     bad, bad_numbers = {}, set()
     rate = model.frame_rate if rate is None else rate
-    reader = FrameReader(view_side(model.image_size), rate)
+    reader = FrameReader(frame_size(model.image_size, protocol.decode_size), rate)
 
     def views():
         for number, example in enumerate(examples):
@@ -104,9 +106,8 @@ def score_videos(
         labels[kept],
         protocol,
         checksum,
+        rate,
     )
-    if rate is not None:
-        scores.protocol = f"{rate:g} frames a second; {scores.protocol}"
     return scores, list(bad.values())
 
 
@@ -204,7 +205,7 @@ def _predict(model, clips):
     return {name: np.concatenate([first[name], second[name]]) for name in first}
 
 
-def video_scores(model, pooled, seen, names, labels, protocol, checksum):
+def video_scores(model, pooled, seen, names, labels, protocol, checksum, rate=None):
     """VideoScores from the logits of videos and, unless `seen` is empty, of their views."""
     streams = {name: np.stack([video[name] for video in pooled]) for name in pooled[0]}
     views, view_videos = {}, None
@@ -212,18 +213,32 @@ def video_scores(model, pooled, seen, names, labels, protocol, checksum):
         views = {name: np.concatenate([video[name] for video in seen]) for name in seen[0]}
         counts = [len(next(iter(video.values()))) for video in seen]
         view_videos = np.repeat(np.arange(len(seen)), counts)
-    if "fused" not in streams:
+    weights = tuple(getattr(model, "fusion", ())) or None
+    about = protocol.describe(
+        model.num_frames,
+        model.frame_stride,
+        model.image_size,
+        rate,
+        weights if "spatial" in streams else None,
+    )
+    if "fused" not in streams and protocol.fusion == "published" and "spatial" in streams:
+        streams["fused"], lost = fuse_published(model, streams)
+        if lost:
+            about += (
+                f" ({lost} without a positive logit fused by log-probabilities instead)"
+            )
+    elif "fused" not in streams:
         streams["fused"] = fuse_streams(model, streams)
     return VideoScores(
         streams,
         tuple(names),
         labels,
         tuple(model.class_names),
-        protocol.describe(model.num_frames, model.frame_stride, model.image_size),
+        about,
         checksum,
         views,
         view_videos,
-        tuple(getattr(model, "fusion", ())) or None,
+        weights,
     )
 
 
@@ -243,6 +258,34 @@ def fuse_streams(model, streams):
     spatial = log_softmax(streams["spatial"].astype("float64"))
     one, other = model.fusion
     return ((one * spatial + other * temporal) / (one + other)).astype("float32")
+
+
+def fuse_published(model, streams):
+    """The published fusion of pooled logits, with the weights of the model.
+
+    Args:
+        model: HiddenTwoStream with both streams.
+        streams: as `fuse_streams`.
+
+    Returns:
+        (scores, lost): float32 (videos, classes), rows that sum to 1, and the number of
+        videos that have no positive logit in any stream. The rule gives such a video no
+        score; it has the probabilities of the model's own fusion instead.
+
+    Reference: arXiv 1704.00389, section 4.1, and the fusion script of the release.
+    """
+    matrices = [streams["spatial"], streams["temporal"]]
+    if max(matrix.max() for matrix in matrices) > 0:
+        fused = sum(
+            weight * normalize_scores(matrix, "l1") if matrix.max() > 0 else 0 * matrix
+            for weight, matrix in zip(model.fusion, matrices, strict=True)
+        )
+    else:
+        fused = np.zeros(matrices[0].shape)
+    total = fused.sum(axis=1, keepdims=True)
+    own = np.exp(log_softmax(fuse_streams(model, streams).astype("float64")))
+    rows = np.where(total > 0, fused / np.where(total > 0, total, 1), own)
+    return rows.astype("float32"), int((total == 0).sum())
 
 
 def model_checksum(path):

@@ -1,6 +1,7 @@
 """Figures of recognition from scores and labels, with their uncertainty; plain NumPy."""
 
 import math
+import statistics
 
 import numpy as np
 
@@ -92,8 +93,62 @@ def expected_calibration_error(probabilities, labels, bins=15):
     return float(np.abs(gaps).sum() / len(confidence))
 
 
+def wilson_interval(share, count, level=0.95):
+    """Wilson's score interval of a proportion; at 0 and 1 it does not shrink to a point.
+
+    Args:
+        share: the proportion that was found, 0 to 1.
+        count: how many it was found on, above 0; it need not be whole (see
+            `effective_count`).
+        level: of confidence.
+
+    Returns:
+        (low, high), floats from 0 to 1.
+
+    Raises:
+        ValueError: a share outside 0 to 1, or a count that is not above 0.
+
+    Example:
+        >>> wilson_interval(9 / 9, 9)
+        (0.7008549, 1.0)
+
+    Reference: Wilson, "Probable inference, the law of succession, and statistical
+    inference", 1927; Brown, Cai and DasGupta, "Interval estimation for a binomial
+    proportion", 2001.
+    """
+    if not 0 <= share <= 1 or not count > 0:
+        raise ValueError(
+            f"An interval needs a share from 0 to 1 of a count above 0; got {share} of "
+            f"{count}."
+        )
+    z = statistics.NormalDist().inv_cdf(0.5 + level / 2)
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    spread = share * (1 - share) / count + (z / (2 * count)) ** 2
+    half = z * math.sqrt(spread) / (1 + z * z / count)
+    # Exactly 0 and 1 where the formula is, but for rounding.
+    low = 0.0 if share == 0 else max(0.0, centre - half)
+    high = 1.0 if share == 1 else min(1.0, centre + half)
+    return low, high
+
+
+def effective_count(labels):
+    """Videos that a mean over classes is worth: all of them where classes are equal.
+
+    A mean of K class accuracies over n_1, ..., n_K videos varies like a proportion of
+    K^2 / (1/n_1 + ... + 1/n_K) videos.
+
+    Args:
+        labels: int (videos,).
+    """
+    counts = np.unique(np.asarray(labels), return_counts=True)[1]
+    return float(len(counts) ** 2 / (1 / counts).sum())
+
+
 def bootstrap_interval(statistic, *arrays, level=0.95, samples=1000, seed=0):
     """Percentile interval of a figure over videos drawn again with replacement.
+
+    It shrinks to a point where all videos are alike; for a proportion take
+    `wilson_interval`.
 
     Args:
         statistic: function of arrays like `arrays` to a number.
@@ -109,8 +164,8 @@ def bootstrap_interval(statistic, *arrays, level=0.95, samples=1000, seed=0):
         ValueError: no videos, or arrays of different lengths.
 
     Example:
-        >>> bootstrap_interval(np.mean, np.array([1, 0, 1, 1, 1.0, 0, 1, 1]))
-        (0.375, 1.0)
+        >>> bootstrap_interval(np.median, np.array([3.1, 2.9, 3.4, 3.0, 2.8]))
+        (2.8, 3.4)
 
     Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
     """

@@ -1,10 +1,12 @@
 import numpy as np
 
-from h2s_keras.data.crops import CENTRE_SCALE, centre_crop_box, resize_frames
+from h2s_keras.data.clips import frame_size
+from h2s_keras.data.crops import centre_crop_box, resize_frames
 from h2s_keras.data.sampling import clip_indices, even_clip_starts
 from h2s_keras.data.video import count_frames, read_frames
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.measure import check_finite, log_softmax
+from h2s_keras.evaluation.protocol import Protocol
 from h2s_keras.models.runtimes import in_runtime
 from h2s_keras.models.stored_flow import StoredFlowStream
 
@@ -14,7 +16,8 @@ class VideoClassifier:
 
     Args:
         model: HiddenTwoStream with `class_names`, or a SavedNetwork.
-        clips_per_video: evenly spaced clips whose log-probabilities are averaged.
+        clips_per_video: evenly spaced clips whose log-probabilities are averaged; None for
+            as many as the run that trained the model measured with.
         batch_size: clips computed at a time.
         runtime: what computes the network, see `h2s_keras.models.runtimes.in_runtime`.
         rate: frames a second to read videos at; by default what the model was trained at.
@@ -30,7 +33,9 @@ class VideoClassifier:
         [{"class": "wave", "score": 0.91}, {"class": "clap", "score": 0.08}]
     """
 
-    def __init__(self, model, clips_per_video=10, batch_size=4, runtime="keras", rate=None):
+    def __init__(
+        self, model, clips_per_video=None, batch_size=4, runtime="keras", rate=None
+    ):
         if not hasattr(model, "class_names"):
             raise UserError(
                 f"a {type(model).__name__} knows motion, not names of actions; give a "
@@ -48,9 +53,12 @@ class VideoClassifier:
                 "num_classes"
             )
         self.rate = model.frame_rate if rate is None else rate
+        self.protocol = Protocol.of_model(model, clips=clips_per_video)
+        spatial = getattr(model, "spatial", None) is not None
+        self._weights = model.fusion if spatial else None
         self.model = in_runtime(model, runtime)
         self.class_names = list(names)
-        self.clips_per_video, self.batch_size = clips_per_video, batch_size
+        self.batch_size = batch_size
 
     @classmethod
     def from_saved(cls, path, **options):
@@ -92,13 +100,23 @@ class VideoClassifier:
 
     def scores(self, video):
         """Probabilities of all classes, float32 (classes,)."""
-        total, count = 0.0, 0
-        for clips in self._batches(video):
+        total = 0.0
+        for clips, shares in self._batches(video):
             logits = self.model.predict_on_batch(clips)["logits"]
             check_finite(logits, video)
-            total = total + log_softmax(logits.astype("float64")).sum(axis=0)
-            count += len(clips)
-        return np.exp(log_softmax(total / count)).astype("float32")
+            total = total + shares @ log_softmax(logits.astype("float64"))
+        return np.exp(log_softmax(total)).astype("float32")
+
+    def describe(self):
+        """How videos are read, in words, as `h2s train` and `h2s evaluate` print it."""
+        model = self.model
+        return self.protocol.describe(
+            model.num_frames,
+            model.frame_stride,
+            model.image_size,
+            self.rate,
+            self._weights,
+        )
 
     def _batches(self, video):
         frames, stride = self.model.num_frames, self.model.frame_stride
@@ -106,16 +124,22 @@ class VideoClassifier:
         length = count_frames(video, **reading)
         if length < 2:
             raise VideoError(video, "has one frame and so no motion; give a longer video")
-        starts = even_clip_starts(length, frames, stride, self.clips_per_video)
-        # Short videos give the same start several times over; once is enough.
-        indices = clip_indices(np.unique(starts), length, frames, stride)
+        starts = even_clip_starts(length, frames, stride, self.protocol.clips)
+        # Short videos give a start several times over: computed once, it counts as often.
+        starts, counts = np.unique(starts, return_counts=True)
+        shares = counts / counts.sum()
+        try:
+            indices = clip_indices(starts, length, frames, stride, self.protocol.short)
+        except UserError as error:
+            raise VideoError(video, str(error)) from error
         wanted = np.unique(indices)
-        side = round(min(self.model.image_size) / CENTRE_SCALE)
-        pictures = read_frames(video, wanted, size=side, **reading)
+        size = frame_size(self.model.image_size, self.protocol.decode_size)
+        pictures = read_frames(video, wanted, size=size, **reading)
         pictures = self._fit(pictures)
         places = np.searchsorted(wanted, indices)
         for first in range(0, len(places), self.batch_size):
-            yield pictures[places[first : first + self.batch_size]]
+            batch = slice(first, first + self.batch_size)
+            yield pictures[places[batch]], shares[batch]
 
     def _fit(self, frames):
         """Centre crop of the aspect and size that the model takes."""

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from h2s_keras.data.crops import CENTRE_SCALE, crop_frames, ten_crop_boxes
+from h2s_keras.data.clips import frame_size
+from h2s_keras.data.crops import crop_frames, ten_crop_boxes
 from h2s_keras.data.frame_reader import FrameReader
 from h2s_keras.data.sampling import (
     clip_indices,
@@ -10,7 +11,7 @@ from h2s_keras.data.sampling import (
     even_clip_starts,
     segment_clip_indices,
 )
-from h2s_keras.errors import VideoError
+from h2s_keras.errors import UserError, VideoError
 
 
 def view_indices(protocol, length, num_frames, stride):
@@ -22,11 +23,16 @@ def view_indices(protocol, length, num_frames, stride):
         num_frames, stride: of a clip.
 
     Returns:
-        int64 (clips, num_frames), starts rising; in a video shorter than a clip, frames
-        loop.
+        int64 (clips, num_frames), starts rising; `protocol.short` says what becomes of a
+        clip longer than the video.
+
+    Raises:
+        UserError: the video is too short under "refuse".
     """
     if protocol.sampling == "segments":
-        return segment_clip_indices(length, num_frames, stride, protocol.clips)
+        return segment_clip_indices(
+            length, num_frames, stride, protocol.clips, short=protocol.short
+        )
     if protocol.sampling == "even":
         starts = even_clip_starts(length, num_frames, stride, protocol.clips)
     else:
@@ -36,7 +42,7 @@ def view_indices(protocol, length, num_frames, stride):
         # The end of the video is seen too.
         if starts[-1] < last:
             starts = np.append(starts, last)
-    return clip_indices(starts, length, num_frames, stride)
+    return clip_indices(starts, length, num_frames, stride, protocol.short)
 
 
 def crop_views(frames, image_size, crops):
@@ -65,8 +71,9 @@ def video_views(path, protocol, num_frames, stride, image_size, frames=None, rea
         num_frames, stride, image_size: of the clips that the model takes.
         frames: range of the frame numbers to look at, as from `FrameReader.frames_of` for a
             segment; None for the whole video. Clips longer than it loop inside it.
-        reader: `FrameReader` of the size `view_side(image_size)` that keeps what it found
-            for further parts of the same video; None for one of its own.
+        reader: `FrameReader` of the size `frame_size(image_size, protocol.decode_size)`
+            that keeps what it found for further parts of the same video; None for one of
+            its own.
 
     Yields:
         uint8 (num_frames, *image_size, 3), the crops of a clip one after the other.
@@ -80,12 +87,15 @@ def video_views(path, protocol, num_frames, stride, image_size, frames=None, rea
         250
     """
     if reader is None:
-        reader = FrameReader(view_side(image_size))
+        reader = FrameReader(frame_size(image_size, protocol.decode_size))
     if frames is None:
         frames = range(reader.frame_count(path))
     if len(frames) < 2:
         raise VideoError(path, "has one frame and so no motion; give a longer video")
-    clips = frames.start + view_indices(protocol, len(frames), num_frames, stride)
+    try:
+        clips = frames.start + view_indices(protocol, len(frames), num_frames, stride)
+    except UserError as error:
+        raise VideoError(path, str(error)) from error
     last_use = clips.max(axis=1)
     # The first frame that this clip or a later one still needs.
     first_use = np.minimum.accumulate(clips.min(axis=1)[::-1])[::-1]
@@ -101,8 +111,3 @@ def video_views(path, protocol, num_frames, stride, image_size, frames=None, rea
                 return
             for old in [index for index in held if index < first_use[clip]]:
                 del held[old]
-
-
-def view_side(image_size):
-    """Short side of the frames that views of `image_size` are cropped from."""
-    return round(min(image_size) / CENTRE_SCALE)

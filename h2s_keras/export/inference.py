@@ -136,6 +136,7 @@ def _fold(network):
         "class_names": network.class_names,
         "frame_stride": network.frame_stride,
         "frame_rate": network.frame_rate,
+        "test_protocol": network.test_protocol,
         "name": network.name,
         "dtype": network.dtype_policy,
     }

@@ -8,6 +8,7 @@ import tempfile
 
 import keras
 
+from h2s_keras.data.sampling import CLIPS_PER_VIDEO
 from h2s_keras.errors import UserError
 from h2s_keras.export.inference import inference_network
 from h2s_keras.export.serving_files import write_description, write_server_files
@@ -173,6 +174,7 @@ def _write(network, classes, top_k, batch_sizes, folder, version, folded):
         "image_size": list(network.image_size),
         "frame_stride": network.frame_stride,
         "frame_rate": network.frame_rate,
+        "test_protocol": network.test_protocol or {"clips": CLIPS_PER_VIDEO},
         "top_k": min(int(top_k), len(classes)),
         "batch_sizes": batch_sizes,
         "streams": ["temporal"] + (["spatial"] if network.spatial is not None else []),

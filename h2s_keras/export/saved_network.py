@@ -43,8 +43,8 @@ class SavedNetwork:
         path: a version folder, or the folder of versions, whose highest is taken.
 
     Attributes:
-        class_names, num_frames, image_size, frame_stride, frame_rate: as of
-            HiddenTwoStream.
+        class_names, num_frames, image_size, frame_stride, frame_rate, test_protocol: as
+            of HiddenTwoStream.
 
     Raises:
         UserError: no export of this library, damaged, or not safe to load.
@@ -79,6 +79,7 @@ class SavedNetwork:
         self.image_size = tuple(facts["image_size"])
         self.frame_stride = int(facts["frame_stride"])
         self.frame_rate = facts.get("frame_rate")
+        self.test_protocol = facts.get("test_protocol")
 
     def predict_on_batch(self, clips):
         """Answers of `serving_default`.

@@ -1,5 +1,9 @@
 """The README of a folder of exported versions: commands of the server and clients."""
 
+import json
+
+from h2s_keras.data.sampling import CLIPS_PER_VIDEO, clip_span
+
 _TEXT = """# {name}: action recognition for TensorFlow Serving
 
 Version {model_version}, written by h2s_keras {library}. {count} classes; a clip is {frames}
@@ -27,21 +31,27 @@ A new version in this folder is loaded, warmed up and served without a restart. 
 
 ## REST (port 8501)
 
-{frames} frames of a video as JPEG{stride}, then the request:
+The frames of a video as JPEG, then a request for its first clip of {frames} frames{stride}:
 
 ```bash
-ffmpeg -i video.mp4 -vf "{rate}select=not(mod(n\\,{step}))" -fps_mode vfr -frames:v {frames} -q:v 2 frame%02d.jpg
+ffmpeg -i video.mp4 {rate}-fps_mode passthrough -q:v 2 frame%05d.jpg
 ```
 
 ```bash
+frames=(frame*.jpg)
 {{ printf '{{"signature_name": "predict_jpeg", "instances": [['
   comma=""
-  for frame in frame*.jpg; do
+  for n in $(seq 0 {step} {last}); do
+    frame=${{frames[n % ${{#frames[@]}}]}}
     printf '%s{{"b64": "%s"}}' "$comma" "$(base64 < "$frame" | tr -d '\\n')"; comma=","
   done
   printf ']]}}'; }} > request.json
 curl -s -d @request.json http://localhost:8501/v1/models/{name}:predict
 ```
+
+The answer for a video is the softmax of the mean of `logits` over {clips} evenly spaced
+clips; `h2s train`, `h2s evaluate` and `h2s predict` use the same clips, and so does the
+client below.
 
 ## gRPC (port 8500)
 
@@ -64,12 +74,20 @@ service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
 request = predict_pb2.PredictRequest()
 request.model_spec.name = "{name}"
 request.model_spec.signature_name = "predict_jpeg"
-frames = [open(name, "rb").read() for name in sorted(glob.glob("frame*.jpg"))]
-request.inputs["frames_bytes"].CopyFrom(tf.make_tensor_proto([frames]))
-answer = service.Predict(request, timeout=60)
-names, scores = (tf.make_ndarray(answer.outputs[key])[0] for key in ("classes", "scores"))
-for name, score in zip(names, scores):
-    print(f"{{score:6.1%}}  {{name.decode()}}")
+names = {classes}
+files = sorted(glob.glob("frame*.jpg"))
+places = max(0, len(files) - {span}) + 1  # where a clip may begin
+step, logits = places // {clips}, 0
+for number in range({clips}):
+    start = number * step if step else number * places // {clips}
+    clip = [files[{index}] for n in range({frames})]
+    jpegs = [open(name, "rb").read() for name in clip]
+    request.inputs["frames_bytes"].CopyFrom(tf.make_tensor_proto([jpegs]))
+    answer = service.Predict(request, timeout=60)
+    logits = logits + tf.make_ndarray(answer.outputs["logits"])[0] / {clips}
+scores = tf.nn.softmax(logits).numpy()
+for best in np.argsort(-scores, kind="stable")[:{top_k}]:
+    print(f"{{scores[best]:6.1%}}  {{names[best]}}")
 
 request.model_spec.signature_name = "serving_default"  # the same with uint8 clips
 del request.inputs["frames_bytes"]
@@ -92,8 +110,14 @@ print(classifier.predict("video.mp4"))
 def readme(facts):
     """Text of README.md from the dict of h2s.json."""
     frames, (height, width) = facts["num_frames"], facts["image_size"]
+    rate = facts.get("frame_rate")
     flow = facts["signatures"]["motion"]["outputs"]["flow"]["shape"]
     stride = facts["frame_stride"]
+    # An export of an earlier version does not say.
+    protocol = facts.get("test_protocol") or {}
+    index = f"(start + {stride} * n) % len(files)"
+    if protocol.get("short") == "hold":
+        index = f"min(start + {stride} * n, len(files) - 1)"
     return _TEXT.format(
         name=facts["name"],
         model_version=facts["model_version"],
@@ -104,7 +128,12 @@ def readme(facts):
         width=width,
         stride="" if stride == 1 else f", {stride} frames of the video apart",
         step=stride,
-        rate="" if facts.get("frame_rate") is None else f"fps={facts['frame_rate']:g},",
+        last=clip_span(frames, stride) - 1,
+        span=clip_span(frames, stride),
+        clips=protocol.get("clips", CLIPS_PER_VIDEO),
+        index=index,
+        classes=json.dumps(facts["classes"], ensure_ascii=False),
+        rate="" if rate is None else f"-vf fps={rate:g} ",
         top_k=facts["top_k"],
         half_height=flow[1],
         half_width=flow[2],

@@ -192,11 +192,12 @@ class HiddenTwoStreamBuilder:
         name="hidden_two_stream",
         rematerialize=False,
         frame_rate=None,
+        test_protocol=None,
     ):
         """The finished keras.Model, see `HiddenTwoStream`.
 
         Args:
-            frame_stride, name, frame_rate: of HiddenTwoStream.
+            frame_stride, name, frame_rate, test_protocol: of HiddenTwoStream.
             rematerialize: keep fewer activations while training: MotionNet (also one that
                 was given as an instance) computes those inside each of its levels again in
                 the backward pass, the backbones those inside each of their blocks. The
@@ -272,6 +273,7 @@ class HiddenTwoStreamBuilder:
             class_names=self._class_names,
             frame_stride=frame_stride,
             frame_rate=frame_rate,
+            test_protocol=test_protocol,
             name=name,
         )
 

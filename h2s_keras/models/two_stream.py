@@ -41,6 +41,9 @@ class HiddenTwoStream(keras.Model):
             kept for those who sample clips from video.
         frame_rate: frames a second that it was trained at, or None for those of each
             video as they come; kept likewise.
+        test_protocol: dict of plain values, how its run measured videos ("clips",
+            "short", "decode_size"), which `h2s evaluate` and `h2s predict` follow; None
+            for the defaults of `h2s_keras.evaluation.Protocol.of_model`.
 
     Call arguments:
         clips: (batch, num_frames, height, width, 3) RGB 0..255, any dtype.
@@ -72,6 +75,7 @@ class HiddenTwoStream(keras.Model):
         class_names=None,
         frame_stride=1,
         frame_rate=None,
+        test_protocol=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -84,6 +88,7 @@ class HiddenTwoStream(keras.Model):
         self.image_size, self.branched = tuple(image_size), branched
         self.class_names = None if class_names is None else list(class_names)
         self.frame_stride, self.frame_rate = frame_stride, frame_rate
+        self.test_protocol = None if test_protocol is None else dict(test_protocol)
         self.num_frames = motion.num_frames
         self.num_classes = num_logits(temporal)
         if not self.motion.built:
@@ -158,6 +163,7 @@ class HiddenTwoStream(keras.Model):
             "class_names": self.class_names,
             "frame_stride": self.frame_stride,
             "frame_rate": self.frame_rate,
+            "test_protocol": self.test_protocol and dict(self.test_protocol),
         }
 
     @classmethod

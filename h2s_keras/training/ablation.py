@@ -66,14 +66,16 @@ def _check_runs(config):
 
 def _train_all(config, run, progress):
     results = {"name": config["name"], "seeds": config["seeds"], "variants": {}}
-    for seed in config["seeds"]:
-        for variant in config["variants"]:
+    count = len(config["seeds"]) * len(config["variants"])
+    for place, seed in enumerate(config["seeds"]):
+        for number, variant in enumerate(config["variants"], start=1):
             folder = _folder(run, variant["name"], seed)
             if _finished(folder, variant_config(config, variant, seed)):
                 done = RunFolder(folder, resume=True).read_json("results.json")
             else:
                 if progress is not None:
-                    progress.message(f"{variant['name']}, seed {seed}")
+                    number += place * len(config["variants"])
+                    progress.runs(f"{variant['name']}, seed {seed}", number, count)
                 done = _train_variant(config, variant, seed, run, folder, progress)
             results["test"] = done["test"]
             kept = results["variants"].setdefault(

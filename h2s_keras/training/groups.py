@@ -44,7 +44,7 @@ def _train_groups(config, run, resume, progress, hosts):
         check_run(config, listed.class_names, hosts)
         run.write_config(config)
     results = {"name": config["name"], "groups": {}}
-    for group in groups:
+    for number, group in enumerate(groups, start=1):
         folder = run.file(f"group-{group}")
         one = {**config, "data": {**config["data"], "test_group": group}}
         if config["model"].get("initial"):
@@ -56,7 +56,7 @@ def _train_groups(config, run, resume, progress, hosts):
             done = RunFolder(folder, resume=True).read_json("results.json")
         else:
             if progress is not None:
-                progress.message(f"group {group} of {', '.join(map(str, groups))}")
+                progress.runs(f"group {group} left out", number, len(groups))
             again = None if begun else one
             done = train(again, folder, begun, progress, hosts)["results"]
         results["groups"][group] = {**done["final"], "seconds": done["seconds"]}

@@ -2,6 +2,7 @@
 
 import keras
 
+from h2s_keras.evaluation.protocol import Protocol
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
 from h2s_keras.models.backbones import build_backbone
 from h2s_keras.models.builder import HiddenTwoStreamBuilder
@@ -54,6 +55,7 @@ def build_network(config, class_names):
         frame_stride=data.get("stride", 1),
         rematerialize=model["rematerialize"],
         frame_rate=data.get("rate"),
+        test_protocol=Protocol.of_run(data).to_model(),
     )
 
 

@@ -7,12 +7,18 @@ import keras
 
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
+from h2s_keras.training.devices import find_devices, run_header
 from h2s_keras.training.freezing import mark_trainable
 from h2s_keras.training.initial_weights import copy_initial_weights
 from h2s_keras.training.out_of_memory import out_of_memory
 from h2s_keras.training.preparation import check_stages
 from h2s_keras.training.recipe_network import build_network
-from h2s_keras.training.run_figures import measure, one_line, protocol_of
+from h2s_keras.training.run_figures import (
+    accuracy_intervals,
+    measure,
+    one_line,
+    protocol_of,
+)
 from h2s_keras.training.run_folder import RunFolder
 from h2s_keras.training.stage_options import check_recipe
 from h2s_keras.training.stages import run_stages
@@ -22,6 +28,8 @@ from h2s_keras.training.strategy import (
     share_statistics,
     unsynchronized_layers,
 )
+from h2s_keras.training.training_videos import FILE as TRAINING_VIDEOS
+from h2s_keras.training.training_videos import TrainingVideos
 
 
 def train(config, out, resume=False, progress=None, hosts=None):
@@ -31,7 +39,8 @@ def train(config, out, resume=False, progress=None, hosts=None):
         config: plain values as from a recipe's `get_config()`.
         out: run folder, new or empty; with `resume` one that an earlier run left.
         resume: go on where the run was cut; `config` must be None, the run's own is read.
-        progress: object with `stage(name, steps, done)` giving a Keras callback, and
+        progress: object with `stage(...)` giving a Keras callback, see `run_stages`,
+            `runs(name, number, count)` where a run is one of several, and
             `message(text)`; None is silent.
         hosts: `Hosts` that train together, each calling this; None for one process.
 
@@ -86,8 +95,12 @@ def _train(config, run, resume, progress, hosts):
     network, synchronized = _make_network(
         config, data.class_names, strategy, hosts, find_states(run.path), say
     )
+    devices = find_devices()
+    for line in run_header(config, data, devices):
+        say(line)
     if not resume:
-        run.write_config(config)
+        run.write_config(config, devices)
+    _write_training_videos(config, data, run, say)
     results = run.read_json("results.json") if resume else None
     results = results or {"name": config["name"], "seconds": {}, "stages": {}}
     report = getattr(data, "report", None)
@@ -108,6 +121,7 @@ def _train(config, run, resume, progress, hosts):
         started = time.monotonic()
         with _local(network, hosts) as own:
             results["final"] = measure(own, data)
+            results["intervals"] = accuracy_intervals(results["final"])
             results["seconds"]["measuring"] = round(time.monotonic() - started, 1)
             results["test"] = protocol_of(config, data)
             run.write_json("results.json", results)
@@ -116,6 +130,27 @@ def _train(config, run, resume, progress, hosts):
     if report is not None and report.bad_files:
         say(report.summary())
     return {"results": results, "network": network, "data": data, "run": run}
+
+
+def _write_training_videos(config, data, run, say):
+    """Keeps which videos were trained on, also by a run that this one starts from."""
+    examples = getattr(data, "train", None)
+    if examples is None:
+        return  # Synthetic clips.
+    before = TrainingVideos([])
+    if config["model"]["initial"]:
+        before = TrainingVideos.of_model(config["model"]["initial"]) or before
+        if not hasattr(data, "index"):
+            known = sum(before.holds(example) for example in data.test)
+            if known:
+                say(
+                    f"warning: {known} of the {len(data.test)} test videos were in the "
+                    f"training of {config['model']['initial']}, which this run starts from"
+                )
+    # A run that goes on may find other videos than it began with.
+    begun = TrainingVideos.of_model(run.path) or TrainingVideos([])
+    videos = before | begun | TrainingVideos.of_examples(examples)
+    run.write_json(TRAINING_VIDEOS, videos.to_json())
 
 
 def _make_network(config, class_names, strategy, hosts, states=(), say=None):

@@ -7,6 +7,8 @@ from h2s_keras.evaluation.measure import (
     grouped_accuracy,
     measure_flow,
 )
+from h2s_keras.evaluation.protocol import Protocol
+from h2s_keras.evaluation.statistics import wilson_interval
 from h2s_keras.models.motion_net import motion_net_of
 
 MEASURE_BATCH = 32
@@ -42,6 +44,15 @@ def measure(network, data, stage=None):
     return figures
 
 
+def accuracy_intervals(figures):
+    """dict of each accuracy's name to its 95 % interval (low, high), Wilson's."""
+    return {
+        name: wilson_interval(value, figures["tested"])
+        for name, value in figures.items()
+        if name.endswith("accuracy")
+    }
+
+
 def _chain(first, rest):
     yield first
     yield from rest
@@ -55,17 +66,20 @@ def protocol_of(config, data):
         return f"{data.test_count} held-out synthetic clips, {frames} frames of {size}"
     if not data.test:
         return "no test: set data.test_group to leave a group out"
-    group, clips = (
-        config["data"].get("test_group"),
-        config["data"].get("clips_per_video", 5),
-    )
+    group, weights = config["data"].get("test_group"), None
     which = "of the test list, which is no part"
     if group is not None:
         which = f"of the group {group!r} left out"
-    return (
-        f"{len(data.test)} videos {which} of training; {clips} evenly spaced clips of "
-        f"{frames} frames a video, centre crop {size}, log-probabilities averaged"
+    if config["model"]["spatial"] and config["model"]["motion"] != "stored":
+        weights = config["model"]["fusion"]
+    about = Protocol.of_run(config["data"]).describe(
+        frames,
+        config["data"].get("stride", 1),
+        config["data"]["image_size"],
+        config["data"].get("rate"),
+        weights,
     )
+    return f"{len(data.test)} videos {which} of training; {about}"
 
 
 def one_line(figures):

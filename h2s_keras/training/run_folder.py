@@ -11,6 +11,30 @@ from h2s_keras.errors import FileError, UserError
 from h2s_keras.version import __version__
 
 
+def run_data(path):
+    """The "data" values of the run that a model belongs to; {} where there is none.
+
+    Args:
+        path: folder of the run, or the .keras file in it.
+
+    Raises:
+        FileError: the run's configuration is damaged.
+    """
+    path = os.fspath(path)
+    folder = path if os.path.isdir(path) else os.path.dirname(path)
+    file = os.path.join(folder, "config.json")
+    # The name of a preset is not a path.
+    if not os.path.exists(path) or not os.path.isfile(file):
+        return {}
+    try:
+        with open(file, encoding="utf-8") as stream:
+            return dict(json.load(stream)["config"]["data"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FileError(
+            file, f"cannot be read ({error!r}); move the model out of this folder"
+        ) from None
+
+
 class RunFolder:
     """The folder of one training run: configuration, states, log, model, results.
 
@@ -72,21 +96,22 @@ class RunFolder:
     def file(self, name):
         return os.path.join(self.path, name)
 
-    def write_config(self, config):
-        """Configuration, versions and the command that repeats the run."""
+    def write_config(self, config, devices=None):
+        """Configuration, versions, devices and the command that repeats the run."""
         import keras
-        import numpy
+
+        from h2s_keras.training.devices import find_devices, library_versions
 
         record = {
             "config": config,
             "command": shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
             "versions": {
                 "h2s_keras": __version__,
-                "keras": keras.__version__,
                 "backend": keras.backend.backend(),
-                "numpy": numpy.__version__,
+                **library_versions(),
                 "python": platform.python_version(),
             },
+            "devices": find_devices() if devices is None else devices,
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         }
         self.write_json("config.json", record)

@@ -47,8 +47,9 @@ def run_stages(
         config: plain values of a recipe: "seed", "batch_size", "stages".
         data: object with the interface of `h2s_keras.data.training_data`.
         run: RunFolder.
-        progress: object with `stage(name, steps, done)` giving a Keras callback that has
-            `close()` and counts the batches in `done`, or None.
+        progress: object with `stage(name, steps, done, place, later)` giving a Keras
+            callback that has `close()` and counts the batches in `done`, or None. `place`
+            is (number, count) of the stage, `later` counts the batches of those after it.
         resume: continue from the newest state of the run folder.
         strategy: tf.distribute strategy, or None.
         hosts: `Hosts` that train together, or None.
@@ -104,7 +105,9 @@ class _RunningStage:
         self.batch_size = self.stage["batch_size"] or config["batch_size"]
         self.seed = config["seed"] + 1000 * index
         self.tensorboard = config["tensorboard"]
-        self.total = self.stage["steps"] * self.stage["accumulate"]
+        batches = [stage["steps"] * stage["accumulate"] for stage in config["stages"]]
+        self.total, self.later = batches[index], sum(batches[index + 1 :])
+        self.stages = len(batches)
         self.started = time.monotonic()
 
     def steps_left(self):
@@ -130,7 +133,8 @@ class _RunningStage:
         callbacks.append(NonFiniteGuard(name, self.go_back, self.explain))
         bar, shown = None, contextlib.nullcontext()
         if progress is not None:
-            bar = progress.stage(name, total, position.step)
+            place = (self.index + 1, self.stages)
+            bar = progress.stage(name, total, position.step, place, self.later)
             shown = contextlib.closing(bar)
             callbacks.append(bar)
         with shown, Interruption() as interruption:

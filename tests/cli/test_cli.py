@@ -416,7 +416,7 @@ def test_quickstart_leaves_report_pictures_and_model(smoke):
     assert str(folder / "report.html") in done.out
     assert "Traceback" not in done.err and "WARNING" not in done.err
     # Progress goes to stderr as plain lines, one an epoch, for a log file.
-    assert any(line.startswith("motion 4/4") for line in done.error_lines)
+    assert any(line.startswith("stage 1 of 4: motion 4/4") for line in done.error_lines)
     assert "\x1b" not in done.err and "\r" not in done.err
     config = json.loads((folder / "config.json").read_text())
     assert config["command"].endswith("quickstart --out quickstart --smoke")
@@ -436,9 +436,9 @@ def test_predict_tells_bad_files_and_goes_on_with_good_ones(h2s, smoke, files):
     assert done.code == 2
     rows = [json.loads(line) for line in done.out.splitlines()]
     assert [row["video"] for row in rows] == [str(path) for path in [*bad, good]]
-    for path, row, line in zip(bad, rows, done.error_lines, strict=False):
-        assert line == f"h2s: {row['error']}" and str(path) in line
     mistakes = [line for line in done.error_lines if line.startswith("h2s: ")]
+    for path, row, line in zip(bad, rows, mistakes, strict=False):
+        assert line == f"h2s: {row['error']}" and str(path) in line
     assert len(mistakes) == 4 and "Traceback" not in done.err, done.err
     best = rows[-1]["predictions"]
     assert len(best) == 3 and "error" not in rows[-1]

@@ -41,6 +41,7 @@ def test_evaluate_writes_everything(call, work, tmp_path):
     )
     assert code == 0
     assert "6 videos; 2 evenly spaced clips x 2 crops" in out
+    assert "which of them were in training is not known" in out
     for name in ("spatial", "temporal", "fused", "top-1", "class mean", "mAP (THUMOS)"):
         assert name in out
     scores = VideoScores.load(tmp_path / "s.npz")
@@ -80,7 +81,7 @@ def test_scores_and_figures_outlive_what_fails_after_them(
     line = f"evaluate --model model.keras --data data --scores {tmp_path}/s.npz"
     with pytest.raises(UserError, match="other.npz: is not of the same 6 videos"):
         call(f"{line} --compare {other}")
-    assert capsys.readouterr().out.startswith("6 videos; middle clip")
+    assert capsys.readouterr().out.startswith("6 videos; 5 evenly spaced")
 
     def fail(*arguments):
         raise OSError("disk full")
@@ -89,7 +90,7 @@ def test_scores_and_figures_outlive_what_fails_after_them(
     monkeypatch.setattr(module, fail)
     with pytest.raises(OSError, match="disk full"):
         call(f"evaluate --data {tmp_path}/s.npz --report {tmp_path}/r.html")
-    assert capsys.readouterr().out.startswith("6 videos; middle clip")
+    assert capsys.readouterr().out.startswith("6 videos; 5 evenly spaced")
 
 
 def test_figures_are_told_where_scores_cannot_be_written(
@@ -122,7 +123,7 @@ def test_models_that_number_the_classes_otherwise(call, tmp_path):
 def test_one_group(call):
     line = r"evaluate --model model.keras --data data --group_pattern p(\d) --test_group 2"
     code, out, _ = call(line)
-    assert code == 0 and "2 videos; only group 2; middle clip" in out
+    assert code == 0 and "2 videos; only group 2; 5 evenly spaced clips" in out
 
 
 def test_bad_file_is_left_out(call, work, tmp_path):
@@ -339,7 +340,7 @@ def test_videos_are_read_at_the_rate_of_training(call, work, tmp_path):
     assert ways[0] == ways[1] != told("model.keras")
 
     line = f"evaluate --model {tmp_path}/slow.keras --data data"
-    assert "6 videos; 5 frames a second; " in call(line)[1]
+    assert "with stride 1 at 5 frames a second" in call(line)[1]
 
 
 def test_folders_of_frames_have_the_rate_they_have(call, work, tmp_path):
@@ -355,7 +356,7 @@ def test_folders_of_frames_have_the_rate_they_have(call, work, tmp_path):
         json.loads(call(f"predict {tmp_path}/frames --model {model} --json")[1])
         for model in (tmp_path / "slow.keras", "model.keras")
     ]
-    assert records[0] == records[1]
+    assert records[0]["predictions"] == records[1]["predictions"]
 
 
 def _made(folder):

@@ -9,6 +9,8 @@ from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation import score_videos as module
 from h2s_keras.evaluation.protocol import Protocol
 from h2s_keras.evaluation.score_videos import (
+    fuse_published,
+    fuse_streams,
     matched_examples,
     model_checksum,
     pooled_videos,
@@ -167,3 +169,34 @@ def test_scores_that_are_no_numbers_end_it(value):
     assert next(views)[0] == 0
     with pytest.raises(UserError, match="video 2 of the list: .* not finite numbers"):
         next(views)
+
+
+def test_the_published_fusion_of_logits():
+    """By hand; a video without a positive logit has the model's own probabilities."""
+
+    class Model:
+        fusion = (1.0, 1.5)
+
+    streams = {
+        "spatial": np.array([[3.0, 1, -2], [-1, -2, -3], [-1, -2, -3]], "float32"),
+        "temporal": np.array([[-1.0, 2, 2], [0, 5, 0], [-3, -1, -2]], "float32"),
+    }
+    fused, lost = fuse_published(Model, streams)
+    rows = [[0.75 / 2.5, (0.25 + 0.75) / 2.5, 0.75 / 2.5], [0, 1, 0]]
+    np.testing.assert_allclose(fused[:2], rows, atol=1e-6)
+    assert lost == 1
+    own = np.exp(fuse_streams(Model, streams)[2])
+    np.testing.assert_allclose(fused[2], own / own.sum(), atol=1e-6)
+
+
+def test_the_published_fusion_where_a_stream_has_no_positive_logit():
+    class Model:
+        fusion = (1.0, 1.5)
+
+    negative = -np.ones((2, 2), "float32")
+    positive = np.array([[1.0, 3], [4, 1]], "float32")
+    fused, lost = fuse_published(Model, {"spatial": negative, "temporal": positive})
+    np.testing.assert_allclose(fused, [[0.25, 0.75], [0.8, 0.2]], atol=1e-6)
+    fused, lost_all = fuse_published(Model, {"spatial": negative, "temporal": negative})
+    np.testing.assert_allclose(fused, 0.5, atol=1e-6)
+    assert lost == 0 and lost_all == 2

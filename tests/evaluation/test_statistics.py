@@ -11,11 +11,13 @@ from h2s_keras.evaluation.statistics import (
     bootstrap_interval,
     class_table,
     confusion_matrix,
+    effective_count,
     expected_calibration_error,
     mcnemar_test,
     mean_class_accuracy,
     most_confused_pairs,
     top_k_correct,
+    wilson_interval,
 )
 from h2s_keras.evaluation.text_table import table_lines
 
@@ -157,3 +159,36 @@ def test_comparison():
     turned = scores(SCORES[order][:, ::-1])
     same = compared(scores(SCORES), turned, np.argsort(order), every[::-1])
     assert same["p_value"] == 1 and same["first_only"] == 0
+
+
+@pytest.mark.parametrize(
+    "right, count, expected",
+    [
+        # R: binom::binom.confint(right, count, methods = "wilson"), and by hand at the
+        # ends, where Wilson's bounds are n / (n + z^2) and z^2 / (n + z^2).
+        (7, 10, (0.3967781, 0.8922087)),
+        (9, 9, (9 / (9 + 1.959964**2), 1)),
+        (0, 10, (0, 1.959964**2 / (10 + 1.959964**2))),
+        (1, 1, (1 / (1 + 1.959964**2), 1)),
+    ],
+)
+def test_wilson_interval(right, count, expected):
+    assert wilson_interval(right / count, count) == pytest.approx(expected, abs=1e-6)
+
+
+def test_wilson_against_scipy():
+    stats = pytest.importorskip("scipy.stats")
+    for right, count in ((0, 3), (6, 9), (299, 300), (11, 40)):
+        expected = stats.binomtest(right, count).proportion_ci(0.9, method="wilson")
+        found = wilson_interval(right / count, count, 0.9)
+        assert found == pytest.approx(tuple(expected), abs=1e-9)
+    for share, count in ((1.2, 3), (0.5, 0)):
+        with pytest.raises(ValueError, match="count above 0"):
+            wilson_interval(share, count)
+
+
+def test_the_count_behind_a_class_mean():
+    """As many videos as give a proportion the variance of the mean over classes."""
+    assert effective_count([0, 0, 1, 1, 2, 2]) == pytest.approx(6)
+    # Variances p (1 - p) / n of classes of 1 and 9 videos, halved twice.
+    assert effective_count([0] + [1] * 9) == pytest.approx(1 / ((1 + 1 / 9) / 4))

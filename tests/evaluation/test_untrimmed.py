@@ -9,13 +9,14 @@ import pytest
 from evaluation.samples import make_network, write_video
 
 from h2s_keras.data import VideoExample, read_frames, write_png
+from h2s_keras.data.clips import frame_size
 from h2s_keras.data.frame_reader import FrameReader
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.protocol import Protocol
 from h2s_keras.evaluation.score_videos import example_name, score_videos
 from h2s_keras.evaluation.scores import VideoScores
 from h2s_keras.evaluation.untrimmed import untrimmed_examples
-from h2s_keras.evaluation.views import crop_views, video_views, view_indices, view_side
+from h2s_keras.evaluation.views import crop_views, video_views, view_indices
 
 SIZE = (32, 32)
 
@@ -75,9 +76,9 @@ ANET = "evaluate --model model.keras --data activitynet --annotations anet.json 
 @pytest.mark.parametrize("frames", [range(20, 41), range(57, 59), range(0, 4)])
 def test_views_of_a_part_are_frames_of_that_part(work, protocol, frames):
     path = str(work / "videos" / "one.mp4")
-    reader = FrameReader(view_side(SIZE))
+    reader = FrameReader(frame_size(SIZE))
     views = list(video_views(path, protocol, 3, 2, SIZE, frames, reader))
-    every = read_frames(path, size=view_side(SIZE))[frames.start : frames.stop]
+    every = read_frames(path, size=frame_size(SIZE))[frames.start : frames.stop]
     expected = [
         view
         for clip in view_indices(protocol, len(frames), 3, 2)
@@ -160,7 +161,8 @@ def test_thumos14_whole_and_by_segment(call, tmp_path):
     code, out, _ = call(line)
     assert code == 0
     assert out.startswith(
-        "3 videos; annotated segments, each taken for a video; 12.5 frames a second; middle"
+        "3 videos; annotated segments, each taken for a video; 5 evenly spaced clips x "
+        "centre crop, 3 frames with stride 1 at 12.5 frames a second, 32x32 pixels"
     )
     scores = VideoScores.load(tmp_path / "s.npz")
     assert scores.labels.tolist() == [[True, True], [True, False], [True, False]]
@@ -196,19 +198,19 @@ def test_a_list_is_scored_on_the_frames_it_says(call, network, work, tmp_path):
     lists = "--data list --annotations train.txt --test_list test.txt --classes names.txt"
     line = f"evaluate --model model.keras {lists} --root frames --scores {tmp_path}/l.npz"
     code, out, _ = call(line)
-    assert code == 0 and out.startswith("2 videos; middle clip")
+    assert code == 0 and out.startswith("2 videos; 5 evenly spaced")
     scores = VideoScores.load(tmp_path / "l.npz")
     rows = [
         VideoExample(str(work / "frames" / "left"), 0, frames=5),
         VideoExample(str(work / "frames" / "right"), 1, frames=6),
     ]
-    expected, _ = score_videos(network, rows, Protocol(sampling="segments"))
+    expected, _ = score_videos(network, rows, Protocol(5))
     np.testing.assert_allclose(
         scores.streams["fused"], expected.streams["fused"], atol=1e-5
     )
     # The control: all 8 frames have another middle.
     rows = [VideoExample(row.path, row.label) for row in rows]
-    whole, _ = score_videos(network, rows, Protocol(sampling="segments"))
+    whole, _ = score_videos(network, rows, Protocol(5))
     assert np.abs(scores.streams["fused"] - whole.streams["fused"]).max() > 1e-3
 
 

@@ -66,9 +66,12 @@ def test_the_page_on_serving_cuts_the_frames_that_its_recipe_takes():
         "signatures": {"motion": {"outputs": {"flow": {"shape": [-1, 48, 48]}}}},
     }
     (command,) = (line for line in readme(facts).splitlines() if "ffmpeg" in line)
-    assert "mod(n\\,3)" in command and "-frames:v 7 " in command
+    text = readme(facts)
+    assert "$(seq 0 3 18)" in text and "(start + 3 * n) % len(files)" in text
+    assert "for n in range(7)" in text and "range(5)" in text
     page = pathlib.Path(__file__).parents[2] / "docs" / "serving.md"
-    assert command in page.read_text(encoding="utf-8").splitlines()
+    page = page.read_text(encoding="utf-8")
+    assert command in page.splitlines() and "[:19:3]" in page
 
 
 def test_help_has_an_example_and_is_quick():

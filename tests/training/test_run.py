@@ -42,7 +42,7 @@ class Steps(keras.callbacks.Callback):
         pass
 
 class Shown:
-    def stage(self, name, steps, done=0):
+    def stage(self, name, steps, done, place, later):
         return Steps(name)
 
     def message(self, text):
@@ -166,7 +166,7 @@ def test_a_signal_after_the_last_step_of_a_stage_is_not_lost(small_config, tmp_p
     class Shown:
         stages = []
 
-        def stage(self, name, steps, done=0):
+        def stage(self, name, steps, done, place, later):
             self.stages.append(name)
             return Terminating()
 
