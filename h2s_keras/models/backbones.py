@@ -233,12 +233,12 @@ def _instance(backbone, inputs, weights):
             f"backbone must be a name or a keras.Model; received {type(backbone).__name__}."
         )
     expected = getattr(backbone, "input_shape", None)
-    given_out = getattr(backbone, "output_shape", None)
-    for what, value in (("input", expected), ("output", given_out)):
-        if isinstance(value, (list, dict)) or _is_nested(value):
+    for what in ("input", "output"):
+        tensors = getattr(backbone, f"{what}s", None) or []
+        if tensors and not _is_shape(getattr(backbone, f"{what}_shape", None)):
             raise ValueError(
-                f"{backbone.name!r} has several {what}s ({value}); a backbone has one: "
-                f"choose it by keras.Model({backbone.name}.inputs[0], "
+                f"{backbone.name!r} has several {what}s, or a list or dict of them; a "
+                f"backbone has one: choose it by keras.Model({backbone.name}.inputs[0], "
                 f"{backbone.name}.outputs[0])."
             )
     if not isinstance(expected, tuple):
@@ -260,7 +260,7 @@ def _instance(backbone, inputs, weights):
     return backbone
 
 
-def _is_nested(shape):
-    return isinstance(shape, tuple) and any(
+def _is_shape(shape):
+    return isinstance(shape, tuple) and not any(
         isinstance(side, (tuple, list)) for side in shape
     )

@@ -98,8 +98,10 @@ def _activation(operation):
 
 def _before(tensor):
     """The tensor that the operation of this one was called on."""
-    history = tensor._keras_history
-    return history.operation._inbound_nodes[history.node_index].input_tensors[0]
+    for node in tensor._keras_history.operation._inbound_nodes:
+        if any(output is tensor for output in node.output_tensors):
+            return node.input_tensors[0]
+    raise ValueError(f"{tensor} comes from no call that Keras remembers.")
 
 
 def _measured(model):

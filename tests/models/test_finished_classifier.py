@@ -73,7 +73,12 @@ PROBABILITIES = {
     "behind": lambda: ending(layers.Dense(4, "softmax"), layers.Dropout(0.1)),
     "convolutions": convolutions,
     "sequential": lambda: keras.Sequential(
-        [keras.Input(SHAPE), layers.Flatten(), layers.Dense(4, "softmax")]
+        [
+            keras.Input(SHAPE),
+            layers.Rescaling(1 / 255),
+            layers.Flatten(),
+            layers.Dense(4, "softmax"),
+        ]
     ),
     "nested": nested,
     "subclassed": subclassed,
