@@ -1,5 +1,7 @@
 """The values of a tensor where Python can look at them without a cost."""
 
+import sys
+
 import keras
 import numpy as np
 
@@ -27,21 +29,16 @@ def host_values(tensor):
         return np.asarray(tensor)
     if not keras.ops.is_tensor(tensor) or isinstance(tensor, keras.KerasTensor):
         return None
-    backend = keras.backend.backend()
+    backend, kind = keras.backend.backend(), type(tensor)
     if backend == "tensorflow" and not hasattr(tensor, "numpy"):
         return None
     if backend == "jax":
-        import jax
-
-        if isinstance(tensor, jax.core.Tracer) or not tensor.is_fully_addressable:
+        traced = any(parent.__name__ == "Tracer" for parent in kind.__mro__)
+        if traced or not tensor.is_fully_addressable:
             return None
     if backend == "torch":
-        import torch
-
-        traced = torch.compiler.is_compiling() or type(tensor) not in (
-            torch.Tensor,
-            torch.nn.Parameter,
-        )
-        if traced or tensor.device.type != "cpu":
+        # Tensors that torch.export and the meta device make up are of other classes.
+        plain = kind.__name__ in ("Tensor", "Parameter") and tensor.device.type == "cpu"
+        if not plain or sys.modules["torch"].compiler.is_compiling():
             return None
     return keras.ops.convert_to_numpy(tensor)

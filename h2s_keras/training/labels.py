@@ -97,6 +97,11 @@ def label_targets(labels, num_classes):
         labels: tensor of a shape that `check_label_shape` takes.
         num_classes: of the network.
     """
+    if _known_shape(labels) is None:
+        raise UserError(
+            "labels came to one compiled step in several forms; stay with one of (batch,), "
+            "(batch, 1) and one-hot, or call compile() again"
+        )
     check_label_shape(labels.shape, num_classes)
     if is_one_hot(labels.shape):
         targets = ops.cast(labels, "float32")
@@ -116,11 +121,21 @@ def per_sample_weights(sample_weight, like):
     Raises:
         UserError: for another shape.
     """
-    shape = tuple(sample_weight.shape)
+    shape = _known_shape(sample_weight)
     if shape and (len(shape) > 2 or shape[1:] not in ((), (1,))):
         raise UserError(
             "sample_weight has one weight per clip, (batch,) or (batch, 1); received shape "
             f"{shape}."
         )
     weight = ops.cast(sample_weight, like.dtype)
-    return weight * ops.ones_like(like) if not shape else ops.reshape(weight, (-1,))
+    if shape == ():
+        return weight * ops.ones_like(like)
+    return ops.reshape(weight, (-1,))
+
+
+def _known_shape(tensor):
+    """Shape, or None where TensorFlow has traced one step for weights of two ranks."""
+    try:
+        return tuple(tensor.shape)
+    except ValueError:
+        return None
