@@ -7,10 +7,14 @@ from keras import ops
 from h2s_keras.errors import UserError
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.multi_scale_flow_head import SLOPE, MultiScaleFlowHead
+from h2s_keras.models.checks_clips import ChecksClips
 from h2s_keras.models.coarse_to_fine import coarse_to_fine_flow
+from h2s_keras.models.named_shapes import NamedShapes
+from h2s_keras.models.preset_class import as_class
 from h2s_keras.models.runtimes import in_runtime
 from h2s_keras.ops.aligned_convolution import aligned_clip, aligned_convolution
 from h2s_keras.ops.backend_forms import leaky_relu
+from h2s_keras.ops.clip_range import looked_at, warn_unit_range
 from h2s_keras.ops.flow import clip_to_channels, resize_flow
 from h2s_keras.ops.rematerialize import rematerialize
 
@@ -50,7 +54,7 @@ VARIANTS = {
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
-class MotionNet(keras.Model):
+class MotionNet(ChecksClips, keras.Model):
     """Predicts the flow between all neighbouring frames of a clip in one pass.
 
     Args:
@@ -169,6 +173,7 @@ class MotionNet(keras.Model):
         self.built = True
 
     def call(self, clips, training=None):
+        warn_unit_range(clips, type(self).__name__)
         features = self.encode(clips, training=training)
         return self.decode(features, training=training)
 
@@ -242,6 +247,7 @@ class MotionNet(keras.Model):
                 f"estimate_flow takes clips (batch, {self.num_frames}, height, width, 3); "
                 f"received shape {clips.shape}."
             )
+        warn_unit_range(clips, f"{type(self).__name__}.estimate_flow")
         height, width = clips.shape[2:4]
         below, right = -height % self.size_multiple, -width % self.size_multiple
         padded = np.pad(
@@ -253,7 +259,8 @@ class MotionNet(keras.Model):
         def predict(batch):
             # Compiled, once for a shape. Under a strategy each replica answers for all
             # clips, one after the other.
-            return {"flow2": network.predict_on_batch(batch)["flow2"][: len(batch)]}
+            with looked_at():
+                return {"flow2": network.predict_on_batch(batch)["flow2"][: len(batch)]}
 
         results = []
         for start in range(0, len(padded), batch_size):
@@ -290,20 +297,23 @@ class MotionNet(keras.Model):
                     f"shape {shape}. estimate_flow takes any size."
                 )
 
-    def compute_output_spec(self, clips, training=None):
-        self._check(clips.shape)
-        batch, frames, height, width, _ = clips.shape
+    def compute_output_shape(self, input_shape):
+        self._check(input_shape)
+        batch, frames, height, width, _ = input_shape
         stride, sizes = 1, []
         for convolution, is_level in zip(self.convolutions, self._levels, strict=True):
             stride *= convolution.strides[0]
             if is_level:
-                sizes.append([s and s // stride for s in (height, width)])
-        return {
-            f"flow{level}": keras.KerasTensor(
-                (batch, frames - 1, *size, 2), dtype="float32"
-            )
-            for level, size in enumerate(sizes, start=2)
-        }
+                sizes.append([side and side // stride for side in (height, width)])
+        return NamedShapes(
+            {
+                f"flow{level}": (batch, frames - 1, *size, 2)
+                for level, size in enumerate(sizes, start=2)
+            }
+        )
+
+    def compute_output_spec(self, clips, training=None):
+        return self.compute_output_shape(clips.shape).spec("float32")
 
     def get_config(self):
         return {
@@ -326,8 +336,12 @@ class MotionNet(keras.Model):
             num_frames: which of "tiny_synthetic", 2 or 11 (None: 11); all others have
                 their own number, and this one must be it.
 
+        Returns:
+            The network; from a subclass one of that class with the same weights.
+
         Raises:
-            UserError: no such preset or file, it is damaged, or of other frames.
+            UserError: no such preset or file, it is damaged, of other frames, or a subclass
+                does not take its configuration.
         """
         from h2s_keras.models.presets import load_motion_net
 
@@ -337,7 +351,7 @@ class MotionNet(keras.Model):
                 f"{preset}: takes {motion_net.num_frames} frames and "
                 f"num_frames={num_frames} was asked for"
             )
-        return motion_net
+        return as_class(cls, MotionNet, motion_net, preset)
 
 
 def motion_net_of(network):
