@@ -9,7 +9,6 @@ from h2s_keras.data.images import (
     exact_method,
     frame_rotation,
     is_mirrored,
-    scaling_threads,
 )
 from h2s_keras.errors import VideoError
 
@@ -42,7 +41,8 @@ class FrameConverter:
         self.target = None
         self.fields = None
         self.reformatter = VideoReformatter()
-        self.options = {"interpolation": exact_method(), **scaling_threads()}
+        # One thread: clips are what runs in parallel.
+        self.options = {"interpolation": exact_method(), "threads": 1}
 
     def picture_bytes(self, frame):
         """Bytes of the picture that a frame will become."""

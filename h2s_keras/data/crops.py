@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from h2s_keras.data.images import exact_method, scaling_threads
+from h2s_keras.data.images import exact_method
 
 CROP_SCALES = (1.0, 0.875, 0.75)
 MAX_DISTORT = 1
@@ -44,7 +44,7 @@ def resize_frames(frames, size):
         return frames
     # Passed off as Y, U and V, the channels are scaled one by one; RGB frames would
     # take a lossy way through YUV.
-    options = {"interpolation": exact_method(), **scaling_threads()}
+    options = {"interpolation": exact_method(), "threads": 1}
     reformatter = VideoReformatter()
     out = np.empty((len(frames), height, width, 3), np.uint8)
     for source, target in zip(frames, out, strict=True):

@@ -30,8 +30,8 @@ def open_container(path, timeout):
         return av.open(
             "file:" + os.path.abspath(name),
             options={"protocol_whitelist": "file"},
-            metadata_errors="replace",
             timeout=timeout,
+            **any_tags(),
         )
     except PermissionError:
         raise VideoError(path, "may not be read; change its permissions") from None
@@ -41,6 +41,15 @@ def open_container(path, timeout):
             "is not a video that FFmpeg can open (another kind of file, or cut short); "
             "fetch it again or convert it to mp4",
         ) from None
+
+
+def any_tags():
+    """Arguments of `av.open` for files whose tags are not UTF-8, which is no harm."""
+    import av
+
+    # PyAV 19 accepts any tag and has no such argument; before, one was an error.
+    old = int(av.__version__.split(".")[0]) < 19
+    return {"metadata_errors": "replace"} if old else {}
 
 
 def video_stream(container, path):
@@ -212,7 +221,7 @@ def decoded_batches(container, stream):
         frames = stream.decode(None)
         for frame in frames:
             # Without a packet PyAV does not know what the stamps count.
-            if frame.time_base is None:
+            if not frame.time_base:
                 frame.time_base = stream.time_base
         if avi:
             _stamp_as_shown(frames, last_stamp)

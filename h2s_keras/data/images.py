@@ -102,20 +102,13 @@ def exact_method():
     """The scaler's settings: bilinear, and no short cuts on chroma or at odd widths."""
     from av.video.reformatter import Interpolation
 
-    method = Interpolation.BILINEAR
-    # PyAV 14 to 17 know no such settings; there 4:2:0 colours are a little coarser.
-    for name in ("ACCURATE_RND", "BITEXACT", "FULL_CHR_H_INT", "FULL_CHR_H_INP"):
-        if hasattr(Interpolation, name):
-            method |= Interpolation[name]
-    return method
-
-
-def scaling_threads():
-    """Keeps the scaler to one thread, where PyAV can: clips are what runs in parallel."""
-    from av.video.reformatter import VideoReformatter
-
-    known = "threads" in (VideoReformatter.reformat.__doc__ or "")
-    return {"threads": 1} if known else {}
+    return (
+        Interpolation.BILINEAR
+        | Interpolation.ACCURATE_RND
+        | Interpolation.BITEXACT
+        | Interpolation.FULL_CHR_H_INT
+        | Interpolation.FULL_CHR_H_INP
+    )
 
 
 def frame_rotation(frame):

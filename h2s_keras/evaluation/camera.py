@@ -34,6 +34,8 @@ def stream_frames(source, size=None, max_frames=None, timeout=10.0):
     """
     import av
 
+    from h2s_keras.data.decoder import any_tags
+
     av.logging.set_level(None)
     source = str(source)
     options, kind, name = {}, None, source
@@ -49,7 +51,9 @@ def stream_frames(source, size=None, max_frames=None, timeout=10.0):
         # Lost UDP packets would show as smeared pictures.
         options["rtsp_transport"] = "tcp"
     try:
-        container = av.open(name, format=kind, options=options, timeout=timeout)
+        container = av.open(
+            name, format=kind, options=options, timeout=timeout, **any_tags()
+        )
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(
@@ -65,7 +69,7 @@ def stream_frames(source, size=None, max_frames=None, timeout=10.0):
 
 
 def _frames(av, source, container, stream, size, max_frames):
-    from h2s_keras.data.images import apply_rotation, frame_rotation
+    from h2s_keras.data.images import apply_rotation, exact_method, frame_rotation
 
     count = 0
     with container:
@@ -77,6 +81,7 @@ def _frames(av, source, container, stream, size, max_frames):
                     format="rgb24",
                     width=max(1, round(width * scale)),
                     height=max(1, round(height * scale)),
+                    interpolation=exact_method(),
                 )
                 yield apply_rotation(picture, frame_rotation(frame))
                 count += 1

@@ -8,6 +8,7 @@ import numpy as np
 
 from h2s_keras.errors import UserError
 from h2s_keras.export.serving_files import DESCRIPTION_FILE, file_digests
+from h2s_keras.ops.clip_range import warn_unit_range
 
 # Operations with state that an export needs; any other one could touch files, sockets
 # or Python. Save and Restore stand in functions that only the loader itself calls.
@@ -92,6 +93,7 @@ class SavedNetwork:
         """
         import tensorflow as tf
 
+        warn_unit_range(clips, f"{type(self).__name__}.predict_on_batch")
         outputs = self._serve(clips=tf.constant(np.asarray(clips, "uint8")))
         return {name: value.numpy() for name, value in outputs.items()}
 

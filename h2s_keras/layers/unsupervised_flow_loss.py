@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from h2s_keras.layers.image_preprocessing import RGB_MEAN
+from h2s_keras.ops.clip_range import warn_unit_range
 from h2s_keras.ops.flow import (
     channels_to_clip,
     clip_to_channels,
@@ -150,6 +151,7 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         occlusion_scale=1.0,
         margin=0,
     ):
+        warn_unit_range(clips, type(self).__name__)
         names = level_names(flows)
         self._validate(clips, flows, names, margin)
         images = ops.cast(clips, "float32") - ops.convert_to_tensor(RGB_MEAN, "float32")

@@ -4,6 +4,7 @@ import keras
 
 from h2s_keras.models.bn_inception import bn_inception
 from h2s_keras.models.cross_modality import copy_image_weights, copy_named_weights
+from h2s_keras.models.finished_classifier import finished_logits
 from h2s_keras.models.i3d import i3d, inception_v1
 from h2s_keras.models.image_format import channels_last
 from h2s_keras.models.rematerialization import rematerialize_model
@@ -77,8 +78,13 @@ def build_backbone(
         backbone: "vgg16" (published heads: two layers of 4096 with dropout),
             "bn_inception" (TSN's), "i3d" and its 2D parent "inception_v1", "small" (0.2 M
             parameters, with batch normalization, for tens of videos), "tiny" (0.3 M, for
-            the synthetic clips), the name of any keras.applications model, or a
-            keras.Model from images to features or maps.
+            the synthetic clips), the name of any keras.applications model, or a functional
+            keras.Model of one input and one output. From images to maps, or to features
+            (batch, n) that end in a pooling or a non-linearity, it gets a head: pooling,
+            dropout and a new Dense. From images to logits (batch, num_classes) it is used
+            as it is, and to probabilities without its softmax, that is with its own logits.
+            A classifier of other classes, one that ends in a sigmoid, and a model that does
+            not say what it gives are refused.
         input_shape: (height, width, channels); channels 3 or 2*(frames-1). For "i3d" over
             RGB (time, height, width, 3).
         num_classes: size of the logits.
@@ -100,8 +106,8 @@ def build_backbone(
         keras.Model with float32 logits.
 
     Raises:
-        ValueError: for an unknown name, an instance whose input does not fit, weights
-            that cannot be had, or an option that the backbone does not have.
+        ValueError: for an unknown name, an instance whose input or output does not fit,
+            weights that cannot be had, or an option that the backbone does not have.
 
     Example:
         >>> build_backbone("tiny", (64, 64, 20), num_classes=5).output_shape
@@ -120,8 +126,11 @@ def build_backbone(
             f"partial_batch_normalization goes with {', '.join(_OWN)}; received the "
             f"backbone {backbone!r}."
         )
+    finished = False
     if not isinstance(backbone, str):
         network = _instance(backbone, inputs, weights)
+        classifier = finished_logits(network, num_classes)
+        finished, network = classifier is not None, classifier or network
     elif backbone in _SMALL:
         if weights is not None:
             raise ValueError(
@@ -141,6 +150,14 @@ def build_backbone(
     if rematerialize and network not in _SMALL.values():
         network = rematerialize_model(network)
     features = network(inputs)
+    if finished:
+        if dropout is not None:
+            raise ValueError(
+                f"{backbone.name!r} is a finished classifier of {num_classes} classes and "
+                "gets no new head; leave dropout out."
+            )
+        logits = keras.layers.Activation("linear", name="logits", dtype="float32")
+        return keras.Model(inputs, logits(features), name=name)
     if len(features.shape) not in (2, 4, 5):
         raise ValueError(
             "A backbone gives features (batch, n) or maps (batch, height, width, n), 3D "
@@ -243,6 +260,14 @@ def _instance(backbone, inputs, weights):
             f"backbone must be a name or a keras.Model; received {type(backbone).__name__}."
         )
     expected = getattr(backbone, "input_shape", None)
+    for what in ("input", "output"):
+        tensors = getattr(backbone, f"{what}s", None) or []
+        if tensors and not _is_shape(getattr(backbone, f"{what}_shape", None)):
+            raise ValueError(
+                f"{backbone.name!r} has several {what}s, or a list or dict of them; a "
+                f"backbone has one: choose it by keras.Model({backbone.name}.inputs[0], "
+                f"{backbone.name}.outputs[0])."
+            )
     if not isinstance(expected, tuple):
         # A subclassed model, or a Sequential that has not seen its input.
         raise ValueError(
@@ -260,3 +285,9 @@ def _instance(backbone, inputs, weights):
             "temporal stream the channels are 2*(num_frames-1)."
         )
     return backbone
+
+
+def _is_shape(shape):
+    return isinstance(shape, tuple) and not any(
+        isinstance(side, (tuple, list)) for side in shape
+    )

@@ -153,7 +153,8 @@ class HiddenTwoStreamBuilder:
 
         Args:
             backbone: "vgg16", "bn_inception", "i3d", "tiny", a name of
-                keras.applications, or a keras.Model over 2*(num_frames-1) channels.
+                keras.applications, or a keras.Model over 2*(num_frames-1) channels:
+                features, or a finished classifier of `num_classes` classes.
             weights: None, "imagenet" or a file; the first convolution is adapted.
             dropout: rate or pair of rates; published (0.9, 0.8) for "vgg16", 0.7 for
                 "bn_inception".

@@ -7,10 +7,14 @@ from keras import ops
 from h2s_keras.errors import UserError
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.multi_scale_flow_head import SLOPE, MultiScaleFlowHead
+from h2s_keras.models.checks_clips import ChecksClips
 from h2s_keras.models.coarse_to_fine import clip_pairs, coarse_to_fine_flows
+from h2s_keras.models.named_shapes import NamedShapes
+from h2s_keras.models.preset_class import as_class
 from h2s_keras.models.runtimes import in_runtime
 from h2s_keras.ops.aligned_convolution import aligned_clip, aligned_convolution
 from h2s_keras.ops.backend_forms import leaky_relu
+from h2s_keras.ops.clip_range import looked_at, warn_unit_range
 from h2s_keras.ops.flow import clip_to_channels, resize_flow
 from h2s_keras.ops.rematerialize import rematerialize
 
@@ -66,7 +70,7 @@ VARIANTS = {
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
-class MotionNet(keras.Model):
+class MotionNet(ChecksClips, keras.Model):
     """Predicts the flow between all neighbouring frames of a clip.
 
     The published network sees all frames of a clip in one pass. With `coarse_to_fine` a
@@ -193,6 +197,7 @@ class MotionNet(keras.Model):
         self.built = True
 
     def call(self, clips, training=None):
+        warn_unit_range(clips, type(self).__name__)
         self._check(clips.shape)
         if not self.coarse_to_fine:
             return self.single_pass(clips, training=training)
@@ -282,6 +287,7 @@ class MotionNet(keras.Model):
                 f"estimate_flow takes clips (batch, {self.num_frames}, height, width, 3); "
                 f"received shape {clips.shape}."
             )
+        warn_unit_range(clips, f"{type(self).__name__}.estimate_flow")
         height, width = clips.shape[2:4]
         below, right = -height % self.size_multiple, -width % self.size_multiple
         padded = np.pad(
@@ -293,7 +299,8 @@ class MotionNet(keras.Model):
         def predict(batch):
             # Compiled, once for a shape. Under a strategy each replica answers for all
             # clips, one after the other.
-            return network.predict_on_batch(batch)["flow2"][: len(batch)]
+            with looked_at():
+                return network.predict_on_batch(batch)["flow2"][: len(batch)]
 
         results = []
         for start in range(0, len(padded), batch_size):
@@ -352,20 +359,23 @@ class MotionNet(keras.Model):
                     f"shape {shape}. estimate_flow takes any size."
                 )
 
-    def compute_output_spec(self, clips, training=None):
-        self._check(clips.shape)
-        batch, frames, height, width, _ = clips.shape
+    def compute_output_shape(self, input_shape):
+        self._check(input_shape)
+        batch, frames, height, width, _ = input_shape
         stride, sizes = 1, []
         for convolution, is_level in zip(self.convolutions, self._levels, strict=True):
             stride *= convolution.strides[0]
             if is_level:
-                sizes.append([s and s // stride for s in (height, width)])
-        return {
-            f"flow{level}": keras.KerasTensor(
-                (batch, frames - 1, *size, 2), dtype="float32"
-            )
-            for level, size in enumerate(sizes, start=2)
-        }
+                sizes.append([side and side // stride for side in (height, width)])
+        return NamedShapes(
+            {
+                f"flow{level}": (batch, frames - 1, *size, 2)
+                for level, size in enumerate(sizes, start=2)
+            }
+        )
+
+    def compute_output_spec(self, clips, training=None):
+        return self.compute_output_shape(clips.shape).spec("float32")
 
     def get_config(self):
         return {
@@ -389,21 +399,24 @@ class MotionNet(keras.Model):
                 `coarse_to_fine`, as all presets of flow, take any number; of others this
                 must be their own.
 
+        Returns:
+            The network; from a subclass one of that class with the same weights.
+
         Raises:
-            UserError: no such preset or file, it is damaged, or it takes another number of
-                frames.
+            UserError: no such preset or file, it is damaged, it takes another number of
+                frames, or a subclass does not take its configuration.
         """
         from h2s_keras.models.presets import load_motion_net
 
         motion_net = load_motion_net(preset)
-        if num_frames in (None, motion_net.num_frames):
-            return motion_net
-        if not motion_net.coarse_to_fine:
-            raise UserError(
-                f"{preset}: takes {motion_net.num_frames} frames and "
-                f"num_frames={num_frames} was asked for"
-            )
-        return motion_net.with_num_frames(num_frames)
+        if num_frames not in (None, motion_net.num_frames):
+            if not motion_net.coarse_to_fine:
+                raise UserError(
+                    f"{preset}: takes {motion_net.num_frames} frames and "
+                    f"num_frames={num_frames} was asked for"
+                )
+            motion_net = motion_net.with_num_frames(num_frames)
+        return as_class(cls, MotionNet, motion_net, preset)
 
 
 def motion_net_of(network):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from h2s_keras.errors import UserError
+from h2s_keras.ops.clip_range import warn_unit_range
 
 _READ_AT_MOST = 2**17
 
@@ -72,6 +73,7 @@ class RuntimeNetwork:
                 clips, are taken as float32.
         """
         clips = np.asarray(clips)
+        warn_unit_range(clips, f"{type(self).__name__}.predict_on_batch")
         dtype = "uint8" if clips.dtype == np.uint8 else "float32"
         return self._predict(np.ascontiguousarray(clips, dtype), dtype)
 

@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
+from h2s_keras.models.named_shapes import NamedShapes
 from h2s_keras.models.two_stream import num_logits
 
 
@@ -49,6 +50,12 @@ class StoredFlowStream(keras.Model):
         self.class_names = None if class_names is None else list(class_names)
         self.num_classes = num_logits(temporal)
         self.built = True
+        height, width, channels = temporal.input_shape[1:]
+        self._build_shapes_dict = {"input_shape": (None, channels // 2, height, width, 2)}
+
+    def get_build_config(self):
+        # Nothing to build after __init__.
+        return None
 
     def call(self, flow, training=None):
         outputs = self.run_streams(flow, ("temporal",), training=training)
@@ -63,6 +70,13 @@ class StoredFlowStream(keras.Model):
             )
         logits = self.temporal(self.adapter(flow), training=training)
         return {"temporal_logits": ops.cast(logits, "float32")}
+
+    def compute_output_shape(self, input_shape):
+        shape = (input_shape[0], self.num_classes)
+        return NamedShapes({"temporal_logits": shape, "logits": shape})
+
+    def compute_output_spec(self, flow, training=None):
+        return self.compute_output_shape(flow.shape).spec("float32")
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object

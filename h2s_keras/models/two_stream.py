@@ -3,6 +3,10 @@ from keras import ops
 
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
+from h2s_keras.models.checks_clips import ChecksClips
+from h2s_keras.models.named_shapes import NamedShapes
+from h2s_keras.models.preset_class import as_class
+from h2s_keras.ops.clip_range import warn_unit_range
 
 
 def num_logits(classifier):
@@ -18,7 +22,7 @@ def num_logits(classifier):
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
-class HiddenTwoStream(keras.Model):
+class HiddenTwoStream(ChecksClips, keras.Model):
     """Recognises actions from raw clips: MotionNet, a temporal CNN, a spatial CNN.
 
     Made by `HiddenTwoStreamBuilder`. Without a spatial stream it is the stacked
@@ -99,10 +103,25 @@ class HiddenTwoStream(keras.Model):
         self.num_classes = num_logits(temporal)
         if not self.motion.built:
             self.motion.build((None, self.num_frames, *self.image_size, 3))
+        if spatial is not None and num_logits(spatial) != self.num_classes:
+            raise ValueError(
+                "Both streams answer with the same classes; received "
+                f"{self.num_classes} of the temporal stream and {num_logits(spatial)} of "
+                "the spatial one."
+            )
         # All parts have their weights, so the model can be saved before its first call.
         self.built = True
+        # What Keras' own export reads, which it notes when it builds a model itself.
+        self._build_shapes_dict = {
+            "input_shape": (None, self.num_frames, *self.image_size, 3)
+        }
+
+    def get_build_config(self):
+        # Nothing to build after __init__.
+        return None
 
     def call(self, clips, training=None):
+        warn_unit_range(clips, type(self).__name__)
         streams = ("temporal",) if self.spatial is None else ("temporal", "spatial")
         outputs = self.run_streams(clips, streams, training=training)
         outputs["logits"] = self.fuse(outputs)
@@ -154,15 +173,16 @@ class HiddenTwoStream(keras.Model):
         total = spatial_weight + temporal_weight
         return (spatial_weight * spatial + temporal_weight * temporal) / total
 
-    def compute_output_spec(self, clips, training=None):
-        batch = clips.shape[0]
-        spec = dict(self.motion.compute_output_spec(clips))
+    def compute_output_shape(self, input_shape):
+        shapes = dict(self.motion.compute_output_shape(input_shape))
         names = ["temporal_logits", "logits"]
         if self.spatial is not None:
             names.append("spatial_logits")
-        for name in names:
-            spec[name] = keras.KerasTensor((batch, self.num_classes), dtype="float32")
-        return spec
+        shapes.update({name: (input_shape[0], self.num_classes) for name in names})
+        return NamedShapes(shapes)
+
+    def compute_output_spec(self, clips, training=None):
+        return self.compute_output_shape(clips.shape).spec("float32")
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
@@ -189,3 +209,18 @@ class HiddenTwoStream(keras.Model):
             if config[name]:
                 config[name] = keras.saving.deserialize_keras_object(config[name])
         return cls(**config)
+
+    @classmethod
+    def from_preset(cls, preset):
+        """A trained two-stream network that comes with the package, or from a .keras file.
+
+        Args:
+            preset: "quickstart" (see `h2s_keras.models.presets`), or the path of a .keras
+                file or of a run.
+
+        Raises:
+            UserError: no such preset or file, it is damaged, or holds another network.
+        """
+        from h2s_keras.models.presets import load_model
+
+        return as_class(cls, HiddenTwoStream, load_model(preset), preset)

@@ -25,13 +25,14 @@ def explain_batch(stage_model, clips, labels, batch, names=None):
     """
     weight = first_bad_weight(stage_model)
     if weight is not None:
-        return f"before batch {batch} the weight {weight!r} was no longer finite"
+        return f"before batch {batch} the weight {weight} was no longer finite"
     count, found = len(clips), []
     with _watching(stage_model.network, count, found):
         outputs = stage_model(clips, training=True)
     if found:
-        path, bad = found[0]
-        return _sentence(f"the output of the layer {path!r}", batch, bad, count, names)
+        layer, bad = found[0]
+        what = f"the output of the layer {_named(stage_model, layer)}"
+        return _sentence(what, batch, bad, count, names)
     terms = stage_model.per_sample_terms(clips, labels, outputs)
     for name, values in terms.items():
         bad = _bad_clips(values, count)
@@ -41,7 +42,7 @@ def explain_batch(stage_model, clips, labels, batch, names=None):
     variables = stage_model.trainable_variables
     what = "the loss"
     if 0 <= place < len(variables):
-        what = f"the gradient of {variables[place].path!r}"
+        what = f"the gradient of {_named(stage_model, variables[place])}"
     among = ""
     if names:
         more = f" and {count - 3} more" if count > 3 else ""
@@ -50,16 +51,37 @@ def explain_batch(stage_model, clips, labels, batch, names=None):
 
 
 def first_bad_weight(model):
-    """Path of the first weight that is not finite, or None."""
+    """Path and stream of the first weight that is not finite, or None.
+
+    Args:
+        model: StageModel.
+
+    Returns:
+        str, e.g. "'conv1/kernel' of the temporal stream".
+    """
     for variable in model.trainable_variables:
         if not np.isfinite(keras.ops.convert_to_numpy(variable.value)).all():
-            return variable.path
+            return _named(model, variable)
     return None
+
+
+def _named(stage_model, part):
+    """Path of a weight or layer with its stream: streams share paths."""
+    path = repr(part.path or part.name)
+    network = stage_model.network
+    for stream in ("motion", "temporal", "spatial"):
+        model = getattr(network, stream, None)
+        if model is None:
+            continue
+        known = [model, *model._flatten_layers(include_self=False), *model.weights]
+        if any(part is one for one in known):
+            return f"{path} of the {stream} stream"
+    return path
 
 
 @contextlib.contextmanager
 def _watching(network, count, found):
-    """Notes (layer path, clips) of every output that is not finite, in order of calls."""
+    """Notes (layer, clips) of every output that is not finite, in order of calls."""
     layers = [
         layer
         for layer in network._flatten_layers(include_self=False)
@@ -80,7 +102,7 @@ def _noting(layer, call, count, found):
         for output in keras.tree.flatten(outputs):
             bad = _bad_clips(output, count)
             if bad:
-                found.append((layer.path or layer.name, bad))
+                found.append((layer, bad))
                 break
         return outputs
 

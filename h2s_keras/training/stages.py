@@ -249,7 +249,7 @@ class _RunningStage:
         """What was not finite, in words."""
         if batch is None:
             weight = first_bad_weight(self.model)
-            return f"by batch {self.position.step} the weight {weight!r} was not finite"
+            return f"by batch {self.position.step} the weight {weight} was not finite"
         names = self.data.training_names(self.batch_size, batch, self.seed)
         names = names if self.hosts is None else self.hosts.rows(names)
         for clips, labels in self.batches(batch).take(1):

@@ -121,7 +121,7 @@ def test_models_that_scale_inside_load_under_flow(name, tmp_path):
     model = build_backbone(name, (64, 64, 20), 4, weights=path)
     adapted = convolutions(model)[0][0]
     np.testing.assert_allclose(adapted, inflate_channels(first, 20), atol=1e-6)
-    scores = np.asarray(model(np.ones((1, 64, 64, 20), "float32")))
+    scores = keras.ops.convert_to_numpy(model(np.ones((1, 64, 64, 20), "float32")))
     assert scores.shape == (1, 4) and np.isfinite(scores).all()
 
 

@@ -150,13 +150,37 @@ def test_explanations_name_weight_layer_and_term(network, batch):
     stage_model.optimizer.bad_gradient.assign(1)
     text = explained(stage_model, clips)
     path = stage_model.trainable_variables[1].path
-    assert text == f"in batch 5 the gradient of {path!r} was not finite, of the clips " + (
-        "a, b, c and 1 more"
+    assert text == (
+        f"in batch 5 the gradient of {path!r} of the motion stream was not finite, of the "
+        "clips a, b, c and 1 more"
     )
     kernel = network.motion.head.flow_convolutions[0].kernel
     kernel.assign(kernel * float("nan"))
     text = explained(stage_model, clips)
-    assert text == f"before batch 5 the weight {kernel.path!r} was no longer finite"
+    assert text == (
+        f"before batch 5 the weight {kernel.path!r} of the motion stream was no "
+        "longer finite"
+    )
+
+
+def test_streams_whose_weights_share_a_path_are_told_apart(network, batch):
+    stage_model = prepare_stage(
+        network, {**STAGE, "streams": ["temporal", "spatial"], "train": ["spatial"]}
+    )
+    kernels = [
+        next(v for v in part.weights if v.path.endswith("conv2/kernel"))
+        for part in (network.temporal, network.spatial)
+    ]
+    assert kernels[0].path == kernels[1].path
+    clean = kernels[1].numpy() if hasattr(kernels[1], "numpy") else np.array(kernels[1])
+    kernels[1].assign(clean * np.nan)
+    text = explained(stage_model, batch[0])
+    assert "conv2/kernel' of the spatial stream was no longer finite" in text
+    kernels[1].assign(clean)
+    bad = np.full((4, 3, 32, 32, 3), np.nan, "float32")
+    assert "' of the motion stream was not finite for 4 of 4 clips" in explained(
+        stage_model, bad
+    )
 
 
 def test_explaining_leaves_the_layers_as_they_were(network, batch):

@@ -1,0 +1,33 @@
+from h2s_keras.errors import UserError
+
+
+def as_class(cls, base, model, preset):
+    """`model`, as the class whose `from_preset` loaded it.
+
+    Args:
+        cls: class that was asked for.
+        base: class of this package that has the `from_preset`.
+        model: what the preset holds.
+        preset: its name, for errors.
+
+    Returns:
+        `model`, or for a subclass a network of it with the same configuration and weights.
+
+    Raises:
+        UserError: the preset holds something else, or the subclass does not take it.
+    """
+    if isinstance(model, cls):
+        return model
+    if not isinstance(model, base):
+        raise UserError(f"{preset}: holds a {type(model).__name__}, not a {base.__name__}")
+    try:
+        network = cls.from_config(model.get_config())
+        if not network.built:
+            network.build(model.get_build_config()["input_shape"])
+        network.set_weights(model.get_weights())
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{preset}: cannot be loaded as {cls.__name__} ({error}); its __init__ takes "
+            f"the arguments of {base.__name__}, and its weights are the same"
+        ) from error
+    return network
