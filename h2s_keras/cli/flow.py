@@ -6,6 +6,7 @@ import sys
 
 from h2s_keras.cli.quiet import import_keras
 from h2s_keras.cli.runtime_option import add_runtime_argument
+from h2s_keras.data.file_systems import missing_folders, removed_if_unused
 from h2s_keras.errors import UserError
 from h2s_keras.model_files import check_model
 
@@ -57,10 +58,19 @@ def run(arguments):
         )
     if to_file and os.path.exists(arguments.out):
         raise UserError(f"{arguments.out}: exists already; give another --out")
+    if arguments.max_pairs is not None and arguments.max_pairs < 1:
+        raise UserError(
+            f"--max_pairs takes a number from 1; received {arguments.max_pairs}"
+        )
     check_model(arguments.model, num_frames=2)
-    if not to_file:
-        _make_folder(arguments.out)
+    with removed_if_unused(missing_folders(arguments.out)):
+        if not to_file:
+            _make_folder(arguments.out)
+        return _write_flows(arguments, frames, to_file)
 
+
+def _write_flows(arguments, frames, to_file):
+    limit = arguments.max_flow
     import_keras()
     from h2s_keras.data.flow_files import write_flow
     from h2s_keras.models.presets import load_motion_net
@@ -73,7 +83,7 @@ def run(arguments):
         else:
             _write_pair(arguments.out, count, flow, limit)
         count += 1
-        if arguments.max_pairs and count >= arguments.max_pairs:
+        if count == arguments.max_pairs:
             break
     print(f"{count} flow {'field' if count == 1 else 'fields'} in {arguments.out}")
     return 0

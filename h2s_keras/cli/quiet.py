@@ -1,7 +1,12 @@
 """Importing Keras late and quietly."""
 
+import importlib.util
 import os
 import sys
+
+from h2s_keras.errors import UserError
+
+_BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def import_keras():
@@ -9,9 +14,13 @@ def import_keras():
 
     Every command that needs Keras calls it once its arguments make sense, so that mistakes
     answer at once.
+
+    Raises:
+        UserError: the environment names a backend that is unknown or not installed.
     """
     if "keras" in sys.modules:
         return
+    check_backend(os.environ.get("KERAS_BACKEND"))
     sys.stderr.flush()
     saved, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -21,3 +30,19 @@ def import_keras():
         os.dup2(saved, 2)
         os.close(saved)
         os.close(sink)
+
+
+def check_backend(name):
+    """Raises a UserError for a value of KERAS_BACKEND that cannot be had; None passes."""
+    if not name:
+        return
+    if name not in _BACKENDS:
+        raise UserError(
+            f"KERAS_BACKEND={name}: is not supported; it may be {', '.join(_BACKENDS)}"
+        )
+    # The packages are called like the backends.
+    if importlib.util.find_spec(name) is None:
+        raise UserError(
+            f"KERAS_BACKEND={name}: the package {name} is not installed here; install it "
+            f"(pip install {name}), or leave KERAS_BACKEND out for TensorFlow"
+        )

@@ -132,7 +132,7 @@ def _check_columns(path, columns, group_column):
     if len(lone) == 1:
         raise FileError(
             path,
-            f"has the column {lone.pop()!r} alone; a segment needs start and end, in seconds",
+            f"has the column {lone.pop()!r} alone; a segment needs start and end, seconds",
         )
 
 

@@ -58,7 +58,7 @@ def class_folder_source(root, group_pattern=None):
 
     Raises:
         UserError: no such folder, fewer than two classes, a class without videos, a class
-            folder that is a link to nowhere, a bad pattern or a file that does not match it.
+            folder that is a link to nowhere, a bad pattern or a file that does not match.
 
     Example:
 
