@@ -26,6 +26,11 @@ def import_keras():
     try:
         os.dup2(sink, 2)
         import keras  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"Keras cannot be imported ({error}); install what is missing, or choose "
+            "another backend with KERAS_BACKEND"
+        ) from error
     finally:
         os.dup2(saved, 2)
         os.close(saved)

@@ -59,9 +59,10 @@ def apply_setting(config, assignment):
         value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
     parts = key.split(".")
     if key in _GROUPS:
+        kind = type(config.get(key, {})).__name__
         raise UserError(
-            f"--set {key}: holds several values; set one of them, such as --set "
-            f"{_GROUPS[key]}"
+            f"--set {key}: takes a {kind} of several values; set one of them, such as "
+            f"--set {_GROUPS[key]}"
         )
     if parts[0] == "stages" and len(parts) == 2:
         _leave_out(config, key, parts, value)

@@ -111,7 +111,7 @@ def test_one_class_by_name_or_number():
 )
 def test_what_holds_values_is_no_value(recipe, setting):
     config = recipe.get_config()
-    with pytest.raises(UserError, match=r"holds several values; set one of them, such"):
+    with pytest.raises(UserError, match=r"of several values; set one of them, such"):
         apply_setting(config, setting)
     assert config == recipe.get_config()
 
