@@ -39,7 +39,9 @@ TOLERANCE = 0.05
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], allow_abbrev=False
+    )
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--policy", default="mixed_bfloat16")
     parser.add_argument("--out", help="JSON file to write")

@@ -217,7 +217,9 @@ def summary(values):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], allow_abbrev=False
+    )
     parser.add_argument("--json", help="write the figures to this file")
     parser.add_argument("--videos", help="folder of class folders; made up by default")
     parser.add_argument("--rounds", type=int, default=12)

@@ -30,7 +30,9 @@ from h2s_keras.training.stages import prepare_stage
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], allow_abbrev=False
+    )
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--stage", default="end_to_end", help="of the recipe ucf101")

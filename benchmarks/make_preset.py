@@ -35,7 +35,9 @@ def in_float32(model):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], allow_abbrev=False
+    )
     parser.add_argument("run", help="folder of the run")
     parser.add_argument("name", help="of the preset")
     parser.add_argument("--command", required=True, help="that trained it")

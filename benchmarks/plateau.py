@@ -69,7 +69,9 @@ def steps_to_half(changes, seed, limit, every=20):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], allow_abbrev=False
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--limit", type=int, default=1500, help="steps after which to stop")
     parser.add_argument("--only", nargs="+", choices=RECIPES, default=list(RECIPES))

@@ -43,7 +43,9 @@ def clips_per_second(dataset, count):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], allow_abbrev=False
+    )
     parser.add_argument("--root", required=True)
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--batches", type=int, default=6, help="in a run")

@@ -93,6 +93,10 @@ class MissingVideosWarning(ToldWarning):
     """Videos of a list are not there, and are left out as the caller allowed."""
 
 
+class LeftOutWarning(ToldWarning):
+    """Files that lie among the videos of a folder are not used."""
+
+
 class BrokenVideoWarning(ToldWarning):
     """A broken video was used up to its break, as the caller allowed."""
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 
 from h2s_keras.errors import UserError
 
@@ -38,6 +39,7 @@ def model_file(path):
     """
     path = os.fspath(path)
     if os.path.isdir(path):
+        check_finished(path)
         path = os.path.join(path, "model.keras")
     if not os.path.isfile(path):
         known = ", ".join(sorted(preset_index()))
@@ -48,11 +50,48 @@ def model_file(path):
     return path
 
 
+def check_finished(folder):
+    """Raises a UserError for the folder of an unfinished run, or of several runs.
+
+    Args:
+        folder: any folder; one without a run passes.
+    """
+    folder = os.fspath(folder)
+    try:
+        with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+            record = json.load(file)
+        config, command = record["config"], shlex.split(record["command"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if os.path.exists(os.path.join(folder, "model.keras")):
+        return
+    parts = sorted(
+        entry.name
+        for entry in os.scandir(folder)
+        if os.path.exists(os.path.join(entry.path, "model.keras"))
+    )
+    if parts and os.path.exists(os.path.join(folder, "results.json")):
+        raise UserError(
+            f"{folder}: holds several runs; give the folder of one of them, such as "
+            f"{os.path.join(folder, parts[0])}"
+        )
+    again = "quickstart" if command[1:2] == ["quickstart"] else "train"
+    name = config["name"] if isinstance(config, dict) and "name" in config else "a run"
+    raise UserError(
+        f"{folder}: the run {name!r} is unfinished and has no model yet; resume it with: "
+        f"{shlex.join(['h2s', again, '--resume', '--out', folder])}"
+    )
+
+
 def check_model(path):
     """Raises at once where a name is neither a preset nor on disk; the rest needs Keras.
 
     Raises:
         UserError: as `model_file`.
     """
-    if preset_name(path) is None and not os.path.isdir(path):
+    if preset_name(path) is not None:
+        return
+    if os.path.isdir(path):
+        check_finished(path)
+    else:
         model_file(path)

@@ -53,8 +53,8 @@ def add_arguments(parser):
     parser.add_argument(
         "--write",
         metavar="FILE.csv",
-        help="list: also write a part as a CSV file (path,class,label,group), for "
-        "h2s evaluate",
+        help="list: also write a part as a CSV file (path,class,label,group, of segments "
+        "also start,end), for h2s evaluate",
     )
     parser.add_argument(
         "--part", choices=("train", "test"), default="test", help="for --write (test)"
@@ -94,14 +94,14 @@ def run(arguments):
 
 def read_list(arguments):
     """The `DatasetList` that the arguments name."""
-    from h2s_keras.data import DatasetList, class_folder_source, csv_source, list_source
+    from h2s_keras.data import DatasetList, csv_source, list_source
+    from h2s_keras.data.sources import class_folder_list
     from h2s_keras.data.video_data import official_list
 
     if arguments.kind == "folders":
         if not arguments.root:
             raise UserError("folders needs --root, the folder of the class folders")
-        examples, names = class_folder_source(arguments.root)
-        return DatasetList(arguments.root, names, examples, ())
+        return class_folder_list(arguments.root)
     if arguments.kind == "csv":
         if not arguments.annotations:
             raise UserError("csv needs --annotations, the CSV file")
@@ -123,11 +123,6 @@ def write_csv(path, listed, part):
     examples = getattr(listed, part)
     if not examples:
         raise UserError(f"{listed.name} has no {part} part to write")
-    if any(example.start is not None for example in examples):
-        raise UserError(
-            f"{listed.name} consists of segments, and a CSV file of whole videos; h2s "
-            "evaluate takes the dataset itself (--data)"
-        )
     if any(example.frames is not None for example in examples):
         raise UserError(
             f"{listed.name} says how many frames of a video to use, and a CSV file cannot; "
@@ -135,15 +130,20 @@ def write_csv(path, listed, part):
         )
     if os.path.exists(path):
         raise UserError(f"{path}: exists already; give another name")
+    columns = ["path", "class", "label", "group"]
+    if any(example.start is not None for example in examples):
+        columns += ["start", "end"]
     try:
         options = {"encoding": "utf-8", "errors": "surrogateescape"}
         with open(path, "x", newline="", **options) as file:
             writer = csv.writer(file)
-            writer.writerow(["path", "class", "label", "group"])
+            writer.writerow(columns)
             for example in examples:
                 name = listed.class_names[example.label]
                 place = os.path.abspath(example.path)
-                writer.writerow([place, name, example.label, example.group or "none"])
+                row = [place, name, example.label, example.group or "none"]
+                row += [example.start, example.end]
+                writer.writerow(row[: len(columns)])
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
 
@@ -156,6 +156,7 @@ def verify(listed, quick=False, as_json=False, timeout=60):
     """
     from h2s_keras.cli.progress import Progress
     from h2s_keras.data import count_frames
+    from h2s_keras.data.dataset_list import why_missing
     from h2s_keras.errors import VideoError
 
     missing = listed.missing()
@@ -164,7 +165,7 @@ def verify(listed, quick=False, as_json=False, timeout=60):
     present = [path for path in paths if path not in absent]
     for path in missing[:1]:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        print(f"h2s: {path}: no such file{more}; fetch it again", file=sys.stderr)
+        print(f"h2s: {path}: {why_missing(path)}{more}; fetch it again", file=sys.stderr)
     broken, frames = [], 0
     if not quick:
         for path in Progress().track(present, "videos decoded"):
@@ -177,6 +178,7 @@ def verify(listed, quick=False, as_json=False, timeout=60):
         "videos": len(paths),
         "missing": len(missing),
         "broken": len(broken),
+        "left_out": len(listed.left_out),
         "frames": frames,
     }
     if as_json:
@@ -187,6 +189,7 @@ def verify(listed, quick=False, as_json=False, timeout=60):
         print(
             f"{listed.name}: {good} of {len(paths)} videos {checked}, {len(missing)} "
             f"missing, {len(broken)} broken"
+            + (f", {len(listed.left_out)} files left out" if listed.left_out else "")
         )
     return 2 if missing or broken else 0
 

@@ -42,7 +42,8 @@ def add_arguments(parser):
     group.add_argument(
         "--flow",
         metavar="METHOD",
-        help="also store flow: tvl1, farneback, dis, a .keras file; 'true' of synthetic",
+        help="also store flow: tvl1, farneback, dis, or a trained model (a preset, a "
+        ".keras file or the folder of a run); for synthetic clips also true",
     )
     group.add_argument(
         "--flow_format",

@@ -269,7 +269,9 @@ def _scores(arguments):
     examples = matched_examples(examples, names, model.class_names)
     labels, unit = None, None
     if any(example.start is not None for example in examples):
-        unit = arguments.untrimmed or "videos"
+        # A list of one's own names segments because they are what is to be recognised.
+        own = arguments.data.lower().endswith(".csv")
+        unit = arguments.untrimmed or ("segments" if own else "videos")
     examples, about, trained_on = untrained(arguments, examples, unit)
     if unit is not None:
         examples, labels = untrimmed_examples(examples, len(model.class_names), unit)

@@ -37,8 +37,8 @@ def add_data_arguments(parser):
     parser.add_argument(
         "--untrimmed",
         choices=("videos", "segments"),
-        help="of thumos14 and activitynet: score whole videos (default, as published) or "
-        "each annotated segment",
+        help="for lists of segments, score whole videos (default of thumos14 and "
+        "activitynet, as published) or each segment (default of a .csv list)",
     )
     parser.add_argument(
         "--rate",
@@ -107,7 +107,7 @@ def check_data_arguments(arguments):
         raise UserError(
             "--group_column goes with a .csv list; a folder has --group_pattern"
         )
-    for name in (*_OF_DATASETS, "untrimmed"):
+    for name in (*_OF_DATASETS, *(() if listed else ("untrimmed",))):
         if getattr(arguments, name) is not None:
             raise UserError(
                 f"--{name} goes with a dataset as --data: " + ", ".join(DATASETS)

@@ -5,6 +5,7 @@ import os
 
 from h2s_keras.cli.quiet import import_keras, print_device
 from h2s_keras.cli.runtime_option import add_runtime_argument
+from h2s_keras.data.file_systems import missing_folders, removed_if_unused
 from h2s_keras.errors import UserError
 from h2s_keras.model_files import check_model
 
@@ -56,10 +57,19 @@ def run(arguments):
         )
     if to_file and os.path.exists(arguments.out):
         raise UserError(f"{arguments.out}: exists already; give another --out")
+    if arguments.max_pairs is not None and arguments.max_pairs < 1:
+        raise UserError(
+            f"--max_pairs takes a number from 1; received {arguments.max_pairs}"
+        )
     check_model(arguments.model)
-    if not to_file:
-        _make_folder(arguments.out)
+    with removed_if_unused(missing_folders(arguments.out)):
+        if not to_file:
+            _make_folder(arguments.out)
+        return _write_flows(arguments, frames, single, to_file)
 
+
+def _write_flows(arguments, frames, single, to_file):
+    limit = arguments.max_flow
     import_keras()
     from h2s_keras.cli.progress import Progress
     from h2s_keras.data.flow_files import write_flow
@@ -69,7 +79,8 @@ def run(arguments):
     count, name, runtime = 0, arguments.inputs[0], arguments.runtime
     progress = Progress()
     print_device(progress.message)
-    with progress.count("pairs", 1 if single else arguments.max_pairs) as counter:
+    pairs = 1 if single else arguments.max_pairs
+    with progress.count("pairs", pairs) as counter:
         for flow in flow_of_frames(motion_net, frames, name, runtime):
             if to_file:
                 write_flow(arguments.out, flow)
@@ -77,7 +88,7 @@ def run(arguments):
                 _write_pair(arguments.out, count, flow, limit)
             count += 1
             counter.update(count)
-            if arguments.max_pairs and count >= arguments.max_pairs:
+            if count == arguments.max_pairs:
                 break
     print(f"{count} flow {'field' if count == 1 else 'fields'} in {arguments.out}")
     return 0

@@ -28,6 +28,10 @@ COMMANDS = (
 
 
 class _Parser(argparse_flags.ArgumentParser):
+    def __init__(self, **options):
+        # A part of an option's name would be taken for the option that begins with it.
+        super().__init__(**options, allow_abbrev=False)
+
     def error(self, message):
         self.exit(USAGE, f"h2s: {message}; '{self.prog} --help' shows the usage\n")
 

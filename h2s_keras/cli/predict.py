@@ -159,17 +159,11 @@ def _videos(arguments):
 
 
 def _below(folder):
-    from h2s_keras.data.sources import VIDEO_SUFFIXES
+    from h2s_keras.data.sources import videos_below, warn_of_left_out
 
-    found = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            os.path.join(place, name)
-            for name in sorted(files)
-            if os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES and name[0] != "."
-        ]
-    return found or [FileError(folder, "holds no videos; give a folder that does")]
+    found = videos_below(folder)
+    warn_of_left_out(folder, found.others)
+    return found.videos or [FileError(folder, "holds no videos; give a folder that does")]
 
 
 def _slide(arguments, classifier, video):

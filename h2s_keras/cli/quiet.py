@@ -1,8 +1,13 @@
 """Importing Keras late and quietly."""
 
+import importlib.util
+import os
 import sys
 
+from h2s_keras.errors import UserError
 from h2s_keras.silence import silent_stderr
+
+_BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def import_keras():
@@ -10,11 +15,21 @@ def import_keras():
 
     Every command that needs Keras calls it once its arguments make sense, so that mistakes
     answer at once.
+
+    Raises:
+        UserError: the environment names a backend that is unknown or not installed.
     """
     if "keras" in sys.modules:
         return
-    with silent_stderr():
-        import keras  # noqa: F401
+    check_backend(os.environ.get("KERAS_BACKEND"))
+    try:
+        with silent_stderr():
+            import keras  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"Keras cannot be imported ({error}); install what is missing, or choose "
+            "another backend with KERAS_BACKEND"
+        ) from error
 
 
 def print_device(say):
@@ -26,3 +41,19 @@ def print_device(say):
     warning = unused_gpu(devices)
     if warning:
         say(warning)
+
+
+def check_backend(name):
+    """Raises a UserError for a value of KERAS_BACKEND that cannot be had; None passes."""
+    if not name:
+        return
+    if name not in _BACKENDS:
+        raise UserError(
+            f"KERAS_BACKEND={name}: is not supported; it may be {', '.join(_BACKENDS)}"
+        )
+    # The packages are called like the backends.
+    if importlib.util.find_spec(name) is None:
+        raise UserError(
+            f"KERAS_BACKEND={name}: the package {name} is not installed here; install it "
+            f"(pip install {name}), or leave KERAS_BACKEND out for TensorFlow"
+        )

@@ -26,6 +26,16 @@ _TEXTS = (
     "test_root",
     "train_list",
 )
+# Several names, of which one alone may stand without brackets.
+_NAMES = (*NAMES, "motions", "no_flip_classes")
+# What is not one value but holds them.
+_GROUPS = {
+    "data": "data.root=my_videos",
+    "model": "model.motion=tiny",
+    "stages": "stages.motion.steps=500",
+    "figures": "seeds=[1]",
+    "variants": "seeds=[1]",
+}
 # Dicts whose receiver knows its own options.
 _FREE = ("adapter", "flow_loss", "flow_options", "motion_options", "rate_factors")
 
@@ -48,6 +58,12 @@ def apply_setting(config, assignment):
     except (ValueError, SyntaxError, TypeError):
         value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
     parts = key.split(".")
+    if key in _GROUPS:
+        kind = type(config.get(key, {})).__name__
+        raise UserError(
+            f"--set {key}: takes a {kind} of several values; set one of them, such as "
+            f"--set {_GROUPS[key]}"
+        )
     if parts[0] == "stages" and len(parts) == 2:
         _leave_out(config, key, parts, value)
         return []
@@ -138,7 +154,7 @@ def _set(config, key, parts, value, text):
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if number and (isinstance(target[part], str) or part in _TEXTS):
                 value = text  # A group named 1 stays a name.
-            if isinstance(value, str) and part in NAMES:
+            if isinstance(value, str) and part in _NAMES:
                 value = [value]
             _check_kind(key, target[part], value)
             target[part] = value

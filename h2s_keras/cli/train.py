@@ -1,5 +1,6 @@
 """`h2s train`: runs a recipe."""
 
+import argparse
 import ast
 import importlib
 import json
@@ -17,6 +18,9 @@ from h2s_keras.training.stage_options import check_recipe, complete_config, scal
 
 HELP = "train by a recipe of this package or a recipe file of your own"
 EXAMPLE = "h2s train videos --set data.root=my_videos --out runs/mine"
+
+# Values that name videos of the user's own.
+_OWN_DATA = ("data.root", "data.csv", "data.train_list", "data.annotations")
 
 
 def add_arguments(parser):
@@ -39,7 +43,10 @@ def add_arguments(parser):
         "--resume", action="store_true", help="go on with the run in --out where it was cut"
     )
     parser.add_argument(
-        "--smoke", action="store_true", help="a few steps only, to try the recipe"
+        "--smoke",
+        action="store_true",
+        help="a few steps of small clips, to try the recipe: on synthetic clips, or on "
+        "your data where --set names them",
     )
     parser.add_argument(
         "--hosts",
@@ -65,6 +72,8 @@ def add_arguments(parser):
         "two cores (recipes that say how long they take, such as videos: 30)",
     )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    # Other commands have it, so people try it here.
+    parser.add_argument("--data", help=argparse.SUPPRESS)
 
 
 def run(arguments):
@@ -72,6 +81,11 @@ def run(arguments):
         for name, purpose in recipe_list():
             print(f"{name:24} {purpose}")
         return 0
+    if arguments.data is not None:
+        raise UserError(
+            f"--data: the data of a training are values of its recipe; give --set "
+            f"data.root={shlex.quote(arguments.data)}"
+        )
     if arguments.resume:
         if not arguments.out:
             raise UserError("--resume needs --out, the folder of the run to go on with")
@@ -81,7 +95,11 @@ def run(arguments):
     else:
         if not arguments.recipe:
             raise UserError("name a recipe; 'h2s train list' lists them")
-        config = check_recipe(load_recipe(arguments.recipe)(smoke=arguments.smoke))
+        get_config = load_recipe(arguments.recipe)
+        config = check_recipe(get_config(smoke=arguments.smoke))
+        if arguments.smoke and _names_own_data(arguments.set):
+            whole = check_recipe(get_config())
+            config["data"] = _in_small(whole["data"], config["data"])
         for assignment in arguments.set:
             for variant in apply_setting(config, assignment):
                 key = assignment.partition("=")[0]
@@ -116,6 +134,17 @@ def run(arguments):
         print_results(done["results"])
         print_next(done["results"], done["run"])
     return 0
+
+
+def _names_own_data(assignments):
+    return any(key.partition("=")[0].strip() in _OWN_DATA for key in assignments)
+
+
+def _in_small(data, small):
+    """A recipe's own kind of data, in clips as small as those of its smoke run."""
+    sizes = {key: small[key] for key in small if key in data and key != "kind"}
+    shorter = {"clips_per_video": 1} if "clips_per_video" in data else {}
+    return {**data, **shorter, **sizes}
 
 
 def run_training(config, out, resume, together=None, recipe=None, command="train"):

@@ -117,13 +117,13 @@ def flip_flow(flow):
 
 
 def class_numbers(names, class_names, what):
-    """Labels of classes that a recipe gives by name or by number.
+    """Labels of classes that a recipe gives by name or by number, one or several.
 
     Raises:
         UserError: there is no such class.
     """
     numbers = []
-    for name in names:
+    for name in [names] if isinstance(names, (str, int)) else names:
         # The keys of a dict that went through JSON are text.
         if isinstance(name, str) and name.isdecimal() and name not in class_names:
             name = int(name)

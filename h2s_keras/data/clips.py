@@ -12,6 +12,7 @@ from h2s_keras.data.augmentation import ClipAugmentation
 from h2s_keras.data.clip_report import ClipReport
 from h2s_keras.data.crops import CENTRE_SCALE, centre_crop_box, crop_frames
 from h2s_keras.data.hosts import example_numbers, host_batch_size
+from h2s_keras.data.process_end import called_by_threads
 from h2s_keras.data.sampling import clip_indices, even_clip_starts
 from h2s_keras.data.segments import segment_frames
 from h2s_keras.data.training_stream import TrainingStream
@@ -203,7 +204,7 @@ def video_clip_dataset(
         shapes = ((None, *clip_shape), (None,), (None,))
 
     def load(number):
-        values = tf.numpy_function(run, [number], types)
+        values = tf.numpy_function(called_by_threads(run), [number], types)
         for value, shape in zip(values, shapes, strict=True):
             value.set_shape(shape)
         return tuple(values)

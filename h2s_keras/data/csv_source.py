@@ -1,16 +1,47 @@
 """Labelled videos that a CSV file lists."""
 
 import csv
+import math
 import os
 import re
 
-from h2s_keras.data.dataset_list import DatasetList
+from h2s_keras.data.dataset_list import DatasetList, listed_below
 from h2s_keras.data.sources import VideoExample
 from h2s_keras.errors import FileError
 
+_SEGMENT = ("start", "end")
+# Columns that say something of a video in other lists, by their names without marks, and
+# what to do about them here.
+_MEANT = (
+    (
+        r"(t|time|clip|segment|seg)?(start|begin|from|onset|end|stop|to|until|offset)"
+        r"(s|sec|secs|second|seconds|ms|time|stamp|timestamp|frame|frames|index|idx)?",
+        "a segment is given in seconds by the columns start and end",
+    ),
+    (
+        r"(class|label|category|target|action)"
+        r"(s|es|name|names|label|id|ids|index|idx|number|num|no)?",
+        "the class is named by the column class, its number by label",
+    ),
+    (
+        r"split|subset|part|partition|fold|set|usage|train|test|istrain|istest",
+        "all lines of a CSV file are used alike; write one for each part, or name this "
+        "column as group_column and leave a group out with test_group",
+    ),
+    (
+        r"(num|n|nr|total)?frames?(count)?|weights?|sampleweights?|clipweights?",
+        "a CSV file cannot say that",
+    ),
+)
+
 
 def csv_source(path, root=None, group_column=None, require=True):
-    """Lists the videos of a CSV file with the columns path, class [, label] [, group...].
+    """Lists the videos of a CSV file: path, class [, label] [, group] [, start, end].
+
+    `start` and `end` are seconds of the segment of a video that shows the class, by the
+    video's time stamps; a line that leaves both empty stands for the whole video. Other
+    columns are passed over, unless their names look as if they were meant (`start_frame`,
+    `stop`, `class_id`, `split`).
 
     Args:
         path: the CSV file, UTF-8, with a header line.
@@ -25,8 +56,9 @@ def csv_source(path, root=None, group_column=None, require=True):
         classes in sorted order.
 
     Raises:
-        UserError: a file or column is missing, a class has two labels, a label is no
-            number or the labels have gaps.
+        UserError: a file or column is missing, a column looks meant and is not known, a
+            class has two labels, a label is no number, the labels have gaps, or a segment
+            does not end after it starts.
 
     Example:
 
@@ -36,16 +68,18 @@ def csv_source(path, root=None, group_column=None, require=True):
     """
     rows, columns = _read_rows(path)
     group_column = _group_column(path, columns, group_column)
+    _check_columns(path, columns, group_column)
     root = os.path.dirname(os.fspath(path)) if root is None else os.fspath(root)
     class_names = _class_names(path, rows, "label" in columns)
     labels = {name: label for label, name in enumerate(class_names)}
     examples = []
-    for row in rows:
+    for number, row in enumerate(rows, start=2):
         examples.append(
             VideoExample(
-                os.path.join(root, row["path"]),
+                listed_below(root, row["path"]),
                 labels[row["class"]],
                 row[group_column] if group_column else None,
+                *(_segment(path, number, row) if "start" in columns else ()),
             )
         )
     if require:
@@ -78,6 +112,46 @@ def _read_rows(path):
     if not rows:
         raise FileError(path, "lists no videos; add lines below the header")
     return rows, columns
+
+
+def _check_columns(path, columns, group_column):
+    """Refuses columns that look meant, but are not understood."""
+    twice = next((name for name in columns if columns.count(name) > 1), None)
+    if twice is not None:
+        raise FileError(path, f"has two columns {twice!r}; remove one of them")
+    known = ("path", "class", "label", *_SEGMENT, group_column)
+    for name in columns:
+        plain = re.sub(r"[\W_]", "", name.lower())
+        for pattern, advice in _MEANT:
+            if name not in known and re.fullmatch(pattern, plain):
+                raise FileError(
+                    path,
+                    f"the column {name!r} is not understood: {advice}; rename or remove it",
+                )
+    lone = set(_SEGMENT) & set(columns)
+    if len(lone) == 1:
+        raise FileError(
+            path,
+            f"has the column {lone.pop()!r} alone; a segment needs start and end, seconds",
+        )
+
+
+def _segment(path, number, row):
+    """(start, end) in seconds, or (None, None) of a line that leaves both empty."""
+    texts = [row[name].strip() for name in _SEGMENT]
+    if not any(texts):
+        return None, None
+    try:
+        start, end = map(float, texts)
+    except ValueError:
+        start = end = math.nan
+    if not 0 <= start < end < math.inf:
+        raise FileError(
+            path,
+            f"line {number}: start and end are seconds with 0 <= start < end, or both "
+            f"empty; received {texts[0]!r} and {texts[1]!r}",
+        )
+    return start, end
 
 
 def _group_column(path, columns, wanted):

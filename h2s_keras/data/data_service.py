@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 
+from h2s_keras.data.process_end import check_running
 from h2s_keras.errors import UserError
 
 _ADDRESS = re.compile(r"grpc://(?P<host>[^:/]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]+)")
@@ -127,6 +128,7 @@ class _Feed:
             try:
                 return self.ready.get(timeout=self._PROBE)
             except queue.Empty:
+                check_running()
                 asked = time.monotonic()
             try:
                 _connect(self.service)

@@ -1,6 +1,7 @@
 import dataclasses
 import itertools
 import os
+import re
 import warnings
 
 from h2s_keras.data.frame_folder import is_frame_folder, is_video_name, is_video_path
@@ -16,6 +17,7 @@ class DatasetList:
         class_names: tuple of str in the order of the labels.
         train, test: tuples of `VideoExample`; several examples of one video where it is
             untrimmed and each example is a segment.
+        left_out: tuple of paths of files beside the videos that are not used.
 
     Example:
 
@@ -29,6 +31,7 @@ class DatasetList:
     class_names: tuple
     train: tuple
     test: tuple
+    left_out: tuple = ()
 
     def counts(self):
         """Numbers of examples, videos and classes."""
@@ -56,18 +59,41 @@ class DatasetList:
         videos = len({example.path for example in (*self.train, *self.test)})
         if allow_missing and 0 < len(missing) < videos:
             warnings.warn(
-                f"{missing[0]}: no such file, listed by {self.name} ({len(missing)} of "
-                f"{videos} videos are missing and left out)",
+                f"{missing[0]}: {why_missing(missing[0])}, listed by {self.name} "
+                f"({len(missing)} of {videos} videos are missing and left out)",
                 MissingVideosWarning,
                 stacklevel=2,
             )
         elif missing:
             raise FileError(
                 missing[0],
-                f"no such file, listed by {self.name} ({len(missing)} of {videos} videos "
-                "are missing); fetch them or set the root folder",
+                f"{why_missing(missing[0])}, listed by {self.name} ({len(missing)} of "
+                f"{videos} videos are missing); fetch them or set the root folder",
             )
         return self
+
+
+def why_missing(path):
+    """Why no video is found at a path, in a few words."""
+    if os.path.islink(path):
+        return f"a link to {os.readlink(path)}, which is not there (is its disk mounted?)"
+    if "\\" in path:
+        return "no such file, for it is a path of Windows (list it relative to the root)"
+    return "no such file"
+
+
+def path_here(listed):
+    """A path that Windows wrote as this system does: `D:\\walk\\a.avi` is `/walk/a.avi`."""
+    if os.sep == "\\" or "\\" not in listed or "/" in listed:
+        return listed
+    return re.sub(r"^[A-Za-z]:", "", listed).replace("\\", "/")
+
+
+def listed_below(root, listed):
+    """Where a listed path lies below a folder, or should."""
+    joined = os.path.join(root, listed)
+    here = os.path.join(root, path_here(listed))
+    return here if is_video_path(here) and not is_video_path(joined) else joined
 
 
 class VideoFinder:

@@ -171,8 +171,8 @@ def decoded_frames(container, stream, path, timeout, per_frame=False):
     if reason:
         raise BrokenVideoError(
             path,
-            f"breaks after {count} good frames{claimed} ({reason}); fetch it again, or "
-            'keep the good frames with on_broken="keep"',
+            f"breaks after {count} good frames{claimed} ({reason}); fetch it again or "
+            "convert it",
             count,
         )
 

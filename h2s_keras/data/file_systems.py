@@ -169,6 +169,31 @@ def alone_in(folder):
         os.close(handle)
 
 
+def missing_folders(folder):
+    """`folder` and those above it that do not exist, the innermost first."""
+    missing, place = [], os.path.abspath(folder)
+    while not os.path.exists(place):
+        missing.append(place)
+        place = os.path.dirname(place)
+    return missing
+
+
+@contextlib.contextmanager
+def removed_if_unused(folders):
+    """Removes those of `folders` that are still empty where what is done fails.
+
+    Args:
+        folders: `missing_folders`, from before they were made.
+    """
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for folder in folders:
+                os.rmdir(folder)
+        raise
+
+
 def remove(path):
     """Removes a file, if it is there."""
     import tensorflow as tf

@@ -172,9 +172,28 @@ def _checked(path, prefix, suffix, texts):
         raise VideoError(
             path,
             f"frame {folder._name(missing[0])} is missing ({len(missing)} missing up to "
-            f"number {last}); extract the frames again",
+            f"number {last}); {_cure(numbers)}",
         )
     return folder
+
+
+def _cure(numbers):
+    """What to do about frames whose rising numbers are not 0, 1, 2, ... or 1, 2, 3, ..."""
+    first, again = numbers[0], "else extract the frames again"
+    steps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
+    if steps <= {1}:
+        return (
+            f"they count from {first}: if the video begins there, rename them to count "
+            f"from 1, {again}"
+        )
+    if len(steps) == 1 and len(numbers) > 2:
+        step = steps.pop()
+        return (
+            f"they count in steps of {step}: if only every {step}th frame was kept, rename "
+            f"them to count 1, 2, 3, ... and give their rate, that of the video divided by "
+            f"{step}, {again}"
+        )
+    return "extract the frames again"
 
 
 def folder_frames(path, wanted=None):

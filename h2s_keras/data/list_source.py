@@ -3,7 +3,13 @@
 import os
 import re
 
-from h2s_keras.data.dataset_list import DatasetList, VideoFinder, read_lines
+from h2s_keras.data.dataset_list import (
+    DatasetList,
+    VideoFinder,
+    listed_below,
+    path_here,
+    read_lines,
+)
 from h2s_keras.data.frame_folder import find_frames, is_frame_folder, is_video_path
 from h2s_keras.data.sources import VideoExample
 from h2s_keras.errors import FileError, UserError
@@ -137,12 +143,12 @@ def _finder(path, root, taken):
 
     def find(listed):
         nonlocal finder
-        joined = os.path.join(root, listed)
+        joined = listed_below(root, listed)
         if is_video_path(joined):
             return joined
         if finder is None:
             finder = VideoFinder(root)
-        found = finder.find(listed.lstrip("/"))
+        found = finder.find(path_here(listed).lstrip("/"))
         return found if is_video_path(found) else joined
 
     def find_once(listed):

@@ -9,9 +9,8 @@ import os
 
 import numpy as np
 
-from h2s_keras.data.file_systems import sha256_of
 from h2s_keras.data.record_format import FLOW_FORMATS
-from h2s_keras.data.stored_flow import check_flow_method
+from h2s_keras.data.stored_flow import CLASSICAL_FLOWS, check_flow_method, flow_model
 from h2s_keras.data.synthetic import SyntheticClips
 from h2s_keras.errors import UserError
 
@@ -27,8 +26,8 @@ class PackSettings:
             None keeps the size of the video.
         quality: of JPEG, 1 to 100.
         frames_per_record: most frames in a record; 0 for whole examples.
-        flow: None, "tvl1", "farneback", "dis", the path of a .keras file, or "true" for
-            synthetic clips.
+        flow: None, "tvl1", "farneback", "dis", a trained model (a .keras file, the folder
+            of a run, a preset), or "true" for synthetic clips.
         flow_format: "uint8" or "float16".
         on_bad_file: "raise" or "skip".
         timeout: seconds that a video may take from one frame to the next.
@@ -161,6 +160,10 @@ def synthetic_plan(clips, count, test_count, class_names, settings, shards):
         SyntheticClips(**clips)
     except ValueError as error:
         raise UserError(f"such synthetic clips cannot be made: {error}") from None
+    if count < 0 or test_count < 0:
+        raise UserError(
+            f"--count and --test_count take numbers from 0; received {count}, {test_count}"
+        )
     examples = []
     for part, number_of_clips in (("train", count), ("test", test_count)):
         for clip in range(number_of_clips):
@@ -201,8 +204,8 @@ def _base(lists, root):
 def _as_dict(settings):
     """The settings as the records keep them: a model for flow by its content as well."""
     values = dataclasses.asdict(settings)
-    if settings.flow is not None and os.path.isfile(settings.flow):
-        values["flow_sha256"] = sha256_of(settings.flow)
+    if settings.flow not in (None, "true", *CLASSICAL_FLOWS):
+        values["flow_sha256"] = flow_model(settings.flow)[1]
     return values
 
 

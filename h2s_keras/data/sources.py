@@ -3,16 +3,19 @@
 A source is a plain tuple of `VideoExample` in a fixed order; nothing here decodes.
 """
 
+import collections
 import dataclasses
 import os
 import re
+import warnings
 
+from h2s_keras.data.dataset_list import DatasetList
 from h2s_keras.data.frame_folder import (
     VIDEO_SUFFIXES,
     is_frame_folder,
     is_video_name,
 )
-from h2s_keras.errors import FileError, UserError
+from h2s_keras.errors import FileError, LeftOutWarning, UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +43,9 @@ def class_folder_source(root, group_pattern=None):
     """Lists a folder of class folders: `root/class[/any]/video.avi`.
 
     A video may also be a folder of frames, `root/class[/any]/video/img_00001.jpg`. Classes
-    are the folder names in sorted order. Hidden files and files without a video suffix are
-    passed over.
+    are the folder names in sorted order. Hidden files are passed over. Videos in deeper
+    folders and files without a video suffix are left out with a `LeftOutWarning` that
+    counts them. A link whose target is gone is listed as a video, which is then missing.
 
     Args:
         root: the folder.
@@ -53,8 +57,8 @@ def class_folder_source(root, group_pattern=None):
         a tuple of str.
 
     Raises:
-        UserError: no such folder, fewer than two classes, a class without videos, a bad
-            pattern or a file that does not match it.
+        UserError: no such folder, fewer than two classes, a class without videos, a class
+            folder that is a link to nowhere, a bad pattern or a file that does not match.
 
     Example:
 
@@ -63,12 +67,24 @@ def class_folder_source(root, group_pattern=None):
     train, test = leave_one_group_out(examples, "2")
     ```
     """
+    listed = class_folder_list(root, group_pattern)
+    return listed.train, listed.class_names
+
+
+def class_folder_list(root, group_pattern=None):
+    """`class_folder_source` as a `DatasetList` that also names what was left out."""
     root = os.fspath(root)
     if not os.path.isdir(root):
         raise FileError(root, "no such folder; give the one that holds the class folders")
-    names = sorted(
-        entry.name for entry in os.scandir(root) if entry.is_dir() and entry.name[0] != "."
-    )
+    entries = [entry for entry in os.scandir(root) if entry.name[0] != "."]
+    lost = [entry.path for entry in entries if not os.path.exists(entry.path)]
+    if lost:
+        raise FileError(
+            min(lost),
+            f"is a link to {os.readlink(min(lost))}, which is not there; mount its disk or "
+            "remove the link",
+        )
+    names = sorted(entry.name for entry in entries if entry.is_dir())
     if not names:
         raise FileError(
             root, "holds no class folders; put each class's videos in a folder of its name"
@@ -80,34 +96,105 @@ def class_folder_source(root, group_pattern=None):
             "you mean the folder above or below?",
         )
     pattern = compiled_pattern(group_pattern)
-    examples = []
+    examples, deeper = [], []
+    others = sorted(entry.path for entry in entries if not entry.is_dir())
     for label, name in enumerate(names):
-        files = _videos_below(os.path.join(root, name))
-        if not files:
+        folder = os.path.join(root, name)
+        found = videos_below(folder, depth=1)
+        deeper += found.deeper
+        others += found.others
+        if not found.videos:
             raise FileError(
-                os.path.join(root, name),
+                folder,
                 "this class folder holds no videos (by suffix: "
-                f"{' '.join(sorted(VIDEO_SUFFIXES))}; or folders of numbered images); add "
-                "some or remove the folder",
+                f"{' '.join(sorted(VIDEO_SUFFIXES))}; or folders of numbered images)"
+                + (f", only deeper ones ({found.deeper[0]})" if found.deeper else "")
+                + "; add some or remove the folder",
             )
-        for path in files:
+        for path in found.videos:
             examples.append(VideoExample(path, label, group_of(path, pattern)))
-    return tuple(examples), tuple(names)
+    warn_of_left_out(root, others, deeper)
+    left_out = (*deeper, *others)
+    return DatasetList(root, tuple(names), tuple(examples), (), left_out)
 
 
-def _videos_below(folder, depth=1):
-    found = []
-    for entry in os.scandir(folder):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            if is_frame_folder(entry.path):
-                found.append(entry.path)
-            elif depth:
-                found += _videos_below(entry.path, depth - 1)
-        elif entry.is_file() and is_video_name(entry.name):
-            found.append(entry.path)
-    return sorted(found)
+@dataclasses.dataclass
+class FoundVideos:
+    """What lies below a folder: sorted paths, without hidden files.
+
+    Attributes:
+        videos: video files, folders of frames, and links whose target is gone: whoever
+            reads such a link says that it is missing.
+        deeper: the same in folders below those that were asked for.
+        others: files without a video suffix.
+    """
+
+    videos: list
+    deeper: list
+    others: list
+
+
+def videos_below(folder, depth=None):
+    """Finds the videos below a folder; links are followed, each folder is visited once.
+
+    Args:
+        folder: the folder.
+        depth: how many folders below it belong to the layout; None for all.
+
+    Returns:
+        `FoundVideos`.
+    """
+    found, seen = FoundVideos([], [], []), set()
+
+    def visit(place, level):
+        real = os.path.realpath(place)
+        if real in seen:
+            return
+        seen.add(real)
+        videos = found.videos if depth is None or level <= depth else found.deeper
+        entries = [entry for entry in os.scandir(place) if entry.name[0] != "."]
+        # A folder comes before the links to it.
+        for entry in sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name)):
+            if entry.is_dir() and not is_frame_folder(entry.path):
+                visit(entry.path, level + 1)
+            elif (
+                entry.is_dir()
+                or not os.path.exists(entry.path)
+                or is_video_name(entry.name)
+            ):
+                videos.append(entry.path)
+            else:
+                found.others.append(entry.path)
+
+    visit(folder, 0)
+    return FoundVideos(sorted(found.videos), sorted(found.deeper), sorted(found.others))
+
+
+def warn_of_left_out(root, others, deeper=()):
+    """Warns of what lies among the videos of a folder and is not used."""
+    told = []
+    if deeper:
+        told.append(
+            f"{_number(deeper, 'video')} in folders deeper than CLASS/FOLDER (the first is "
+            f"{deeper[0]})"
+        )
+    if others:
+        suffixes = collections.Counter(
+            os.path.splitext(path)[1].lower() or "none" for path in others
+        )
+        counts = ", ".join(f"{name} {count}" for name, count in suffixes.most_common(4))
+        told.append(
+            f"{_number(others, 'file')} without the suffix of a video ({counts}; the first "
+            f"is {others[0]})"
+        )
+    if told:
+        warnings.warn(
+            f"{root}: left out: {' and '.join(told)}", LeftOutWarning, stacklevel=3
+        )
+
+
+def _number(things, word):
+    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
 
 
 def compiled_pattern(group_pattern):

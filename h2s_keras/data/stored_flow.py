@@ -8,7 +8,9 @@ import os
 
 import numpy as np
 
+from h2s_keras.data.file_systems import sha256_of
 from h2s_keras.errors import FileError, UserError
+from h2s_keras.model_files import model_file, preset_index, preset_name
 
 CLASSICAL_FLOWS = ("tvl1", "farneback", "dis")
 
@@ -17,21 +19,32 @@ def check_flow_method(name):
     """Raises a UserError unless `flow_estimator(name)` can work here."""
     if name in CLASSICAL_FLOWS:
         _opencv(name)
-    elif name.endswith(".keras") and os.path.isfile(name):
+    elif flow_model(name) is not None:
         _motion_net(name)
     else:
         raise UserError(
-            f"no flow method {name!r}; there are {', '.join(CLASSICAL_FLOWS)}, or give the "
-            ".keras file of a trained model"
+            f"no flow method {name!r}; there are {', '.join(CLASSICAL_FLOWS)}, or give a "
+            f"trained model: a .keras file, the folder of a run, or a preset "
+            f"({', '.join(sorted(preset_index()))})"
         )
+
+
+def flow_model(name):
+    """(model as `load_model` takes it, SHA-256 of its file) of a trained model, or None."""
+    preset = preset_name(name, num_frames=2)
+    if preset is not None:
+        return preset, preset_index()[preset]["sha256"]
+    if os.path.isdir(name) or name.endswith(".keras") and os.path.isfile(name):
+        return name, sha256_of(model_file(name))
+    return None
 
 
 def flow_estimator(name):
     """A function that gives the flow of neighbouring frames.
 
     Args:
-        name: one of CLASSICAL_FLOWS, or the path of a .keras file of a `MotionNet` or of a
-            model with a part `motion`.
+        name: one of CLASSICAL_FLOWS; or a `MotionNet` or a model with a part `motion`: the
+            path of its .keras file, the folder of its run, or a preset.
 
     Returns:
         a generator function: from an iterable of uint8 frames (height, width, 3) it yields
@@ -87,16 +100,26 @@ def _classical(name):
     return pairs
 
 
-def _motion_net(path):
+def _motion_net(name):
     import keras
 
+    import h2s_keras
+
+    # The networks lie above this folder: Keras finds them by their names.
+    h2s_keras.register()
+    preset = preset_name(name, num_frames=2)
     try:
-        model = keras.saving.load_model(path, compile=False)
+        if preset is not None:
+            model = h2s_keras.models.MotionNet.from_preset(preset)
+        else:
+            model = keras.saving.load_model(model_file(name), compile=False)
+    except UserError:
+        raise
     except (ValueError, OSError, TypeError) as error:
-        raise FileError(path, f"cannot be read as a Keras model ({error})") from None
+        raise FileError(name, f"cannot be read as a Keras model ({error})") from None
     motion = getattr(model, "motion", model)
     if not hasattr(motion, "estimate_flow"):
-        raise FileError(path, "is a model without estimate_flow; give a MotionNet")
+        raise FileError(name, "is a model without estimate_flow; give a MotionNet")
     return motion
 
 

@@ -36,6 +36,11 @@ def official_list(kind, annotations, root=None, split=1):
     return activitynet_list(annotations, root)
 
 
+def _given(settings, name):
+    value = settings.get(name)
+    return () if value is None else value
+
+
 class VideoData:
     """Labelled videos from class folders, a CSV file or an official dataset.
 
@@ -105,11 +110,16 @@ class VideoData:
             "short": settings.get("short", "loop"),
             "on_bad_file": on_bad_file,
         }
-        flip_map = dict(settings.get("flip_map") or {})
+        flip_map = settings.get("flip_map") or {}
+        if not isinstance(flip_map, dict):
+            raise UserError(
+                "data.flip_map takes a dict such as {'wave_left': 'wave_right'}; received "
+                f"{flip_map!r}"
+            )
         self.augmentation = {
             "flip": settings.get("flip", True),
             "no_flip_classes": class_numbers(
-                settings.get("no_flip_classes") or (), self.class_names, "no_flip_classes"
+                _given(settings, "no_flip_classes"), self.class_names, "no_flip_classes"
             ),
             "flip_map": dict(
                 zip(

@@ -7,6 +7,7 @@ from h2s_keras.data.conversion import FrameConverter
 from h2s_keras.data.decoder import decoded_frames, open_container, video_stream
 from h2s_keras.data.frame_folder import find_frames
 from h2s_keras.data.frame_index import FrameIndexer
+from h2s_keras.data.process_end import check_running
 from h2s_keras.data.resampling import frames_shown
 from h2s_keras.data.video import iterate_frames, read_frames
 from h2s_keras.errors import UserError, VideoError
@@ -102,6 +103,7 @@ class VideoStore:
             with _Cache(self) as cache:
                 likely = frozenset()
                 for frame in decoded_frames(container, stream, path, self.timeout):
+                    check_running()
                     number = len(indexer.stamps)
                     if number == 0:
                         cache.expect(claimed * convert.picture_bytes(frame))
@@ -114,13 +116,14 @@ class VideoStore:
                         cache.add(picture)
                         if number in likely:
                             found[number] = picture
-        index = indexer.index()
-        count = len(index.stamps)
-        if self.rate is not None:
-            self.moments[path] = frames_shown(index, self.rate, path)
-            count = len(self.moments[path])
-        self.indices[path], self.counts[path] = index, count
-        cache.keep(path)
+                # What is wrong with the whole of it gives the cache's memory back, too.
+                index = indexer.index()
+                count = len(index.stamps)
+                if self.rate is not None:
+                    self.moments[path] = frames_shown(index, self.rate, path)
+                    count = len(self.moments[path])
+                self.indices[path], self.counts[path] = index, count
+                cache.keep(path)
         return found
 
     def _claimed_frames(self, container, stream):

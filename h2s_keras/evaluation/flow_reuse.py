@@ -8,7 +8,7 @@ import numpy as np
 from h2s_keras.data.crops import centre_crop_box, crop_frames
 from h2s_keras.data.sampling import clip_span
 from h2s_keras.errors import UserError
-from h2s_keras.evaluation.measure import log_softmax
+from h2s_keras.evaluation.measure import check_finite, log_softmax
 
 
 def windows_reusing_flow(model, frames, step):
@@ -50,6 +50,7 @@ def windows_reusing_flow(model, frames, step):
             clip = store.clip(stop - span)
             outputs = classify.predict_on_batch({"flow": flow[None], "clips": clip[None]})
             logits = np.asarray(outputs["logits"], "float64")[0]
+            check_finite(logits, f"frames {start} to {stop}")
             probabilities = np.exp(log_softmax(logits)).astype("float32")
             waiting.popleft()
             yield Window(start, stop, pictures, probabilities, flow[len(flow) // 2])

@@ -8,6 +8,7 @@ import tempfile
 
 import keras
 
+from h2s_keras.data.file_systems import missing_folders, removed_if_unused
 from h2s_keras.data.sampling import CLIPS_PER_VIDEO
 from h2s_keras.errors import UserError
 from h2s_keras.export.inference import inference_network
@@ -66,17 +67,19 @@ def export_saved_model(
     classes = checked_classes(network, classes)
     batch_sizes = _checked_numbers(batch_sizes, top_k)
     directory = os.fspath(directory).rstrip(os.sep) or os.sep
+    made = missing_folders(directory)
     _make_folder(directory)
     version = _free_version(directory, version)
     target = os.path.join(directory, str(version))
     try:
-        temporary = tempfile.mkdtemp(prefix=_TEMPORARY, dir=directory)
-        try:
-            _write(network, classes, top_k, batch_sizes, temporary, version, folded)
-            write_server_files(directory, temporary)
-            _publish(temporary, target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        with removed_if_unused(made):
+            temporary = tempfile.mkdtemp(prefix=_TEMPORARY, dir=directory)
+            try:
+                _write(network, classes, top_k, batch_sizes, temporary, version, folded)
+                write_server_files(directory, temporary)
+                _publish(temporary, target)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "message", error)
         raise UserError(

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from h2s_keras.errors import UserError
 from h2s_keras.layers.supervised_flow_loss import SupervisedFlowLoss
 from h2s_keras.models.coarse_to_fine import refined_flows
 from h2s_keras.ops.charbonnier import charbonnier
@@ -80,6 +81,11 @@ class FlowObjective(keras.layers.Layer):
         self.refinement = refinement
         if refinement and (loss.occlusion or self_supervision_weight):
             raise ValueError("refinement goes without occlusion and self-supervision.")
+        if int(self_supervision_crop) != self_supervision_crop or self_supervision_crop < 0:
+            raise ValueError(
+                "self_supervision_crop takes a whole number of pixels from 0; received "
+                f"{self_supervision_crop!r}."
+            )
         if margin and self.supervised:
             raise ValueError("True flow lies on the whole clips: leave the margin out.")
         self.built = True
@@ -132,7 +138,14 @@ class FlowObjective(keras.layers.Layer):
         """The middle of the clips at full size, in other light."""
         height, width = size_of(clips, 2), size_of(clips, 3)
         cut = self.self_supervision_crop
-        enlarged = _resized(clips[:, :, cut:-cut, cut:-cut], (height, width))
+        for side in (height, width):
+            if isinstance(side, int) and 2 * cut >= side:
+                raise UserError(
+                    f"self_supervision_crop: {cut} pixels cut from every side leave "
+                    f"nothing of clips of {height}x{width}; cut less"
+                )
+        middle = clips[:, :, cut : height - cut, cut : width - cut]
+        enlarged = _resized(middle, (height, width))
         # A sequence in place of random numbers: a resumed run repeats it.
         rows = ops.cast(ops.arange(ops.shape(clips)[0]), "float32")
         place = (rows + 13.0 * ops.cast(step, "float32")) * _GOLDEN
@@ -193,7 +206,15 @@ class FlowObjective(keras.layers.Layer):
         """Charbonnier distance between student and the middle of teacher, (batch,)."""
         height, width = size_of(teacher, 2), size_of(teacher, 3)
         cut = self.self_supervision_crop * height // clip_height
-        middle = ops.stop_gradient(teacher[:, :, cut:-cut, cut:-cut])
+        lost = self.self_supervision_crop * height % clip_height
+        # Of half a pixel student and teacher would lie beside each other.
+        if isinstance(lost, int) and lost:
+            raise UserError(
+                f"self_supervision_crop: {self.self_supervision_crop} pixels of the clip "
+                "are no whole pixels of its flow; take a multiple of "
+                f"{clip_height // height}"
+            )
+        middle = ops.stop_gradient(teacher[:, :, cut : height - cut, cut : width - cut])
         target = resize_flow(middle, (height, width))
         flat = ops.reshape(student - target, (-1, height, width, 2))
         distance = masked_mean(charbonnier(flat, alpha=0.45))

@@ -6,7 +6,7 @@ import shlex
 import sys
 import tempfile
 
-from h2s_keras.data.file_systems import alone_in
+from h2s_keras.data.file_systems import alone_in, missing_folders, removed_if_unused
 from h2s_keras.errors import FileError, UserError
 from h2s_keras.version import __version__
 
@@ -49,6 +49,7 @@ class RunFolder:
 
     def __init__(self, path, resume=False):
         self.path = os.path.abspath(path)
+        self._made = missing_folders(self.path)
         if os.path.exists(self.path) and not os.path.isdir(self.path):
             raise UserError(f"{path}: is a file; give a folder for --out")
         # Other hosts of the same run may have begun to write to folders of their own.
@@ -80,10 +81,12 @@ class RunFolder:
     def alone(self):
         """Keeps other processes from training here, until it ends or this process does.
 
+        A run that is refused before it has written anything leaves no folder.
+
         Raises:
             UserError: another process trains here.
         """
-        with contextlib.ExitStack() as stack:
+        with removed_if_unused(self._made), contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(alone_in(self.path))
             except FileError:

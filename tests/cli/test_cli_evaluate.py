@@ -147,6 +147,19 @@ def test_untrimmed_video(call, tmp_path):
     assert "a clip every 2 frames" in out and "2 highest views" in out
 
 
+def test_segments_of_a_csv_file_are_scored_one_by_one(call, work, tmp_path):
+    table = tmp_path / "segments.csv"
+    rows = ["left,0,0.4", "right,0.4,0.8", "left,0.8,1.2"]
+    lines = [f"{work / 'long.mp4'},{row}" for row in rows]
+    table.write_text("\n".join(["path,class,start,end", *lines]) + "\n")
+    line = f"evaluate --model model.keras --data {table} --json"
+    results = json.loads(call(line)[1])
+    assert results["videos"] == 3 and "annotated segments" in results["protocol"]
+    # Asked for whole videos, it is one that shows both classes.
+    results = json.loads(call(f"{line} --untrimmed videos")[1])
+    assert results["videos"] == 1 and "whole untrimmed" in results["protocol"]
+
+
 def test_flow(call, tmp_path):
     code, out, _ = call(
         f"evaluate --model model.keras --flow_data flow --report {tmp_path}/f.html"

@@ -78,6 +78,14 @@ def test_stored_flow_beside_the_frames_is_passed_over(make_folder, grey_numbers)
     [
         ([1, 2, 4, 6], "img_%05d.png", r"img_00003.png is missing \(2 missing up to num"),
         ([3, 4, 5], "img_%05d.png", r"frame img_00001.png is missing \(2 missing"),
+        (range(256, 260), "img_%05d.png", "they count from 256: .* rename them to count f"),
+        (range(0, 30, 5), "%d.png", "in steps of 5: .* that of the video divided by 5"),
+        (range(1, 30, 5), "%d.png", "in steps of 5: .* that of the video divided by 5"),
+        (
+            [0, 1, 4, 5],
+            "%d.png",
+            r"frame 2.png is missing .* 5\); extract the frames",
+        ),
         ([1, 2, 3, 10], "%d.png", r"frame 4.png is missing \(6 missing"),
         ([], "%d.png", "folder without numbered images"),
     ],

@@ -243,6 +243,19 @@ def test_real_avi_files_have_a_rate(real_data):
         assert abs(count_frames(path, rate=10) - expected) < 2
 
 
+def test_a_video_refused_once_decoded_gives_its_memory_back(make_video, monkeypatch):
+    late = make_video("late.mp4", count=5, times=[0, 40, 80, 120, 5000])
+    good = make_video("good.mp4", count=5)
+    monkeypatch.setattr(resampling, "MAX_GAP", 3)
+    store = VideoStore(8, rate=5)
+    with pytest.raises(VideoError, match="gap of more than 3 s"):
+        store.read(late, np.arange)
+    assert store.used == 0 and not store.videos
+    frames = store.read(good, np.arange)
+    # Five frames of 40 ms, each 8x20 pixels.
+    assert len(frames) == 1 and store.used == 5 * 8 * 20 * 3
+
+
 def test_rates_that_make_no_sense(make_video, monkeypatch):
     path = make_video(count=5, times=[0, 40, 80, 120, 5000])
     for rate in (0, -1):

@@ -6,7 +6,8 @@ from h2s_keras.data import (
     csv_source,
     leave_one_group_out,
 )
-from h2s_keras.errors import UserError
+from h2s_keras.data.sources import class_folder_list
+from h2s_keras.errors import LeftOutWarning, MissingVideosWarning, UserError
 
 
 @pytest.fixture
@@ -40,6 +41,51 @@ def test_class_folders(tree):
     assert class_folder_source(tree)[0][0].group is None
     with pytest.raises(AttributeError):
         examples[0].label = 3
+
+
+def test_what_is_left_out_is_counted(tree):
+    for name in ("walk/clip.mod", "walk/more.mod"):
+        (tree / name).write_bytes(b"x")
+    with pytest.warns(LeftOutWarning) as told:
+        listed = class_folder_list(tree)
+    (text,) = [str(warning.message) for warning in told]
+    assert text == (
+        f"{tree}: left out: 1 video in folders deeper than CLASS/FOLDER (the first is "
+        f"{tree}/run/too/deep/v_g01_c01.avi) and 4 files without the suffix of a video "
+        f"(.mod 2, .md 1, .txt 1; the first is {tree}/readme.md)"
+    )
+    assert len(listed.left_out) == 5 and len(listed.train) == 4
+
+
+def test_a_folder_of_videos_alone_is_not_warned_of(write_list, tmp_path, recwarn):
+    for name in ("x/a.avi", "y/b.avi"):
+        (tmp_path / "clean" / name).parent.mkdir(parents=True)
+        (tmp_path / "clean" / name).write_bytes(b"x")
+    assert class_folder_list(tmp_path / "clean").left_out == ()
+    assert not recwarn
+
+
+def test_broken_links_are_missing_videos(tree):
+    (tree / "walk/a.avi").symlink_to("/no/such/disk/a.avi")
+    (tree / "walk/frames").symlink_to("/no/such/disk/frames")
+    (tree / "walk/good.avi").symlink_to(tree / "run/v_g03_c01.webm")
+    listed = class_folder_list(tree)
+    broken = [str(tree / "walk/a.avi"), str(tree / "walk/frames")]
+    assert listed.missing() == broken and len(listed.train) == 7
+    with pytest.raises(UserError, match=r"a link to /no/such/disk/a.avi, which is not"):
+        listed.require_videos()
+    with pytest.warns(MissingVideosWarning, match="2 of 7 videos are missing"):
+        listed.require_videos(allow_missing=True)
+    (tree / "swim").symlink_to("/no/such/disk/swim")
+    with pytest.raises(UserError, match="swim: is a link to /no/such/disk/swim"):
+        class_folder_list(tree)
+
+
+def test_links_in_circles_end(tree):
+    (tree / "walk/again").symlink_to(tree / "walk")
+    (tree / "walk/person").mkdir()
+    (tree / "walk/person/up").symlink_to(tree / "walk")
+    assert len(class_folder_source(tree)[0]) == 4
 
 
 def test_leave_one_group_out(tree):
@@ -146,6 +192,74 @@ def test_a_file_that_is_no_table(write_list):
     path.write_bytes(b"\x00\x01\xff\xfe,path,class\n")
     with pytest.raises(UserError, match="cannot be read as a UTF-8 CSV file"):
         csv_source(path)
+
+
+def test_csv_segments(write_list, tmp_path):
+    path = write_list("path,class,start,end\na.avi,x,0.5,2\na.avi,y,2,3.25\nb.avi,x,,\n")
+    examples, _ = csv_source(path)
+    assert [(e.label, e.start, e.end) for e in examples] == [
+        (0, 0.5, 2.0),
+        (1, 2.0, 3.25),
+        (0, None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "cells", ["1,1", "-1,2", "2,1", "1,inf", "nan,2", "1,", ",1", "one,2", "0:01,0:02"]
+)
+def test_segments_that_make_no_sense(write_list, cells):
+    text = f"path,class,start,end\na.avi,x,1,2\nb.avi,y,{cells}\n"
+    with pytest.raises(UserError, match=r"line 3: start and end are seconds"):
+        csv_source(write_list(text))
+
+
+@pytest.mark.parametrize(
+    ("columns", "advice"),
+    [
+        ("start_frame,end_frame", "'start_frame' .* in seconds by the columns start and"),
+        ("begin,end", "'begin' .* start and end"),
+        ("start,stop", "'stop' .* start and end"),
+        ("Start,End", "'Start' .* start and end"),
+        ("t_start,t_end", "'t_start' .* start and end"),
+        ("start_time,end_time", "'start_time' .* start and end"),
+        ("from,to", "'from' .* start and end"),
+        ("start", "'start' alone"),
+        ("end", "'end' alone"),
+        ("labels", "'labels' .* its number by label"),
+        ("class_id", "'class_id' .* its number by label"),
+        ("Label", "'Label' .* its number by label"),
+        ("split", "'split' .* leave a group out"),
+        ("num_frames", "'num_frames' .* cannot say that"),
+        ("note,note", "two columns 'note'"),
+    ],
+)
+def test_columns_that_look_meant_are_refused(write_list, columns, advice):
+    cells = ",1" * len(columns.split(","))
+    text = f"path,class,{columns}\na.avi,x{cells}\nb.avi,y{cells}\n"
+    with pytest.raises(UserError, match=advice):
+        csv_source(write_list(text))
+
+
+def test_other_columns_are_notes(write_list):
+    path = write_list("path,class,camera,duration,fold\na.avi,x,1,2,a\nb.avi,y,1,2,b\n")
+    assert [e.group for e in csv_source(path, group_column="fold")[0]] == ["a", "b"]
+    path = write_list("path,class,camera,duration\na.avi,x,1,2\nb.avi,y,1,2\n")
+    assert csv_source(path)[0][0].start is None
+
+
+def test_paths_of_windows(write_list, tmp_path):
+    (tmp_path / "walk").mkdir()
+    (tmp_path / "walk" / "a.avi").write_bytes(b"x")
+    examples, _ = csv_source(write_list("path,class\nwalk\\a.avi,x\nb.avi,y\n"))
+    assert examples[0].path == str(tmp_path / "walk" / "a.avi")
+    text = "path,class\nD:\\walk\\a.avi,x\nb.avi,y\n"
+    with pytest.raises(
+        UserError, match=r"D:\\walk\\a.avi: no such file, for it is a path of W"
+    ):
+        csv_source(write_list(text))
+    (tmp_path / "odd\\name.avi").write_bytes(b"x")
+    examples, _ = csv_source(write_list("path,class\nodd\\name.avi,x\nb.avi,y\n"))
+    assert examples[0].path == str(tmp_path / "odd\\name.avi")
 
 
 def test_group_column_by_name(write_list):

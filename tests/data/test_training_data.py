@@ -41,6 +41,29 @@ def take(dataset, count):
     ]
 
 
+def test_segments_of_a_csv_file_are_what_is_trained_and_tested_on(
+    make_grey_video, grey_numbers, tmp_path
+):
+    for name in ("a.mkv", "b.mkv"):
+        make_grey_video(name, count=50)
+    table = tmp_path / "table.csv"
+    rows = "a.mkv,x,0.4,0.8,1\nb.mkv,y,1.2,1.6,1\na.mkv,x,0.4,0.8,2\nb.mkv,y,1.2,1.6,2\n"
+    table.write_text("path,class,start,end,group\n" + rows)
+    settings = {"kind": "videos", "csv": str(table), "test_group": "2"}
+    size = {"num_frames": 4, "image_size": (16, 16)}
+    data = make_data({**settings, **size, "clips_per_video": 2})
+    # 25 frames a second: from 0.4 to 0.8 s are frames 10 to 19, from 1.2 to 1.6 s 30 to 39.
+    seen = {0: set(), 1: set()}
+    for clips, labels in take(data.training(4), 12):
+        for clip, label in zip(clips, labels, strict=True):
+            seen[int(label)] |= set(grey_numbers(clip).tolist())
+    for batch in data.evaluation(4):
+        for clip, label in zip(batch["clip"], batch["label"], strict=True):
+            seen[int(label)] |= set(grey_numbers(clip).tolist())
+    assert (min(seen[0]), max(seen[0])) == (10, 19)
+    assert (min(seen[1]), max(seen[1])) == (30, 39)
+
+
 # === Hosts ===
 
 

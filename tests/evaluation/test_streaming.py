@@ -90,6 +90,18 @@ def test_reused_flow_is_that_of_its_pair(network, step, monkeypatch):
     np.testing.assert_allclose(found[0].flow, middle, atol=1e-4)
 
 
+@pytest.mark.parametrize("reuse", [False, True])
+def test_windows_without_finite_scores_end_it(network, reuse):
+    weight = network.temporal.weights[-1]
+    kept = weight.numpy()
+    try:
+        weight.assign(np.full(kept.shape, np.nan))
+        with pytest.raises(UserError, match="frames 0 to 3: .* not finite numbers"):
+            list(sliding_windows(network, FRAMES, 1, reuse_flow=reuse))
+    finally:
+        weight.assign(kept)
+
+
 def test_flow_of_an_export_is_not_reused(network):
     class Exported:
         num_frames, frame_stride = network.num_frames, network.frame_stride

@@ -10,6 +10,7 @@ from h2s_keras.cli import runtime_option
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.video_classifier import VideoClassifier
 from h2s_keras.models import HiddenTwoStreamBuilder, MotionNet
+from h2s_keras.models.runtime_network import RuntimeNetwork
 from h2s_keras.models.runtimes import RUNTIMES, in_runtime
 
 CLIPS = np.random.default_rng(0).integers(0, 256, (2, 3, 61, 83, 3), "uint8")
@@ -86,6 +87,32 @@ def test_flow_is_the_same(exact):
     motion_net.set_weights([0.9 * weight for weight in motion_net.get_weights()])
     again = motion_net.estimate_flow(small, runtime=exact)
     np.testing.assert_allclose(again, motion_net.estimate_flow(small), atol=1e-4)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow")
+def test_every_change_of_a_weight_is_noticed():
+    """Also of a large kernel alone, whose other weights stay."""
+    motion_net = MotionNet(3, "tiny")
+    network = RuntimeNetwork(motion_net, "openvino")
+    large = max(motion_net.weights, key=lambda weight: np.prod(weight.shape))
+    kept = large.numpy()
+    assert kept.size > 2**17 and network.is_current()
+    one = kept.copy()
+    one[1, 2, 3, 4] += 1e-3
+    swapped = kept.copy()
+    swapped[..., [0, 1]] = kept[..., [1, 0]]
+    changes = {
+        "one": one,
+        "negated": -kept,
+        "halved": kept / 2,
+        "turned": kept[::-1],
+        "channels": swapped,
+    }
+    for name, changed in changes.items():
+        large.assign(changed)
+        assert not network.is_current(), name
+    large.assign(kept)
+    assert network.is_current()
 
 
 def test_scores_of_every_stream_are_the_same(exact):

@@ -6,6 +6,7 @@ import pytest
 from checks import assert_close, assert_differs, to_numpy
 from keras import ops
 
+from h2s_keras.errors import UserError
 from h2s_keras.layers import UnsupervisedFlowLoss
 from h2s_keras.models import MotionNet
 from h2s_keras.training import StageModel
@@ -94,6 +95,39 @@ def test_self_supervision_teaches_the_student_alone():
     gap = to_numpy(outputs["student_flow2"])[:, 0] - 2.0 * grown
     expected = 2.0 * np.mean((gap**2 + 1e-6) ** 0.45, axis=(1, 2, 3))
     assert_close(begun["self_supervision"], expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("crop", "error"),
+    [
+        (1, "1 pixels of the clip are no whole pixels .* a multiple of 2"),
+        (5, "5 pixels of the clip are no whole pixels .* a multiple of 2"),
+        (16, "leave nothing of clips of 32x32; cut less"),
+    ],
+)
+def test_crops_that_student_and_teacher_cannot_share(crop, error):
+    objective = FlowObjective(
+        UnsupervisedFlowLoss(), self_supervision_weight=2.0, self_supervision_crop=crop
+    )
+    with pytest.raises(UserError, match=error):
+        run(objective, make_motion(), make_clips())
+
+
+@pytest.mark.parametrize("crop", [-2, 1.5])
+def test_crops_that_make_no_sense(crop):
+    with pytest.raises(ValueError, match="takes a whole number of pixels from 0"):
+        FlowObjective(UnsupervisedFlowLoss(), self_supervision_crop=crop)
+
+
+def test_without_a_crop_the_light_alone_differs():
+    clips, motion_net = make_clips(), make_motion()
+    objective = FlowObjective(
+        UnsupervisedFlowLoss(), self_supervision_weight=2.0, self_supervision_crop=0
+    )
+    terms, outputs = run(objective, motion_net, clips)
+    gap = to_numpy(outputs["student_flow2"] - outputs["flow2"])[:, 0]
+    expected = 2.0 * np.mean((gap**2 + 1e-6) ** 0.45, axis=(1, 2, 3))
+    assert_close(terms["self_supervision"], expected, rtol=1e-3)
 
 
 def test_refinement_works_from_half_size_up():
