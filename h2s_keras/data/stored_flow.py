@@ -9,7 +9,7 @@ import os
 import numpy as np
 
 from h2s_keras.data.file_systems import sha256_of
-from h2s_keras.errors import FileError, UserError
+from h2s_keras.errors import UserError
 from h2s_keras.model_files import model_file, preset_index, preset_name
 
 CLASSICAL_FLOWS = ("tvl1", "farneback", "dis")
@@ -31,7 +31,7 @@ def check_flow_method(name):
 
 def flow_model(name):
     """(model as `load_model` takes it, SHA-256 of its file) of a trained model, or None."""
-    preset = preset_name(name, num_frames=2)
+    preset = preset_name(name)
     if preset is not None:
         return preset, preset_index()[preset]["sha256"]
     if os.path.isdir(name) or name.endswith(".keras") and os.path.isfile(name):
@@ -101,26 +101,10 @@ def _classical(name):
 
 
 def _motion_net(name):
-    import keras
+    # The networks lie above this folder.
+    from h2s_keras.models.presets import load_flow_network
 
-    import h2s_keras
-
-    # The networks lie above this folder: Keras finds them by their names.
-    h2s_keras.register()
-    preset = preset_name(name, num_frames=2)
-    try:
-        if preset is not None:
-            model = h2s_keras.models.MotionNet.from_preset(preset)
-        else:
-            model = keras.saving.load_model(model_file(name), compile=False)
-    except UserError:
-        raise
-    except (ValueError, OSError, TypeError) as error:
-        raise FileError(name, f"cannot be read as a Keras model ({error})") from None
-    motion = getattr(model, "motion", model)
-    if not hasattr(motion, "estimate_flow"):
-        raise FileError(name, "is a model without estimate_flow; give a MotionNet")
-    return motion
+    return load_flow_network(name)
 
 
 def _learned(motion):
