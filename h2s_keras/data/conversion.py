@@ -51,7 +51,7 @@ class FrameConverter:
         return 3 * self.target[0] * self.target[1]
 
     def look(self, frame):
-        """Takes the size of pictures from the first frame of the video that it is shown."""
+        """Takes the size of pictures from the first frame; warns of what is odd in one."""
         upright = upright_size(frame, frame_rotation(frame))
         if self.target is None:
             self.native, self.target = upright, _target_size(upright, self.size)
@@ -59,7 +59,12 @@ class FrameConverter:
             self._tell(
                 f"changes its picture size from {self.native[1]} x {self.native[0]} to "
                 f"{upright[1]} x {upright[0]} pixels on the way; all frames are scaled to "
-                f"{self.target[1]} x {self.target[0]}"
+                "the size of the first"
+            )
+        if frame.interlaced_frame:
+            self._tell(
+                "is marked as interlaced; of its frames only the upper field (every other "
+                "row) is used"
             )
 
     def _tell(self, text):
@@ -77,11 +82,6 @@ class FrameConverter:
 
         turns = frame_rotation(frame)
         self.look(frame)
-        if frame.interlaced_frame:
-            self._tell(
-                "is marked as interlaced; of its frames only the upper field (every other "
-                "row) is used"
-            )
         height, width = self.target[::-1] if turns % 2 else self.target
         try:
             shown = self.upper_field(frame) if frame.interlaced_frame else frame
