@@ -101,6 +101,10 @@ class BrokenVideoWarning(ToldWarning):
     """A broken video was used up to its break, as the caller allowed."""
 
 
+class VideoWarning(ToldWarning):
+    """What a video says cannot be followed; the text names what is done instead."""
+
+
 class LabelsWarning(ToldWarning):
     """Labels that can be read in two ways, of which one was taken."""
 

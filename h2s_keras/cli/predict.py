@@ -101,7 +101,7 @@ def run(arguments):
                 record, length = _slide(arguments, classifier, video)
             else:
                 best = classifier.predict(video, arguments.top_k)
-                record, length = {"video": video, "predictions": best}, _length(video)
+                record, length = {"video": video, "predictions": best}, classifier.seconds
                 record["protocol"] = classifier.describe()
         except UserError as error:
             # One bad file among many is told, and the rest goes on.
@@ -173,59 +173,67 @@ def _slide(arguments, classifier, video):
     import numpy as np
 
     from h2s_keras.data.crops import CENTRE_SCALE
+    from h2s_keras.data.frame_times import FrameTimes
     from h2s_keras.data.video import iterate_frames
     from h2s_keras.data.video_info import probe_video
     from h2s_keras.evaluation.annotated_video import AnnotatedVideo
     from h2s_keras.evaluation.streaming import merged_timeline, sliding_windows
 
     model = classifier.model
-    rate = classifier.rate or probe_video(video).rate or 25.0
+    times = FrameTimes(video, classifier.rate, probe_video(video).rate)
     # Frames of their full size are needed only where they are written again.
     side = None if arguments.annotate else round(min(model.image_size) / CENTRE_SCALE)
-    frames = iterate_frames(video, size=side, on_broken="keep", rate=classifier.rate)
+    reading = {"on_broken": "keep", "rate": classifier.rate, "times": times}
+    frames = iterate_frames(video, side, **reading)
     told = []
     with contextlib.ExitStack() as stack:
         writer = None
         if arguments.annotate:
-            writer = AnnotatedVideo(arguments.annotate, model.class_names, rate)
+            writer = AnnotatedVideo(arguments.annotate, model.class_names)
             stack.enter_context(writer)
         for window in sliding_windows(model, frames, arguments.step, arguments.reuse_flow):
             told.append((window.start, window.stop, window.probabilities))
             if writer is not None:
-                writer.add(window)
+                writer.add(window, times.of(window))
     mean = np.mean([probabilities for *_, probabilities in told], axis=0)
     record = {"video": video, "predictions": _best(mean, model, arguments.top_k)}
-    record["timeline"] = merged_timeline(told, model.class_names, rate)
+    told = [(times.at(start), times.at(stop), scores) for start, stop, scores in told]
+    record["timeline"] = merged_timeline(told, model.class_names)
     if arguments.annotate:
         record["annotated"] = arguments.annotate
-    return record, told[-1][1] / rate
+    return record, told[-1][1]
 
 
 def _watch(arguments, model):
     """Prints a line a window of a camera or stream, until it ends or Ctrl-C."""
     import contextlib
 
+    from h2s_keras.data.frame_times import FrameTimes
     from h2s_keras.evaluation.annotated_video import AnnotatedVideo
     from h2s_keras.evaluation.camera import stream_frames
     from h2s_keras.evaluation.streaming import sliding_windows
 
-    rate, frames = stream_frames(arguments.camera, max_frames=arguments.max_frames)
-    started, last = time.monotonic(), 0
+    times = FrameTimes(arguments.camera)
+    _, frames = stream_frames(
+        arguments.camera, max_frames=arguments.max_frames, times=times
+    )
+    started, last = time.monotonic(), 0.0
     with contextlib.ExitStack() as stack:
-        stack.callback(lambda: _tell_speed(last / rate, time.monotonic() - started))
+        stack.callback(lambda: _tell_speed(last, time.monotonic() - started))
         writer = None
         if arguments.annotate:
-            writer = AnnotatedVideo(arguments.annotate, model.class_names, rate)
+            writer = AnnotatedVideo(arguments.annotate, model.class_names)
             stack.callback(writer.close)
         try:
             for window in sliding_windows(
                 model, frames, arguments.step, arguments.reuse_flow
             ):
                 best = _best(window.probabilities, model, arguments.top_k)
+                last = times.at(window.stop)
                 record = {
                     "camera": arguments.camera,
-                    "start": round(window.start / rate, 3),
-                    "end": round(window.stop / rate, 3),
+                    "start": round(times.at(window.start), 3),
+                    "end": round(last, 3),
                     "predictions": best,
                 }
                 if arguments.json:
@@ -234,8 +242,7 @@ def _watch(arguments, model):
                     shown = "  ".join(f"{row['class']} {row['score']:.0%}" for row in best)
                     print(f"{record['start']:9.2f} s  {shown}", flush=True)
                 if writer is not None:
-                    writer.add(window)
-                last = window.stop
+                    writer.add(window, times.of(window))
         except KeyboardInterrupt:
             # The usual end of watching a camera.
             pass
@@ -263,13 +270,6 @@ def _print(record, as_json):
             f"{row['class']}",
             flush=True,
         )
-
-
-def _length(video):
-    """Seconds of a video by its header, 0 where it does not say."""
-    from h2s_keras.data.video_info import probe_video
-
-    return probe_video(video).duration or 0.0
 
 
 def _tell_speed(video_seconds, wall_seconds):

@@ -147,7 +147,9 @@ def video_clip_dataset(
 
     def test_clips(index):
         def choose(count):
-            first, length = segment_frames(examples[index], count, store.rate)
+            first, length = segment_frames(
+                examples[index], count, store.rate, store.indices.get(paths[index])
+            )
             starts = even_clip_starts(length, num_frames, stride, clips_per_video)
             return first + clip_indices(starts, length, num_frames, stride, short)
 

@@ -1,16 +1,16 @@
 """From decoded frames to upright RGB arrays of one size."""
 
-from fractions import Fraction
+import warnings
 
 import numpy as np
 
+from h2s_keras.data.frame_filter import FrameFilter
 from h2s_keras.data.images import (
     apply_rotation,
     exact_method,
     frame_rotation,
-    is_mirrored,
 )
-from h2s_keras.errors import VideoError
+from h2s_keras.errors import VideoError, VideoWarning
 
 
 class FrameConverter:
@@ -38,17 +38,39 @@ class FrameConverter:
                     f"pixels. Received: {size!r}"
                 )
         self.size, self.path = size, path
-        self.target = None
-        self.fields = None
+        self.native, self.target = None, None
+        self.told = set()
+        self.upper_field = FrameFilter(("field", "type=top"))
         self.reformatter = VideoReformatter()
         # One thread: clips are what runs in parallel.
         self.options = {"interpolation": exact_method(), "threads": 1}
 
     def picture_bytes(self, frame):
         """Bytes of the picture that a frame will become."""
+        self.look(frame)
+        return 3 * self.target[0] * self.target[1]
+
+    def look(self, frame):
+        """Takes the size of pictures from the first frame; warns of what is odd in one."""
         upright = upright_size(frame, frame_rotation(frame))
-        height, width = _target_size(upright, self.size)
-        return 3 * height * width
+        if self.target is None:
+            self.native, self.target = upright, _target_size(upright, self.size)
+        elif upright != self.native:
+            self._tell(
+                f"changes its picture size from {self.native[1]} x {self.native[0]} to "
+                f"{upright[1]} x {upright[0]} pixels on the way; all frames are scaled to "
+                "the size of the first"
+            )
+        if frame.interlaced_frame:
+            self._tell(
+                "is marked as interlaced; of its frames only the upper field (every other "
+                "row) is used"
+            )
+
+    def _tell(self, text):
+        if text not in self.told:
+            self.told.add(text)
+            warnings.warn(f"{self.path}: {text}", VideoWarning, stacklevel=3)
 
     def __call__(self, frame):
         """The picture of an `av.VideoFrame`.
@@ -59,11 +81,10 @@ class FrameConverter:
         import av
 
         turns = frame_rotation(frame)
-        if self.target is None:
-            self.target = _target_size(upright_size(frame, turns), self.size)
+        self.look(frame)
         height, width = self.target[::-1] if turns % 2 else self.target
         try:
-            shown = self._upper_field(frame) if frame.interlaced_frame else frame
+            shown = self.upper_field(frame) if frame.interlaced_frame else frame
             picture = self.reformatter.reformat(
                 shown, width=width, height=height, format="rgb24", **self.options
             ).to_ndarray()
@@ -74,35 +95,7 @@ class FrameConverter:
                 f"gives frames ({frame.format.name}, colour matrix {frame.colorspace}) "
                 f"that cannot be turned into RGB ({why}); convert it to yuv420p of bt709",
             ) from None
-        return np.ascontiguousarray(apply_rotation(picture, turns, is_mirrored(frame)))
-
-    def _upper_field(self, frame):
-        kind = (frame.width, frame.height, frame.format.name)
-        if self.fields is None or self.fields.kind != kind:
-            self.fields = _Fields(frame, kind)
-        return self.fields.upper(frame)
-
-
-class _Fields:
-    """FFmpeg's filter `field` for frames of one kind."""
-
-    def __init__(self, frame, kind):
-        from av.filter import Graph
-
-        self.kind, self.graph = kind, Graph()
-        self.source = self.graph.add_buffer(
-            width=frame.width,
-            height=frame.height,
-            format=frame.format,
-            time_base=frame.time_base or Fraction(1, 25),
-        )
-        self.sink = self.graph.add("buffersink")
-        self.graph.link_nodes(self.source, self.graph.add("field", "type=top"), self.sink)
-        self.graph.configure()
-
-    def upper(self, frame):
-        self.source.push(frame)
-        return self.sink.pull()
+        return np.ascontiguousarray(apply_rotation(picture, turns))
 
 
 def upright_size(frame, turns):

@@ -2,12 +2,22 @@
 
 import os
 import time
+import warnings
 
+from h2s_keras.data.container_files import gif_images, is_cut, shown_pictures
+from h2s_keras.data.frame_filter import FrameFilter, mirroring
 from h2s_keras.data.frame_folder import folder_frames
-from h2s_keras.errors import BrokenVideoError, VideoError
+from h2s_keras.data.images import careful_decoder, jpeg_ends
+from h2s_keras.data.time_stamps import JOINED, stamps_of
+from h2s_keras.errors import BrokenVideoError, VideoError, VideoWarning
 
 # Seconds by which a file may end before its header says, before it counts as cut short.
 CUT_SLACK = 0.5
+# Packets from one that looks damaged to the end of the recording that it belongs to.
+_MOST_DOUBTED = 2
+_DAMAGED = "a packet is cut short or damaged"
+# Formats whose duration FFmpeg reads off the last packets, so that it proves nothing.
+_MEASURED = ("mpegts", "mpeg", "ogg")
 
 
 def open_container(path, timeout):
@@ -31,7 +41,7 @@ def open_container(path, timeout):
             "file:" + os.path.abspath(name),
             options={"protocol_whitelist": "file"},
             timeout=timeout,
-            **any_tags(),
+            **odd_metadata(),
         )
     except PermissionError:
         raise VideoError(path, "may not be read; change its permissions") from None
@@ -43,26 +53,14 @@ def open_container(path, timeout):
         ) from None
 
 
-def any_tags():
-    """Arguments of `av.open` for files whose tags are not UTF-8, which is no harm."""
-    import av
-
-    # PyAV 19 accepts any tag and has no such argument; before, one was an error.
-    old = int(av.__version__.split(".")[0]) < 19
-    return {"metadata_errors": "replace"} if old else {}
-
-
 def video_stream(container, path):
     kind = container.format.name
     if kind == "tty":
         raise VideoError(path, "is a text file, not a video; give a video file")
     if kind.endswith("_pipe") or kind == "image2":
         raise VideoError(path, "is a still image, not a video; give a video file")
-    streams = [
-        stream
-        for stream in container.streams.video
-        if not stream.disposition & _attached_picture()
-    ]
+    unwanted = _attached_picture()
+    streams = [s for s in container.streams.video if not s.disposition & unwanted]
     if not streams:
         kinds = sorted({stream.type for stream in container.streams}) or ["no"]
         raise VideoError(
@@ -70,17 +68,65 @@ def video_stream(container, path):
             f"holds no video stream, only {', '.join(kinds)} (cover art does not count); "
             "give a file with moving pictures",
         )
-    if streams[0].codec_context is None:
+    stream = _default_stream(streams, path)
+    if stream.codec_context is None:
         raise VideoError(
             path, "is in a video codec that this FFmpeg cannot decode; convert it to H.264"
         )
-    return streams[0]
+    return stream
 
 
 def _attached_picture():
     from av.stream import Disposition
 
-    return Disposition.attached_pic
+    return Disposition.attached_pic | Disposition.timed_thumbnails
+
+
+def _default_stream(streams, path):
+    from av.stream import Disposition
+
+    default = [stream for stream in streams if stream.disposition & Disposition.default]
+    equal = default or streams
+    if len(equal) > 1 and (default or len({(s.width, s.height) for s in equal}) > 1):
+        marked = "are marked as the default" if default else "may be meant"
+        warnings.warn(
+            f"{path}: holds {len(streams)} video streams, of which {len(equal)} {marked}; "
+            f"the first of these is used (stream {equal[0].index})",
+            VideoWarning,
+            stacklevel=4,
+        )
+    return equal[0]
+
+
+def odd_metadata():
+    """Options of `av.open` that let it pass over metadata that is not UTF-8."""
+    import av
+
+    # PyAV 19 replaces such bytes by itself and has no option for it.
+    known = int(av.__version__.split(".")[0]) < 19
+    return {"metadata_errors": "replace"} if known else {}
+
+
+def _picture_filter(container, stream, path):
+    """`FrameFilter` that crops and mirrors as the container says, or None."""
+    pictures = shown_pictures(path)
+    unwanted = _attached_picture()
+    videos = [s for s in container.streams.video if not s.disposition & unwanted]
+    by_track = [picture for picture in pictures if picture.track == stream.id]
+    if by_track:
+        picture = by_track[0]
+    elif len(pictures) == len(videos) and all(p.track is None for p in pictures):
+        picture = pictures[[video.index for video in videos].index(stream.index)]
+    else:
+        return None
+    chain = []
+    left, top, right, bottom = picture.margins
+    if any(picture.margins):
+        size = f"w=iw-{left + right}:h=ih-{top + bottom}:x={left}:y={top}:exact=1"
+        chain.append(("crop", size))
+    if picture.mirrored:
+        chain += mirroring()
+    return FrameFilter(*chain) if chain else None
 
 
 class TimeLimit:
@@ -184,8 +230,21 @@ def decoded_batches(container, stream):
     """
     import av
 
-    packets, accepted, last_end, reason = 0, 0, 0.0, None
-    avi, last_stamp = container.format.name == "avi", None
+    path = container.name.removeprefix("file:")
+    if not stream.codec_context.is_open:
+        careful_decoder(stream.codec_context)
+    packets, accepted, reason = 0, 0, None
+    # Where recordings were joined, one of the last packets before it looks damaged; what
+    # comes behind begins a picture group.
+    joined, doubted = container.format.name in JOINED, []
+    first, last_end = None, 0.0
+    shown, set_stamps = _picture_filter(container, stream, path), stamps_of(container, path)
+    whole = _WholeImages(stream, path)
+
+    def ready(frames):
+        frames = set_stamps(frames)
+        return frames if shown is None else [shown(frame) for frame in frames]
+
     for packet in container.demux():
         # Empty packets mean "repeat" inside AVI files and would flush the decoder.
         if packet.size == 0:
@@ -193,28 +252,43 @@ def decoded_batches(container, stream):
             continue
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is not None and packet.time_base:
+            begin = float(stamp * packet.time_base)
+            first = begin if first is None else min(first, begin)
             end = (stamp + (packet.duration or 0)) * packet.time_base
             last_end = max(last_end, float(end))
         if packet.stream is not stream:
             yield ()
             continue
         packets += 1
-        if packet.is_corrupt and accepted:
-            reason = "a packet is cut short or damaged"
+        if doubted and packet.is_keyframe:
+            yield from doubted
+            doubted = []
+        elif len(doubted) > _MOST_DOUBTED:
+            reason = _DAMAGED
+            break
+        ends = whole(packet)
+        if accepted and (packet.is_corrupt and not joined or not ends):
+            reason = _DAMAGED
             break
         try:
             frames = stream.decode(packet)
         except (av.FFmpegError, ValueError) as error:
-            if accepted:
+            # A recording may begin inside a picture group, a file may not.
+            if accepted or (packet.is_keyframe and not joined):
                 reason = getattr(error, "strerror", None) or str(error)
                 break
             yield ()
             continue
         accepted += 1
-        if avi:
-            last_stamp = _stamp_as_shown(frames, last_stamp)
-        yield frames
-    if reason is None and _ends_early(container, stream, packets, last_end):
+        frames = ready(frames)
+        if doubted or (packet.is_corrupt and accepted > 1):
+            doubted.append(frames)
+            yield ()
+        else:
+            yield frames
+    if doubted:
+        reason = reason or _DAMAGED
+    if reason is None and _lost_frames(container, stream, path, packets, first, last_end):
         reason = "the file ends early"
     # After a break the decoder still holds frames, but with B-frames not the next ones.
     if reason is None:
@@ -223,37 +297,53 @@ def decoded_batches(container, stream):
             # Without a packet PyAV does not know what the stamps count.
             if not frame.time_base:
                 frame.time_base = stream.time_base
-        if avi:
-            _stamp_as_shown(frames, last_stamp)
-        yield frames
+        yield ready(frames)
     return reason
 
 
-def _stamp_as_shown(frames, last):
-    """Stamps of an AVI file's frames in the order they are shown; returns the last one.
+class _WholeImages:
+    """Whether the images of MJPEG and GIF are whole, which their decoders do not look at.
 
-    The file only says when a packet is decoded. With B-frames such a stamp is that of
-    another frame, and they fall; the stamps of the packets that brought frames out rise.
+    A JPEG image ends with a marker; where the first one lacks it, the camera leaves it out.
     """
-    for frame in frames:
-        if frame.dts is not None:
-            frame.pts = frame.dts
-        elif last is not None:
-            # At the end no packet brings a frame out; a tick of AVI is one frame.
-            frame.pts = last + 1
-        last = frame.pts
-    return last
+
+    def __init__(self, stream, path):
+        self.codec, self.wanted = stream.codec_context.name, None
+        self.left = gif_images(path)[0] if self.codec == "gif" else 0
+
+    def __call__(self, packet):
+        if self.codec == "gif":
+            self.left -= 1
+            return self.left >= 0
+        if self.codec != "mjpeg" or self.wanted is False:
+            return True
+        ends = jpeg_ends(bytes(packet))
+        self.wanted = ends if self.wanted is None else self.wanted
+        return ends
 
 
-def _ends_early(container, stream, packets, last_end):
+def _lost_frames(container, stream, path, packets, first, last_end):
+    """Whether frames are missing at the end of a file."""
     # A count alone proves nothing: edit lists of trimmed phone videos hide packets.
-    if stream.frames and packets >= stream.frames:
+    counted = container.format.name == "gif"
+    if stream.frames and packets >= stream.frames and not counted:
         return False
+    cut = is_cut(path)
+    if cut is not None:
+        # The table of an MP4 file lists every frame; elsewhere headers are guesses.
+        listed = "mp4" in container.format.name and stream.frames
+        return cut or bool(listed and _ends_early(container, stream, first, last_end))
+    if container.format.name in _MEASURED:
+        return False
+    return _ends_early(container, stream, first, last_end)
+
+
+def _ends_early(container, stream, first, last_end):
     if stream.duration:
-        start = (stream.start_time or 0) * stream.time_base
-        end = float(start + stream.duration * stream.time_base)
+        duration = float(stream.duration * stream.time_base)
     elif container.duration:
-        end = ((container.start_time or 0) + container.duration) / 1e6
+        duration = container.duration / 1e6
     else:
         return False
-    return last_end < end - CUT_SLACK
+    # Some count the duration from zero, others from the first stamp.
+    return max(last_end, last_end - (first or 0.0)) < duration - CUT_SLACK

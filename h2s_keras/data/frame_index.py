@@ -70,6 +70,7 @@ class FrameIndexer:
 
     def __init__(self):
         self.stamps, self.keys, self.checksums = [], [], []
+        self.sizes = set()
         self.tick = None
         self.stamped = self.checked = True
 
@@ -85,6 +86,7 @@ class FrameIndexer:
             self.stamped = False
         self.stamps.append(0 if frame.pts is None else frame.pts)
         self.checked = self.checked and checked
+        self.sizes.add((frame.width, frame.height))
         self.checksums.append(frame_checksum(frame) if checked else 0)
 
     def index(self):
@@ -96,7 +98,8 @@ class FrameIndexer:
             self.tick if self.stamped else None,
             np.asarray(self.keys, np.int64),
             np.asarray(self.checksums, np.uint32),
-            rising and self.checked and len(self.keys) > 1,
+            # Where the size changes, pictures take that of the first frame.
+            rising and self.checked and len(self.keys) > 1 and len(self.sizes) == 1,
         )
 
 

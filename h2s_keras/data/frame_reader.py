@@ -52,8 +52,8 @@ class FrameReader:
         Raises:
             VideoError: as `frame_count`, or the video is shorter than the example says.
         """
-        count = self.frame_count(example.path)
-        first, length = segment_frames(example, count, self.rate)
+        video = self._video(example.path)
+        first, length = segment_frames(example, video.count, self.rate, video.index)
         return range(first, first + length)
 
     def read(self, path, numbers):
@@ -73,6 +73,7 @@ class FrameReader:
         rising = np.unique(sources).tolist()
         frames = numbered_frames(path, rising, self.timeout, video.index, per_frame=True)
         for source, frame in frames:
+            convert.look(frame)
             if source != sources[place]:
                 continue
             picture = convert(frame)

@@ -2,6 +2,9 @@
 
 Reading goes through the decoders of PyAV, which is a core dependency; writing is a
 few lines of zlib, so that 8 and 16 bit files come out exactly as the array says.
+
+The side data of a frame is never touched: PyAV frees the metadata of an entry that has
+some (such as the name of a colour profile) a second time, which ends the process.
 """
 
 import os
@@ -11,6 +14,8 @@ import zlib
 
 import numpy as np
 
+from h2s_keras.data.exif import exif_orientation
+from h2s_keras.data.frame_filter import FrameFilter, mirroring
 from h2s_keras.errors import ImageError
 
 # The first bytes of a file say what it is; a wrong suffix must not matter.
@@ -23,14 +28,15 @@ SIGNATURES = (
     (b"P4", "pbm"),
 )
 MAX_PIXELS = 1 << 27
+# Values of Exif's orientation that mirror the picture before they turn it.
+_MIRRORED = (2, 4, 5, 7)
 
 
 def read_image(path):
     """Reads a PNG, JPEG, BMP or PPM/PGM/PBM file as 8 bit RGB.
 
     Grey and palette images become RGB, 16 bit values are rounded to 8 bit, the alpha
-    channel is dropped (not blended) and the orientation tag of a camera is applied (see
-    `is_mirrored` for the mirrored ones).
+    channel is dropped (not blended) and the orientation tag of a camera is applied.
 
     Args:
         path: name of the file.
@@ -60,8 +66,7 @@ def read_image(path):
         array = ((wide + 128) // 257).astype(np.uint8)
     else:
         array = frame.reformat(format="rgb24", interpolation=exact_method()).to_ndarray()
-    turns = frame_rotation(frame)
-    return np.ascontiguousarray(apply_rotation(array, turns, is_mirrored(frame)))
+    return np.ascontiguousarray(apply_rotation(array, frame_rotation(frame)))
 
 
 def decode_image_frame(path):
@@ -71,7 +76,7 @@ def decode_image_frame(path):
         path: name of the file.
 
     Returns:
-        `av.VideoFrame`.
+        `av.VideoFrame`, mirrored as its Exif tag says and not yet turned.
 
     Raises:
         ImageError: as `read_image`.
@@ -87,7 +92,7 @@ def decode_image_frame(path):
         )
     try:
         # The decoder is fed directly: av.open would take a "%d" in a name as a pattern.
-        context = av.CodecContext.create(codec, "r")
+        context = careful_decoder(av.CodecContext.create(codec, "r"))
         frames = context.decode(av.Packet(content)) + context.decode(None)
     except (av.FFmpegError, ValueError) as error:
         raise ImageError(
@@ -95,7 +100,36 @@ def decode_image_frame(path):
         ) from None
     if not frames or frames[0].is_corrupt:
         raise ImageError(path, f"is a broken {codec} image; save it again")
+    if codec == "mjpeg" and not jpeg_ends(content):
+        raise ImageError(path, "is a JPEG image cut short; save it again")
+    if exif_orientation(content) in _MIRRORED:
+        return FrameFilter(*mirroring())(frames[0])
     return frames[0]
+
+
+def careful_decoder(context):
+    """Makes a decoder raise where it would make up a part of a picture, and crop exactly.
+
+    Args:
+        context: `av.CodecContext` that is not open yet.
+
+    Returns:
+        The same context.
+    """
+    from av.codec.context import Flags
+
+    context.options = {**context.options, "err_detect": "crccheck+explode"}
+    # Else columns to the left of what is shown come along, for the sake of alignment.
+    context.flags |= Flags.unaligned
+    if context.name == "h264":
+        # With threads per slice FFmpeg does not look for slices that are missing.
+        context.thread_type = "NONE"
+    return context
+
+
+def jpeg_ends(content):
+    """Whether the last scan of a JPEG image is followed by the marker of its end."""
+    return content.rfind(b"\xff\xd9") > content.rfind(b"\xff\xda")
 
 
 def exact_method():
@@ -116,34 +150,13 @@ def frame_rotation(frame):
     return round(getattr(frame, "rotation", 0) / 90) % 4
 
 
-def is_mirrored(frame):
-    """Whether a decoded frame is to be mirrored top to bottom before it is turned.
-
-    That of a photograph by its Exif tag is known only where PyAV knows Exif data; PyAV 18
-    reads no side data at all of a frame that has some.
-    """
-    from av.sidedata.sidedata import Type
-
-    try:
-        entry = frame.side_data.get(Type.DISPLAYMATRIX)
-    except ValueError:
-        entry = None
-    if entry is None:
-        return False
-    matrix = np.frombuffer(entry, np.int32)
-    a, b, c, d = (int(matrix[place]) for place in (0, 1, 3, 4))
-    return a * d - b * c < 0
-
-
-def apply_rotation(array, quarter_turns, mirrored=False):
+def apply_rotation(array, quarter_turns):
     """Turns (height, width, channels) by quarter turns against the clock.
 
     Args:
-        array: the picture as stored.
+        array: the picture as decoded.
         quarter_turns: as `frame_rotation`.
-        mirrored: as `is_mirrored`.
     """
-    array = array[::-1] if mirrored else array
     return np.rot90(array, quarter_turns, axes=(0, 1)) if quarter_turns else array
 
 

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 
+from h2s_keras.data.frame_times import FrameTimes
 from h2s_keras.data.video import iterate_frames
 from h2s_keras.data.video_info import probe_video
 from h2s_keras.errors import VideoError
@@ -31,18 +32,17 @@ def estimated_bytes(examples, settings):
         example = examples[place]
         try:
             info = probe_video(example.path, settings.timeout)
-            frames = list(
-                itertools.islice(
-                    iterate_frames(example.path, settings.size, "keep", settings.timeout),
-                    _FRAMES,
-                )
+            times = FrameTimes(example.path, fallback=info.rate)
+            decoded = iterate_frames(
+                example.path, settings.size, "keep", settings.timeout, times=times
             )
+            frames = list(itertools.islice(decoded, _FRAMES))
         except VideoError:
             continue
         seconds = info.duration or 0
         if example.start is not None:
             seconds = example.end - example.start
-        count = max(len(frames), seconds * (info.rate or 0)) / settings.stride
+        count = max(len(frames), seconds * (times.mean_rate() or 0)) / settings.stride
         jpegs = [tf.io.encode_jpeg(x, quality=settings.quality).numpy() for x in frames]
         sizes.append(count * np.mean([len(jpeg) for jpeg in jpegs]))
     factor = 1 + (_FLOW_SHARE[settings.flow_format] if settings.flow else 0)

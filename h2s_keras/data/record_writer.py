@@ -17,6 +17,7 @@ from h2s_keras.data.file_systems import (
     temporary_file,
 )
 from h2s_keras.data.frame_spool import FrameSpool
+from h2s_keras.data.frame_times import FrameTimes
 from h2s_keras.data.pack_folder import finished_shard
 from h2s_keras.data.record_format import encode_flow, encode_record, record_bytes
 from h2s_keras.data.record_index import shard_names, write_json
@@ -25,7 +26,6 @@ from h2s_keras.data.sources import VideoExample
 from h2s_keras.data.stored_flow import flow_estimator
 from h2s_keras.data.synthetic import SyntheticClips
 from h2s_keras.data.video import count_frames, iterate_frames
-from h2s_keras.data.video_info import probe_video
 from h2s_keras.errors import VideoError
 
 WHOLE = range(1 << 40)
@@ -122,14 +122,17 @@ class _ShardPacker:
         path = examples[0]["path"]
         options = {"timeout": self.settings["timeout"], "rate": self.settings["rate"]}
         stride = self.settings["stride"]
-        rate = options["rate"] or probe_video(path, options["timeout"]).rate
         spans = [WHOLE] * len(examples)
         cut = ("start", "only_frames")
         if any(example[key] is not None for example in examples for key in cut):
             count = count_frames(path, per_frame=True, **options)
             spans = [_span(example, count, options["rate"]) for example in examples]
             spans = [thinned(span, stride, count) for span in spans]
-        frames = iterate_frames(path, self.settings["size"], stride=stride, **options)
+        rate = options["rate"] and options["rate"] / stride
+        times = None if os.path.isdir(path) else FrameTimes(path, rate)
+        frames = iterate_frames(
+            path, self.settings["size"], stride=stride, times=times, **options
+        )
         size, position = None, 0
         for run in merged(spans):
             selected = itertools.islice(frames, run.start - position, run.stop - position)
@@ -139,8 +142,9 @@ class _ShardPacker:
             stepped = f" at stride {stride}" if stride > 1 else ""
             raise VideoError(path, f"has 1 frame{stepped} and so no motion; leave it out")
         spans = [range(len(spool)) if span is WHOLE else span for span in spans]
+        rate = times.mean_rate() if times else rate
         return [
-            (self._described(example, span, size, rate and rate / stride), span)
+            (self._described(example, span, size, rate), span)
             for example, span in zip(examples, spans, strict=True)
         ]
 

@@ -108,7 +108,9 @@ class TrainingStream:
 
     def frame_numbers(self, example, generator, frame_count):
         """Draws the frames of an example: int64 (num_frames,) or (segments, num_frames)."""
-        first, length = segment_frames(example, frame_count, self.store.rate)
+        first, length = segment_frames(
+            example, frame_count, self.store.rate, self.store.indices.get(example.path)
+        )
         stride = self.stride
         if self.max_skip > 1:
             most = self.max_skip

@@ -14,9 +14,10 @@ A video may break half way (cut short, damaged). `on_broken` says what to do the
 - `"keep"`: use the good frames before the break and give a `BrokenVideoWarning`. Right
   for predicting on one's own recording, where most of the video is fine.
 
-The break is seen only if decoding gets there. Frames after a break are never given:
-they would be concealed guesses. Flipped bits that the decoder itself does not notice
-(hardly ever in MPEG-4, often in H.264, nearly always in VP9) are shown as decoded.
+The break is seen only if decoding gets there. Frames after a break are never given, nor
+those of which a decoder would make up a part: it raises an error instead. Flipped bits
+that the decoder itself does not notice (hardly ever in MPEG-4, often in H.264, nearly
+always in VP9) are shown as decoded.
 
 The sample aspect ratio is ignored, as is usual.
 """
@@ -39,7 +40,9 @@ from h2s_keras.errors import BrokenVideoError, BrokenVideoWarning, VideoError
 MAX_BYTES = 8 << 30
 
 
-def count_frames(path, on_broken="raise", timeout=60, rate=None, per_frame=False):
+def count_frames(
+    path, on_broken="raise", timeout=60, rate=None, per_frame=False, times=None
+):
     """Counts the frames of a video by decoding it (no conversion to RGB).
 
     Args:
@@ -47,6 +50,7 @@ def count_frames(path, on_broken="raise", timeout=60, rate=None, per_frame=False
         on_broken: `"raise"`, or `"keep"` to count the good frames before a break.
         timeout: seconds of decoding allowed, or None.
         rate, per_frame: as `read_frames`.
+        times: `FrameTimes` that notes when each frame begins, or None.
 
     Returns:
         int, 1 or more.
@@ -56,10 +60,14 @@ def count_frames(path, on_broken="raise", timeout=60, rate=None, per_frame=False
     """
     _check_policy(on_broken)
     count = 0
+    convert = FrameConverter(None, path)
     try:
         frames = open_and_decode(path, timeout, per_frame)
-        for _ in _at_rate(frames, rate, path):
+        for frame in _at_rate(frames, rate, path):
             count += 1
+            convert.look(frame)
+            if times is not None:
+                times.note(frame)
     except BrokenVideoError as error:
         _keep_or_raise(error, on_broken)
     return count
@@ -130,6 +138,7 @@ def read_frames(
         source = numbered_frames(path, rising, timeout, index, per_frame)
     try:
         for number, frame in source:
+            convert.look(frame)
             if wanted is None:
                 frames.append(convert(frame))
                 used += frames[-1].nbytes
@@ -164,7 +173,9 @@ def read_frames(
     return out
 
 
-def iterate_frames(path, size=None, on_broken="raise", timeout=60, rate=None, stride=1):
+def iterate_frames(
+    path, size=None, on_broken="raise", timeout=60, rate=None, stride=1, times=None
+):
     """Decodes a video of any length frame by frame, in flat memory.
 
     Args:
@@ -176,6 +187,7 @@ def iterate_frames(path, size=None, on_broken="raise", timeout=60, rate=None, st
         rate: as `read_frames`.
         stride: every how many of these frames one is given; those between are decoded, not
             converted.
+        times: `FrameTimes` that notes when each frame given begins, or None.
 
     Yields:
         uint8 array (height, width, 3), RGB, upright, all of one size.
@@ -196,6 +208,8 @@ def iterate_frames(path, size=None, on_broken="raise", timeout=60, rate=None, st
     try:
         frames = _at_rate(frames, rate, path)
         for frame in itertools.islice(frames, 0, None, stride):
+            if times is not None:
+                times.note(frame)
             yield convert(frame)
     except BrokenVideoError as error:
         _keep_or_raise(error, on_broken)

@@ -108,6 +108,7 @@ class VideoStore:
                     if number == 0:
                         cache.expect(claimed * convert.picture_bytes(frame))
                         if not cache.open:
+                            self.indices[path] = _even_index(claimed, stream)
                             likely = self._likely_frames(claimed, choose)
                     # A video that is kept need not be found again by seeking.
                     indexer.add(frame, checked=not cache.open)
@@ -158,6 +159,15 @@ class VideoStore:
                 except VideoError:
                     cache.close()  # Told by the clips that meet the broken frame.
             cache.keep(path)
+
+
+def _even_index(count, stream):
+    """A guess at the `FrameIndex` of a file by its header, until the file was decoded."""
+    indexer = FrameIndexer()
+    indexer.stamps = list(range(count))
+    indexer.tick = 1 / stream.average_rate if stream.average_rate else None
+    indexer.checked = False
+    return indexer.index()
 
 
 class _Cache:

@@ -10,6 +10,8 @@ from h2s_keras.evaluation.bitmap_text import LETTER_WIDTH, draw_text
 from h2s_keras.visualization.flow_color import flow_to_color
 
 _CODECS = ("libx264", "mpeg4")
+# Of a second; MPEG-4 allows no more than 65535, and most rates divide this.
+_TICKS = 60000
 
 
 class AnnotatedVideo:
@@ -21,7 +23,7 @@ class AnnotatedVideo:
     Args:
         path: name ending in .mp4; must not exist.
         class_names: names of the classes.
-        rate: frames a second.
+        rate: frames a second, of windows that come without seconds.
         max_flow: pixels, on the model's finest grid, of full colour in the inset.
 
     Raises:
@@ -46,12 +48,18 @@ class AnnotatedVideo:
         self.class_names, self.max_flow = list(class_names), max_flow
         self.rate = fractions.Fraction(rate).limit_denominator(1001)
         self.container = self.stream = None
+        self.written, self.stamp = 0, -1
 
-    def add(self, window):
-        """Writes the frames of a `Window`."""
+    def add(self, window, seconds=None):
+        """Writes the frames of a `Window`.
+
+        Args:
+            window: the `Window`.
+            seconds: when each of its frames is shown, rising; by default evenly.
+        """
         import av
 
-        for frame in window.frames:
+        for number, frame in enumerate(window.frames):
             picture = annotate(frame, window, self.class_names, self.max_flow)
             if self.stream is None:
                 self._open(picture.shape)
@@ -59,6 +67,12 @@ class AnnotatedVideo:
             height, width = self.stream.height, self.stream.width
             picture = np.ascontiguousarray(picture[:height, :width])
             video_frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            moment = self.written / self.rate if seconds is None else seconds[number]
+            # Two frames of one moment would be refused.
+            self.stamp = max(self.stamp + 1, round(moment * _TICKS))
+            video_frame.pts = self.stamp
+            video_frame.time_base = fractions.Fraction(1, _TICKS)
+            self.written += 1
             self.container.mux(self.stream.encode(video_frame))
 
     def close(self):
@@ -77,6 +91,7 @@ class AnnotatedVideo:
         self.stream = self.container.add_stream(codec, rate=self.rate)
         self.stream.height, self.stream.width = shape[0] // 2 * 2, shape[1] // 2 * 2
         self.stream.pix_fmt = "yuv420p"
+        self.stream.codec_context.time_base = fractions.Fraction(1, _TICKS)
 
     def __enter__(self):
         return self

@@ -12,7 +12,7 @@ _DEVICES = {
 }
 
 
-def stream_frames(source, size=None, max_frames=None, timeout=10.0):
+def stream_frames(source, size=None, max_frames=None, timeout=10.0, times=None):
     """Opens a camera or a network stream.
 
     Args:
@@ -21,10 +21,12 @@ def stream_frames(source, size=None, max_frames=None, timeout=10.0):
         size: short side in pixels that frames are shrunk to, or None.
         max_frames: stop after so many, or None.
         timeout: seconds without an answer until it counts as lost.
+        times: `FrameTimes` that notes when each frame was taken, or None.
 
     Returns:
         (rate, frames): frames a second by the source's own word (25 where it has none),
-        and an iterator of uint8 (height, width, 3) RGB that closes the source at its end.
+        often a wrong one, and an iterator of uint8 (height, width, 3) RGB that closes the
+        source at its end.
 
     Raises:
         UserError: the source cannot be opened, or has no video.
@@ -34,7 +36,7 @@ def stream_frames(source, size=None, max_frames=None, timeout=10.0):
     """
     import av
 
-    from h2s_keras.data.decoder import any_tags
+    from h2s_keras.data.decoder import odd_metadata
 
     av.logging.set_level(None)
     source = str(source)
@@ -52,7 +54,7 @@ def stream_frames(source, size=None, max_frames=None, timeout=10.0):
         options["rtsp_transport"] = "tcp"
     try:
         container = av.open(
-            name, format=kind, options=options, timeout=timeout, **any_tags()
+            name, format=kind, options=options, timeout=timeout, **odd_metadata()
         )
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -65,16 +67,18 @@ def stream_frames(source, size=None, max_frames=None, timeout=10.0):
         raise UserError(f"{source}: holds no video")
     stream = container.streams.video[0]
     rate = float(stream.average_rate) if stream.average_rate else 25.0
-    return rate, _frames(av, source, container, stream, size, max_frames)
+    return rate, _frames(av, source, container, stream, size, max_frames, times)
 
 
-def _frames(av, source, container, stream, size, max_frames):
+def _frames(av, source, container, stream, size, max_frames, times):
     from h2s_keras.data.images import apply_rotation, exact_method, frame_rotation
 
     count = 0
     with container:
         try:
             for frame in container.decode(stream):
+                if times is not None:
+                    times.note(frame)
                 width, height = frame.width, frame.height
                 scale = 1.0 if size is None else min(1.0, size / min(width, height))
                 picture = frame.to_ndarray(

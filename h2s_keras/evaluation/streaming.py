@@ -110,13 +110,13 @@ def answer_window(model, held, told, count, real=True):
     )
 
 
-def merged_timeline(windows, class_names, rate):
+def merged_timeline(windows, class_names, rate=1.0):
     """Neighbouring windows of the same best class as one entry.
 
     Args:
-        windows: iterable of Window, or of (start, stop, probabilities).
+        windows: iterable of Window, or of (start, stop, probabilities); in frames.
         class_names: names of the classes.
-        rate: frames a second.
+        rate: frames a second; 1 where start and stop are seconds already.
 
     Returns:
         list of dicts "start", "end" (seconds), "class" and "score" (mean probability).

@@ -2,6 +2,7 @@ import numpy as np
 
 from h2s_keras.data.clips import frame_size
 from h2s_keras.data.crops import centre_crop_box, resize_frames
+from h2s_keras.data.frame_times import FrameTimes
 from h2s_keras.data.sampling import clip_indices, even_clip_starts
 from h2s_keras.data.video import count_frames, read_frames
 from h2s_keras.errors import UserError, VideoError
@@ -59,6 +60,8 @@ class VideoClassifier:
         self.model = in_runtime(model, runtime)
         self.class_names = list(names)
         self.batch_size = batch_size
+        # Length of the video that was read last.
+        self.seconds = 0.0
 
     @classmethod
     def from_saved(cls, path, **options):
@@ -121,7 +124,9 @@ class VideoClassifier:
     def _batches(self, video):
         frames, stride = self.model.num_frames, self.model.frame_stride
         reading = {"on_broken": "keep", "rate": self.rate, "per_frame": True}
-        length = count_frames(video, **reading)
+        times = FrameTimes(video, self.rate)
+        length = count_frames(video, times=times, **reading)
+        self.seconds = times.at(length)
         if length < 2:
             raise VideoError(video, "has one frame and so no motion; give a longer video")
         starts = even_clip_starts(length, frames, stride, self.protocol.clips)
