@@ -11,7 +11,7 @@ _HOMES = {
     "FrameLabels": "labels",
     "FrameTimes": "times",
     "read_labels": "files",
-    "video_times": "video_times",
+    "video_times": "videos",
     "write_labels": "files",
 }
 

@@ -125,9 +125,8 @@ def resolve(
         short += start == stop
         bouts.append(Bout(interval.behavior, start, max(stop, start + 1)))
     if short:
-        found.notes.append(
-            f"{_count_of(short, 'bout')} shorter than a frame made one frame"
-        )
+        noun = "bout" if short == 1 else "bouts"
+        found.notes.append(f"{short} {noun} shorter than a frame made one frame long")
     _compare_numbers(found, times)
     labels = FrameLabels.from_bouts(video, names, bouts, count, times)
     if found.labelled is not None:
@@ -233,7 +232,7 @@ def _frames_of(found, interval, times, count):
     if not start <= stop:
         raise FileError(
             found.path,
-            f"a bout of {name!r} begins at {start:g} and ends before, at {stop:g}",
+            f"a bout of {name!r} starts at {start:g} and stops before, at {stop:g}",
         )
     if found.unit == "frames":
         first, last = int(start), int(stop)
@@ -269,10 +268,6 @@ def _compare_numbers(found, times):
                 off = max(off, abs(times.frame_at(seconds) - number))
     if off > 1:
         found.notes.append(
-            f"its frame numbers differ from its times by up to {off} frames; "
+            f"its frame numbers differ from its times by up to {off:g} frames; "
             "the times were used"
         )
-
-
-def _count_of(number, noun):
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -20,7 +20,9 @@ def read_annotations(path):
     module, content = recognise(path)
     found = module.read(path, content)
     for annotation in found:
-        for name in annotation.behaviors:
+        for number, name in enumerate(annotation.behaviors):
+            if name in annotation.behaviors[:number]:
+                raise FileError(path, f"names the behaviour {name!r} twice; rename one")
             if not name or len(name.splitlines()) != 1:
                 raise FileError(path, f"names a behaviour {name!r}; give it a plain name")
     return found
@@ -82,7 +84,7 @@ def choose(found, path, video=None, entry=None):
 def resolved(annotation, video=None, notes=None, times=None, **known):
     """`FrameLabels` of an `Annotation`; the video is read for its times if it is there."""
     if times is None and video is not None and os.path.exists(video):
-        from h2s_keras.ethogram.video_times import video_times
+        from h2s_keras.ethogram.videos import video_times
 
         times = video_times(video, known.get("rate"))
         known["rate"] = None

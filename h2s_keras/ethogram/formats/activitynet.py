@@ -1,5 +1,4 @@
-"""ActivityNet's JSON: per video its duration and segments in seconds; stops "
-"are exclusive."""
+"""ActivityNet's JSON: the duration and segments of videos in seconds, stops exclusive."""
 
 import json
 import os

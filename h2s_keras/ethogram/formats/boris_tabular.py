@@ -72,8 +72,7 @@ def read(path, text):
 
 
 def observation_of(path, row, found):
-    """The `Annotation` of a row's observation in the dict `found`, made at its "
-    "first row."""
+    """The `Annotation` in the dict `found` of a row's observation, made at its first."""
     entry = row.get("Observation id", "")
     if entry in found:
         return found[entry]

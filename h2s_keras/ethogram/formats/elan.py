@@ -60,9 +60,7 @@ def read(path, text):
                 raise FileError(path, f"refers to the missing time slot {error}") from None
             found.intervals.append(Interval(name, start, stop))
     if dependent:
-        found.notes.append(
-            f"{dependent} dependent annotations have no time and were left out"
-        )
+        found.notes.append(f"dependent annotations ({dependent}) have no time: left out")
     found.behaviors = tuple(dict.fromkeys(names))
     if tiers > 1 and len(found.behaviors) < tiers:
         found.notes.append(
