@@ -8,8 +8,18 @@ from h2s_keras.lazy_names import lazy_names
 
 _HOMES = {
     "Bout": "labels",
+    "Figures": "figures",
     "FrameLabels": "labels",
     "FrameTimes": "times",
+    "LabelledVideo": "dataset",
+    "Rule": "decision",
+    "choose_rules": "decision",
+    "decide": "decision",
+    "draw_split": "split",
+    "find_shift": "shift",
+    "find_videos": "dataset",
+    "load_labels": "dataset",
+    "measure": "figures",
     "read_labels": "files",
     "video_times": "videos",
     "write_labels": "files",

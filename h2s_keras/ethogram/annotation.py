@@ -96,7 +96,8 @@ def resolve(
         video: name for the labels, or None for the file's own.
         times: `FrameTimes` of the video itself, which decide; or None.
         frames, rate: what the caller knows in their stead, or None.
-        behaviors: the wanted names in order, or None for those of the file.
+        behaviors: the wanted names in order, or None for those of the file. One that a
+            file with a vocabulary does not know is not labelled (-1) in it.
         subject: the one whose bouts are wanted, or None for those of all.
 
     Raises:
@@ -111,7 +112,7 @@ def resolve(
     video = video or found.video
     if found.matrix is not None:
         labels = FrameLabels(video, found.behaviors, found.matrix, times)
-        return labels.arranged(names) if behaviors is not None else labels
+        return labels.arranged(names, missing=-1)
     intervals = _of_subject(found, subject)
     if found.unit == "seconds" and times is None:
         raise FileError(
@@ -132,6 +133,9 @@ def resolve(
     if found.labelled is not None:
         first, stop = found.labelled
         labels.matrix[:first] = labels.matrix[stop:] = -1
+    if found.vocabulary:
+        missing = [number for number, n in enumerate(names) if n not in found.behaviors]
+        labels.matrix[:, missing] = -1
     return labels
 
 
@@ -147,6 +151,12 @@ def _names(found, behaviors):
                 f"labels the behaviour {name!r}, which is not among the "
                 f"{len(wanted)} wanted; " + what_was_meant(name, list(wanted)),
             )
+    missing = [name for name in wanted if name not in found.behaviors]
+    if found.vocabulary and missing:
+        found.notes.append(
+            f"{', '.join(missing)}: not among its {len(found.behaviors)} behaviours, so not "
+            "labelled (-1)"
+        )
     return wanted
 
 

@@ -18,8 +18,8 @@ class Ranking:
         self.labels = np.asarray(labels, bool)[order]
         self.videos = np.asarray(videos)[order]
         # Frames of equal score pass a threshold together: the last of each counts.
-        sorted_scores = scores[order]
-        self.last = np.flatnonzero(np.append(np.diff(sorted_scores) != 0, True)[: len(order)])
+        changes = np.diff(scores[order], append=-np.inf) != 0
+        self.last = np.flatnonzero(changes)
 
     def _counts(self, weights):
         weight = np.asarray(weights, "float64")[self.videos]

@@ -27,8 +27,6 @@ FIGURES = {
     "offset_error": "median absolute error of the stop of matched bouts, in frames",
     "time_budget_error": "mean over videos of |predicted - true| share of labelled frames",
 }
-# Figures without sense for a behaviour that no labelled frame shows.
-_NEED_FRAMES = [name for name in FIGURES if name not in ("prevalence", "time_budget_error")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Figures:
         macro: dict of figure's name to `Figure`: the mean over the behaviours for which it
             is measurable.
         notes: what is not measurable and why, in words.
-        shift: `Shift` between labels and predictions, or None where there is no sign of one.
+        shift: `Shift` between labels and predictions, or None without a sign of one.
     """
 
     behaviors: dict
@@ -104,10 +102,9 @@ def measure(truth, predicted, probabilities=None, samples=1000, seed=0):
         }
     macro = {}
     for figure in FIGURES:
-        known = [b for b, n in zip(counted, behaviors, strict=True)]
         known = [
             getattr(behavior, figure)
-            for name, behavior in zip(behaviors, known, strict=True)
+            for name, behavior in zip(behaviors, counted, strict=True)
             if tables[name][figure].value is not None
         ]
         macro[figure] = _figure(_mean_of(known), len(truth), samples, seed)
@@ -129,9 +126,10 @@ def _checked(truth, predicted, probabilities):
     for number, labels in enumerate(truth):
         name = labels.video or f"video {number}"
         if labels.behaviors != behaviors:
+            first = truth[0].video or "the first video"
             raise UserError(
                 f"{name} has {len(labels.behaviors)} behaviours "
-                f"({', '.join(labels.behaviors)}), but {truth[0].video or 'the first video'} "
+                f"({', '.join(labels.behaviors)}), but {first} "
                 f"has {len(behaviors)} ({', '.join(behaviors)}); name the same in one order"
             )
         matrices.append(labels.matrix)
@@ -140,8 +138,9 @@ def _checked(truth, predicted, probabilities):
             array = np.asarray(array)
             if array.shape != labels.matrix.shape:
                 raise UserError(
-                    f"{name}: the labels are of {labels.frames} frames and {len(behaviors)} "
-                    f"behaviours, but the prediction is of shape {array.shape}"
+                    f"{name}: the labels are of {labels.frames} frames and "
+                    f"{len(behaviors)} behaviours, but the prediction is of shape "
+                    f"{array.shape}"
                 )
             kept.append(array)
         marks = checked[0][-1][labels.matrix != -1]
@@ -204,10 +203,12 @@ class _Behavior:
         self.onsets, self.offsets = _joined(onsets), _joined(offsets)
         self.ranking = None
         if scores is not None:
-            kept = [matrix[:, column] != -1 for matrix in truth]
+            truth = [matrix[:, column] for matrix in truth]
+            scores = [matrix[:, column] for matrix in scores]
+            kept = [labels != -1 for labels in truth]
             self.ranking = Ranking(
-                np.concatenate([m[k, column] == 1 for m, k in zip(truth, kept, strict=True)]),
-                np.concatenate([s[k, column] for s, k in zip(scores, kept, strict=True)]),
+                np.concatenate([m[k] == 1 for m, k in zip(truth, kept, strict=True)]),
+                np.concatenate([s[k] for s, k in zip(scores, kept, strict=True)]),
                 np.repeat(np.arange(len(truth)), [k.sum() for k in kept]),
             )
 

@@ -139,10 +139,13 @@ class FrameLabels:
         order = {name: number for number, name in enumerate(self.behaviors)}
         return sorted(found, key=lambda bout: (bout.start, order[bout.behavior]))
 
-    def arranged(self, behaviors):
+    def arranged(self, behaviors, missing=0):
         """The same labels with the columns in another order.
 
-        Behaviours that these labels do not have are added as not shown.
+        Args:
+            behaviors: the wanted names in order, all of these labels among them.
+            missing: value of behaviours that these labels do not have: 0 where they would
+                have been noted, -1 where nobody looked for them.
 
         Raises:
             UserError: labels of a behaviour that is not in `behaviors`.
@@ -155,7 +158,7 @@ class FrameLabels:
                     "not among the "
                     f"{len(behaviors)} wanted; {what_was_meant(name, list(behaviors))}"
                 )
-        matrix = np.zeros((self.frames, len(behaviors)), "int8")
+        matrix = np.full((self.frames, len(behaviors)), missing, "int8")
         for number, name in enumerate(self.behaviors):
             matrix[:, behaviors.index(name)] = self.matrix[:, number]
         return dataclasses.replace(self, behaviors=behaviors, matrix=matrix)

@@ -12,6 +12,8 @@ from h2s_keras.evaluation.statistics import bootstrap_interval
 
 # Shifts of one frame are within what annotators and windows differ by.
 _LEAST = 2
+# A constant shift is the same everywhere; what chance prefers differs from draw to draw.
+_WIDEST = 10
 _UNITS = 8
 
 
@@ -48,7 +50,8 @@ def find_shift(truth, predicted, largest=30, seed=0):
     Args:
         truth: per video an int array (frames, behaviours) of 1, 0 and -1, or `FrameLabels`.
         predicted: per video an array (frames, behaviours), probabilities or 0 and 1.
-        largest: frames, in both directions, up to which a shift is looked for.
+        largest: frames, in both directions, up to which a shift is looked for; at most a
+            quarter of the shortest video.
         seed: of the bootstrap.
 
     Returns:
@@ -61,11 +64,11 @@ def find_shift(truth, predicted, largest=30, seed=0):
         >>> find_shift([labels], [np.roll(labels, 5, axis=0)]).frames
         5
     """
+    largest = min(largest, min(map(len, map(_matrix, truth))) // 4)
     lags = np.arange(-largest, largest + 1)
     sums = []
     for labels, scores in zip(truth, predicted, strict=True):
-        labels = np.asarray(getattr(labels, "matrix", labels))
-        scores = np.asarray(getattr(scores, "matrix", scores), "float64")
+        labels, scores = _matrix(labels), _matrix(scores).astype("float64")
         # A few videos are parted, so that there is something to draw from.
         parts = max(1, -(-_UNITS // len(truth)))
         for rows in np.array_split(np.arange(len(labels)), parts):
@@ -84,6 +87,8 @@ def find_shift(truth, predicted, largest=30, seed=0):
     low, high = bootstrap_interval(best, everything, samples=200, seed=seed)
     if np.isnan(low) or low * high <= 0 or min(abs(low), abs(high)) < _LEAST:
         return None
+    if high - low > _WIDEST:
+        return None
     values = _correlation(sums.sum(axis=0))
     as_is = values[largest]
     return Shift(
@@ -93,6 +98,10 @@ def find_shift(truth, predicted, largest=30, seed=0):
         float(np.nanmax(values)),
         0.0 if np.isnan(as_is) else float(as_is),
     )
+
+
+def _matrix(labels):
+    return np.asarray(getattr(labels, "matrix", labels))
 
 
 def _sums(labels, scores, begin, end, lags):
@@ -114,9 +123,7 @@ def _correlation(sums):
     """(lags,): the mean over behaviours of Pearson's correlation, NaN where undefined."""
     count, x, y, xy, xx, yy = np.moveaxis(sums, -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = (count * xy - x * y) / np.sqrt(
-            (count * xx - x * x) * (count * yy - y * y)
-        )
+        value = (count * xy - x * y) / np.sqrt((count * xx - x * x) * (count * yy - y * y))
     known = np.isfinite(value)
     # The same behaviours at every lag, or lags could not be compared.
     value = value[:, known.all(axis=0)]

@@ -96,14 +96,15 @@ def bootstrap_interval(statistic, *arrays, level=0.95, samples=1000, seed=0):
     """Percentile interval of a figure over videos drawn again with replacement.
 
     Args:
-        statistic: function of arrays like `arrays` to a number.
+        statistic: function of arrays like `arrays` to a number, or NaN where a draw does
+            not allow one; such draws are left out.
         *arrays: each (videos, ...), drawn by common rows.
         level: of confidence.
         samples: draws.
         seed: of the draws.
 
     Returns:
-        (low, high), floats.
+        (low, high), floats; NaN where most draws allow no figure.
 
     Raises:
         ValueError: no videos, or arrays of different lengths.
@@ -125,6 +126,9 @@ def bootstrap_interval(statistic, *arrays, level=0.95, samples=1000, seed=0):
     for _ in range(samples):
         rows = generator.integers(count, size=count)
         values.append(statistic(*(array[rows] for array in arrays)))
+    values = [value for value in values if not math.isnan(value)]
+    if 2 * len(values) < samples:
+        return math.nan, math.nan
     tail = 50 * (1 - level)
     low, high = np.percentile(values, [tail, 100 - tail])
     return float(low), float(high)

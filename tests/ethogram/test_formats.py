@@ -445,8 +445,14 @@ def test_lengths_rates_and_names_that_differ_are_one_line_with_both(write, tmp_p
         project,
         behaviors=("groom", "raer"),
     )
-    wanted = read_labels(project, behaviors=("sleep", "rear", "groom"))
-    assert same(wanted, truth().arranged(("sleep", "rear", "groom")))
+    names, notes = ("sleep", "rear", "groom"), []
+    # A project lists what was scored; a list of bouts names what was seen.
+    wanted = read_labels(project, behaviors=names, notes=notes)
+    assert same(wanted, truth().arranged(names, missing=-1))
+    assert notes == ["sleep: not among its 2 behaviours, so not labelled (-1)"]
+    write_labels(truth(), tmp_path / "a.vtrace.csv")
+    wanted = read_labels(tmp_path / "a.vtrace.csv", frames=20, rate=10, behaviors=names)
+    assert same(wanted, truth().arranged(names))
 
 
 def test_bouts_shorter_than_a_frame_are_kept_and_reported(write):
