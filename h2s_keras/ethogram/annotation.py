@@ -154,8 +154,8 @@ def _names(found, behaviors):
     missing = [name for name in wanted if name not in found.behaviors]
     if found.vocabulary and missing:
         found.notes.append(
-            f"{', '.join(missing)}: not among its {len(found.behaviors)} behaviours, so not "
-            "labelled (-1)"
+            f"{', '.join(missing)}: not among its {len(found.behaviors)} behaviours, so "
+            "not labelled (-1)"
         )
     return wanted
 
