@@ -83,7 +83,13 @@ def same_video(first, second):
 
 
 def _stem(name):
-    return re.sub(r"\.[A-Za-z0-9]{2,5}$", "", name)
+    # "mouse.001" has no suffix.
+    return re.sub(r"\.(3g[p2]|[A-Za-z][A-Za-z0-9]{1,4})$", "", name)
+
+
+def same_rate(first, second):
+    """Whether two frame rates are one but for rounding."""
+    return abs(first - second) <= _SAME_RATE * first
 
 
 def resolve(
@@ -167,7 +173,7 @@ def _rate(found, times, rate):
         known, whose = rate, "was given"
     if known is None or found.rate is None:
         return known if known is not None else found.rate
-    if abs(known - found.rate) > _SAME_RATE * known:
+    if not same_rate(known, found.rate):
         if times is None:
             raise FileError(
                 found.path,
@@ -210,7 +216,12 @@ def _count(found, times, frames, rate):
     if found.frames is not None:
         return found.frames
     if found.duration is not None and rate is not None:
-        return max(1, round(found.duration * rate))
+        count = max(1, round(found.duration * rate))
+        found.notes.append(
+            f"{count} frames were taken from its duration of {found.duration:g} s at "
+            f"{rate:g} frames per second; give the video to be sure"
+        )
+        return count
     if rate is not None:
         missing = "how many frames the video has; give the video or its number of frames"
     elif found.duration is not None:

@@ -40,9 +40,11 @@ def drop_short(mask, shortest):
         [False, False, True, True]
     """
     mask = np.array(mask, bool)
-    for start, stop in runs(mask):
-        if stop - start < shortest:
-            mask[start:stop] = False
+    if shortest > 1:
+        found = runs(mask)
+        lengths = found[:, 1] - found[:, 0]
+        # In order, the true frames are those of the runs.
+        mask[mask] = np.repeat(lengths >= shortest, lengths)
     return mask
 
 

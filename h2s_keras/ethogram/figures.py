@@ -13,6 +13,7 @@ from h2s_keras.ethogram.bout_matching import compare_bouts
 from h2s_keras.ethogram.curves import Ranking
 from h2s_keras.ethogram.shift import Shift, find_shift
 from h2s_keras.evaluation.statistics import bootstrap_interval
+from h2s_keras.evaluation.text_table import table_lines
 
 # Name to what it is, in the order of tables.
 FIGURES = {
@@ -54,6 +55,16 @@ class Figures:
     macro: dict
     notes: tuple
     shift: Shift | None
+
+    def lines(self):
+        """A table as lines of text: a row per behaviour, then the mean and the notes."""
+        header = ["behaviour", *(name.replace("_", " ") for name in FIGURES)]
+        rows = [
+            [name, *(_cell(figures[figure].value) for figure in FIGURES)]
+            for name, figures in [*self.behaviors.items(), ("mean", self.macro)]
+        ]
+        shift = [] if self.shift is None else [str(self.shift)]
+        return [*table_lines(header, rows), *self.notes, *shift]
 
     def as_dict(self):
         """The same as dicts, lists, numbers and None, for JSON."""
@@ -176,6 +187,10 @@ def _mean_of(statistics):
         return np.mean(values) if values else np.nan
 
     return mean
+
+
+def _cell(value):
+    return "not measurable" if value is None else f"{value:.3f}"
 
 
 def _ratio(above, below):

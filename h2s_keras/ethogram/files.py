@@ -1,12 +1,13 @@
 """Files of labels: read one video's labels or all, write and check what was written."""
 
+import csv
 import dataclasses
 import os
 
 import numpy as np
 
 from h2s_keras.errors import FileError, UserError
-from h2s_keras.ethogram.annotation import resolve, same_video
+from h2s_keras.ethogram.annotation import resolve, same_rate, same_video
 from h2s_keras.ethogram.formats import format_for, format_named, recognise
 
 
@@ -17,8 +18,11 @@ def read_annotations(path):
         FileError: missing, damaged, or in no format that is read.
     """
     path = os.fspath(path)
-    module, content = recognise(path)
-    found = module.read(path, content)
+    try:
+        module, content = recognise(path)
+        found = module.read(path, content)
+    except csv.Error as error:
+        raise FileError(path, f"is damaged as a table ({error})") from None
     for annotation in found:
         for number, name in enumerate(annotation.behaviors):
             if name in annotation.behaviors[:number]:
@@ -86,8 +90,14 @@ def resolved(annotation, video=None, notes=None, times=None, **known):
     if times is None and video is not None and os.path.exists(video):
         from h2s_keras.ethogram.videos import video_times
 
-        times = video_times(video, known.get("rate"))
-        known["rate"] = None
+        rate = known.pop("rate", None)
+        times = video_times(video, rate)
+        if rate is not None and not same_rate(rate, times.rate):
+            raise FileError(
+                video,
+                f"has {times.rate:g} frames per second, but {rate:g} was given; leave it "
+                "out",
+            )
     name = None if video is None else os.path.basename(os.fspath(video))
     labels = resolve(annotation, video=name, times=times, **known)
     if notes is not None:

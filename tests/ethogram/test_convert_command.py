@@ -1,6 +1,8 @@
 """`h2s ethogram convert` as its users meet it: cold processes, one line an error."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -42,11 +44,27 @@ def test_it_answers_without_keras(tmp_path):
     assert same(read_labels(out, rate=10, frames=20), truth())
 
 
+def test_labels_and_figures_need_no_keras():
+    script = (
+        "import sys, h2s_keras_command, numpy as np\n"
+        "from h2s_keras.ethogram import *\n"
+        "labels = FrameLabels('v', ('x',), np.eye(4, 1))\n"
+        "measure([labels], [labels], [labels.matrix * 0.5])\n"
+        "choose_rules([labels], [labels.matrix * 0.5])\n"
+        "print({'keras', 'tensorflow', 'av', 'scipy'} & set(sys.modules))\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
 def test_the_report_and_the_notes(convert):
     write_labels(truth(), "clip.boris")
     code, out, err = convert("clip.boris clip.txt --format caltech --lossy")
     assert code == 0 and out == "clip.txt: 20 frames, 3 x groom, 1 x rear\n"
-    assert err.startswith("h2s: note: clip.txt: 1 of 20 frames show several behaviours")
+    first, second = err.splitlines()
+    assert first.startswith("h2s: note: clip.txt: 20 frames were taken from its duration")
+    assert second.startswith("h2s: note: clip.txt: 1 of 20 frames show several behaviours")
     _, out, err = convert("clip.txt again.json --format feral --json --video mouse.mp4")
     report = json.loads(out)
     assert report["frames"] == 20 and report["bouts"] == {"groom": 3, "rear": 1}

@@ -1,5 +1,7 @@
 """Figures against scikit-learn, against cases by hand, and what must not touch them."""
 
+import json
+
 import numpy as np
 import pytest
 from sklearn import metrics
@@ -102,6 +104,12 @@ def test_what_is_absent_is_not_measurable():
         "unlabelled: not measurable, no frame is labelled for it",
         "macro F1 is of 1 of 3 behaviours",
     )
+    table = found.lines()
+    assert table[0].split()[:3] == ["behaviour", "prevalence", "f1"]
+    assert table[2].split()[1:4] == ["0.000", "not", "measurable"]
+    assert table[1].split()[2] == table[4].split()[2] == "0.857"
+    assert table[5:] == list(found.notes)
+    assert json.loads(json.dumps(found.as_dict()))["macro"]["f1"]["value"] == 6 / 7
 
 
 def test_a_behaviour_that_is_never_predicted_has_no_precision():

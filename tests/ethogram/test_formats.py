@@ -230,7 +230,24 @@ def test_old_tabular_events_end_1_ms_before_the_next(write):
     notes = []
     labels = read_labels(write(BORIS_OLD), "clip.avi", notes=notes)
     assert same(labels, truth()) and labels.video == "clip.avi"
-    assert notes == ["1 point event has no duration and was left out"]
+    assert notes[0] == "1 point event has no duration and was left out"
+    assert "20 frames were taken from its duration of 2 s" in notes[1]
+
+
+def test_comments_may_have_several_lines(write):
+    text = BORIS_OLD.replace(",groom,,,STOP", ',groom,,"one\n\ntwo, three",STOP')
+    assert same(read_labels(write(text)), truth())
+
+
+def test_a_bout_may_start_where_the_last_stops_and_last_a_moment(write):
+    head = BORIS_OLD[: BORIS_OLD.index("0.2,")]
+    row = "{},clip.mp4,2.0,10.0,mouse,{},,,{}\n".format
+    events = [(0.2, "groom", "START"), (0.5, "groom", "START"), (0.5, "groom", "STOP")]
+    events += [(0.8, "groom", "STOP"), (1.0, "rear", "STOP"), (1.0, "rear", "START")]
+    notes = []
+    labels = read_labels(write(head + "".join(row(*e) for e in events)), notes=notes)
+    assert labels.bouts() == [("groom", 2, 8), ("rear", 10, 11)]
+    assert any("1 bout shorter than a frame" in note for note in notes)
 
 
 def test_tabular_events_with_tabs_and_several_observations(write, tmp_path):
@@ -253,9 +270,9 @@ def test_frame_numbers_may_be_missing_or_wrong(write, tmp_path):
     text = (tmp_path / "t").read_text()
     notes = []
     missing = write(text.replace("clip.mp4,2,7,", "clip.mp4,NA,NA,"))
-    assert same(read_labels(missing, notes=notes), truth()) and not notes
+    assert same(read_labels(missing, frames=20, notes=notes), truth()) and not notes
     wrong = write(text.replace("clip.mp4,2,7,", "clip.mp4,22,27,"))
-    assert same(read_labels(wrong, notes=notes), truth())
+    assert same(read_labels(wrong, frames=20, notes=notes), truth())
     assert "differ from its times by up to 20 frames" in notes[0]
 
 
@@ -276,6 +293,8 @@ def test_projects_pair_events_by_order_subject_and_modifiers(write):
 def test_a_state_that_never_stops_is_an_error(write):
     path = write(boris_project(boris_events()[:-1]))
     refused("obs1: the START of 'groom' at 1.6 s has no STOP", path)
+    strange = boris_project([*boris_events(), [0.5, "", "rae", "", "", 5]])
+    refused("obs1: the behaviour 'rae' at 0.5 s is not among the 3", write(strange))
     stop = BORIS_OLD.replace("1.2,/home/me/clip.mp4,2.0,10.0,mouse,groom,,,START\n", "")
     refused("obs1: the STOP of 'groom' at 1.3 s has no START", write(stop))
 
@@ -447,7 +466,7 @@ def test_lengths_rates_and_names_that_differ_are_one_line_with_both(write, tmp_p
     )
     names, notes = ("sleep", "rear", "groom"), []
     # A project lists what was scored; a list of bouts names what was seen.
-    wanted = read_labels(project, behaviors=names, notes=notes)
+    wanted = read_labels(project, frames=20, behaviors=names, notes=notes)
     assert same(wanted, truth().arranged(names, missing=-1))
     assert notes == ["sleep: not among its 2 behaviours, so not labelled (-1)"]
     write_labels(truth(), tmp_path / "a.vtrace.csv")
@@ -477,6 +496,7 @@ def test_time_stamps_of_a_real_video_decide(real_data, tmp_path):
     other = real_data("ethogram", "procedural", "arena_00.mp4")
     csv = os.path.join(os.path.dirname(video), "arena_01_labels.csv")
     refused("labels 1200 frames, but the video has 1000", csv, other)
+    refused("has 25 frames per second, but 30 was given", csv, other, rate=30)
 
 
 @pytest.mark.real_data

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from h2s_keras.errors import UserError
 from h2s_keras.ethogram import Bout, FrameLabels, FrameTimes
+from h2s_keras.ethogram.annotation import same_video
 
 
 def runs_by_hand(column):
@@ -80,6 +81,21 @@ def test_bouts_outside_the_video(bout):
 def test_a_misspelled_behaviour_gets_a_guess():
     with pytest.raises(UserError, match="did you mean 'groom'"):
         FrameLabels.from_bouts("a", ("groom", "rear"), [("gorom", 1, 2)], 10)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("/a/mouse.mp4", "C:\\v\\mouse.avi", True),
+        ("mouse", "mouse.mkv", True),
+        ("mouse.001", "mouse.001.mp4", True),
+        ("mouse.001", "mouse.002", False),
+        ("mouse_1.mp4", "mouse_10.mp4", False),
+        ("Mouse.mp4", "mouse.mp4", False),
+    ],
+)
+def test_names_of_one_video(first, second, same):
+    assert same_video(first, second) == same_video(second, first) == same
 
 
 # === Times ===

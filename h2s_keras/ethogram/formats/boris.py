@@ -7,7 +7,7 @@ that a player shows one after another count on.
 
 import json
 
-from h2s_keras.errors import FileError
+from h2s_keras.errors import FileError, what_was_meant
 from h2s_keras.ethogram.annotation import Annotation, file_name
 from h2s_keras.ethogram.formats.states import pair_by_order
 from h2s_keras.ethogram.formats.text import number, optional_number, time_text
@@ -26,15 +26,14 @@ def recognise(content):
 
 def read(path, content):
     try:
-        states = [
-            entry["code"]
+        kinds = {
+            entry["code"]: entry["type"].lower().startswith("state")
             for entry in content["behaviors_conf"].values()
-            if entry["type"].lower().startswith("state")
-        ]
+        }
         observations = list(content["observations"].items())
         found = []
         for entry, observation in observations:
-            found.extend(_observation(path, entry, observation, tuple(states)))
+            found.extend(_observation(path, entry, observation, kinds))
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise FileError(
             path, f"is not a whole BORIS project ({type(error).__name__}: {error})"
@@ -44,7 +43,8 @@ def read(path, content):
     return found
 
 
-def _observation(path, entry, observation, states):
+def _observation(path, entry, observation, kinds):
+    states = tuple(name for name, lasts in kinds.items() if lasts)
     if observation.get("type", "MEDIA").upper() != "MEDIA":
         return []
     players = observation["file"]
@@ -56,6 +56,12 @@ def _observation(path, entry, observation, states):
     for event in observation["events"]:
         seconds = number(path, event[0], f"{entry}: the time of an event")
         subject, code, modifiers = (str(value or "") for value in event[1:4])
+        if code not in kinds:
+            raise FileError(
+                path,
+                f"{entry}: the behaviour {code!r} at {seconds:g} s is not among the "
+                f"{len(kinds)} of the project; {what_was_meant(code, list(kinds))}",
+            )
         events.append((seconds - (offset or 0), subject, code, modifiers))
     whole = Annotation(path, entry=entry, behaviors=states, vocabulary=True)
     pair_by_order(whole, events, set(states))

@@ -31,7 +31,7 @@ _MODIFIER = "modifier"
 
 
 def recognise(text):
-    return _NEW <= set(header(text)) or _old_header(table(text)[0][:40]) is not None
+    return _NEW <= set(header(text)) or _old_header(table(text[:20_000])[0]) is not None
 
 
 def _old_header(rows):

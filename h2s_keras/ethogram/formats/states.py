@@ -1,5 +1,7 @@
 """State events: two moments that together make a bout."""
 
+import itertools
+
 from h2s_keras.errors import FileError
 from h2s_keras.ethogram.annotation import Interval
 
@@ -14,9 +16,7 @@ def pair_marked(found, events):
     Raises:
         FileError: a START or STOP without its other half.
     """
-    # Where one bout stops and the next starts, the stop comes first.
-    order = {"STOP": 0, "POINT": 1, "START": 2}
-    _pair(found, sorted(events, key=lambda event: (event[0], order[event[4]])))
+    _pair(found, events)
 
 
 def pair_by_order(found, events, states):
@@ -44,20 +44,27 @@ def pair_by_order(found, events, states):
 
 def _pair(found, events):
     open_bouts, points = {}, 0
-    for seconds, subject, behavior, modifiers, mark in events:
-        key = subject, behavior, modifiers
-        if mark == "POINT":
-            points += 1
-        elif mark == "START":
-            if key in open_bouts:
-                raise _unpaired(found, behavior, "START", open_bouts[key], "STOP")
-            open_bouts[key] = seconds
-        elif key not in open_bouts:
-            raise _unpaired(found, behavior, "STOP", seconds, "START")
-        else:
-            found.intervals.append(
-                Interval(behavior, open_bouts.pop(key), seconds, subject)
-            )
+    events = sorted(events, key=lambda event: event[0])
+    for seconds, moment in itertools.groupby(events, key=lambda event: event[0]):
+        marks = {}
+        for _, *key, mark in moment:
+            if mark == "POINT":
+                points += 1
+            else:
+                marks.setdefault(tuple(key), []).append(mark)
+        for key, left in marks.items():
+            # At one moment a running bout stops before the next starts, whatever the order.
+            while left:
+                mark = "STOP" if key in open_bouts else "START"
+                if mark not in left:
+                    since = open_bouts.get(key, seconds)
+                    raise _unpaired(found, key[1], left[0], since, mark)
+                left.remove(mark)
+                if mark == "START":
+                    open_bouts[key] = seconds
+                else:
+                    start = open_bouts.pop(key)
+                    found.intervals.append(Interval(key[1], start, seconds, key[0]))
     for (_, behavior, _), seconds in open_bouts.items():
         raise _unpaired(found, behavior, "START", seconds, "STOP")
     found.intervals.sort(key=lambda interval: interval.start)

@@ -39,10 +39,10 @@ def table(text):
 
     The delimiter is the one that the first lines use most; empty lines are left out.
     """
-    lines = [line for line in text.splitlines() if line.strip()]
-    head = "\n".join(lines[:20])
+    head = "\n".join(text[:20_000].splitlines()[:20])
     delimiter = max(",;\t", key=head.count)
-    reader = csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter)
+    # Line ends within quotes, as in comments, belong to their cell.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     rows = [[cell.strip() for cell in row] for row in reader]
     return [row for row in rows if any(row)], delimiter
 
