@@ -170,6 +170,7 @@ ABOVE = {
     "metrics": ("layers", "models", "data", "training", "evaluation", "cli"),
     "models": ("data", "training", "evaluation", "cli", "recipes"),
     "data": ("layers", "models", "training", "evaluation", "cli", "recipes"),
+    "ethogram": ("layers", "cli", "recipes"),
     "training": ("cli", "recipes"),
     "visualization": ("models", "training", "evaluation", "cli", "recipes"),
 }

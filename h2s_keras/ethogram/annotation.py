@@ -46,6 +46,8 @@ class Annotation:
         frames, rate, duration: of the video by the file, or None.
         labelled: (first, stop) frames outside which nothing was labelled, or None.
         notes: what was left out or decided while reading, in words.
+        problem: the error of these labels, raised once they are asked for; others of the
+            same file may be sound.
     """
 
     path: str
@@ -64,6 +66,7 @@ class Annotation:
     duration: float | None = None
     labelled: tuple | None = None
     notes: list = dataclasses.field(default_factory=list)
+    problem: FileError | None = None
 
     @property
     def name(self):
@@ -110,6 +113,8 @@ def resolve(
         UserError: one line with both numbers where lengths, rates or names differ, or what
             is missing to find the frames.
     """
+    if found.problem is not None:
+        raise found.problem
     names = _names(found, behaviors)
     rate = _rate(found, times, rate)
     count = _count(found, times, frames, rate)

@@ -299,6 +299,26 @@ def test_a_state_that_never_stops_is_an_error(write):
     refused("obs1: the STOP of 'groom' at 1.3 s has no START", write(stop))
 
 
+def test_one_bad_observation_does_not_spoil_the_others(write):
+    project = boris_project(boris_events())
+    other = boris_project(boris_events()[:-1], videos=["late.mp4"])
+    project["observations"]["obs2"] = other["observations"]["obs1"]
+    path = write(project)
+    assert same(read_labels(path, "clip.mp4"), truth())
+    refused("obs2: the START of 'groom' at 1.6 s has no STOP", path, "late.mp4")
+
+
+def test_tables_of_videos_one_after_another_are_refused(write, tmp_path):
+    write_labels(truth(), tmp_path / "t", "boris_aggregated")
+    head, *rows = (tmp_path / "t").read_text().splitlines()
+    second = rows[-1].replace("0.400,clip.mp4", "0.400,next.mp4")
+    assert second != rows[-1]
+    words = "clip.mp4 shows several videos one after another"
+    refused(words, write("\n".join([head, *rows[:-1], second])), frames=20)
+    old = BORIS_OLD.replace("1.6,/home/me/clip.mp4", "1.6,/home/me/next.mp4")
+    refused("obs1 shows several videos one after another", write(old), frames=20)
+
+
 def test_the_time_offset_of_an_observation_is_taken_off(write):
     path = write(boris_project(boris_events(offset=60.0), offset=60.0))
     assert same(read_labels(path), truth())

@@ -126,7 +126,7 @@ def write(labels):
     for name in labels.behaviors:
         lines += [f">{name}", "Start\t Stop\t Duration "]
         for _, start, stop in labels.bouts(name):
-            seconds = (start + 1) / rate, stop / rate, (stop - start - 1) / rate
+            seconds = (start + 1) / rate, stop / rate, (stop - start) / rate
             # A decimal point in each row tells seconds from frames.
             lines.append("\t".join(f"{value:.6f}" for value in seconds))
         lines.append("")

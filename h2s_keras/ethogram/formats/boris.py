@@ -77,9 +77,11 @@ def _observation(path, entry, observation, kinds):
             rate=optional_number(path, rates.get(video), f"{entry}: rate of {video}"),
             duration=length,
             notes=list(whole.notes),
+            problem=whole.problem,
         )
         if len(videos) > 1 and length is None:
-            raise FileError(
+            length = 0.0
+            part.problem = FileError(
                 path,
                 f"{entry} shows {len(videos)} videos one after another, but the length of "
                 f"{file_name(video)} is missing; open and save the observation in BORIS",

@@ -28,6 +28,7 @@ _NEW = {"Observation id", "Behavior", "Behavior type", "Time"}
 _OLD = {"Time", "Media file path", "Behavior", "Status"}
 # Behaviour modifiers: "Modifiers" of old files, "Modifier #1" and so on of later ones.
 _MODIFIER = "modifier"
+_MEDIA = ("Media file name", "Media file path", "Media file")
 
 
 def recognise(text):
@@ -74,31 +75,34 @@ def read(path, text):
 def observation_of(path, row, found):
     """The `Annotation` in the dict `found` of a row's observation, made at its first."""
     entry = row.get("Observation id", "")
-    if entry in found:
-        return found[entry]
-    rate = row.get("FPS") or row.get("FPS (frame/s)")
-    length = row.get("Media duration (s)") or row.get("Total length") or None
-    media = row.get("Media file name") or row.get("Media file path") or ""
-    source = row.get("Source", "")
-    videos = [part for part in source.replace(";", "\n").splitlines() if "#1:" in part]
-    if len(videos) > 1:
-        raise FileError(
+    media = next((row[name] for name in _MEDIA if row.get(name)), "")
+    media = "" if media == "NA" else file_name(media)
+    if entry not in found:
+        lengths = (row.get(name) for name in ("Media duration (s)", "Total length"))
+        rate = row.get("FPS") or row.get("FPS (frame/s)")
+        found[entry] = Annotation(
             path,
-            f"{entry} shows {len(videos)} videos one after another, and the table does not "
-            "say where each begins; give the BORIS project (.boris)",
+            video=media,
+            entry=entry,
+            rate=_number(rate),
+            duration=_number(next((length for length in lengths if length), None)),
         )
+    annotation = found[entry]
+    if row.get("Source", "").count("#1:") > 1 or media not in ("", annotation.video):
+        annotation.problem = FileError(
+            path,
+            f"{entry} shows several videos one after another, and the table does not say "
+            "where each begins; give the BORIS project (.boris)",
+        )
+    return annotation
+
+
+def _number(text):
+    # Several videos have several rates and lengths; without one, the video decides.
     try:
-        length = None if length in (None, "NA") else float(length)
-    except ValueError:
-        length = None
-    found[entry] = Annotation(
-        path,
-        video="" if media == "NA" else file_name(media),
-        entry=entry,
-        rate=optional_number(path, rate, f"{entry}: FPS"),
-        duration=length,
-    )
-    return found[entry]
+        return float(text)
+    except (TypeError, ValueError):
+        return None
 
 
 def write(labels):

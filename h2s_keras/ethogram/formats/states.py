@@ -13,8 +13,7 @@ def pair_marked(found, events):
         found: the `Annotation` to fill.
         events: (seconds, subject, behaviour, modifiers, mark) each.
 
-    Raises:
-        FileError: a START or STOP without its other half.
+    A START or STOP without its other half is the annotation's `problem`.
     """
     _pair(found, events)
 
@@ -58,7 +57,8 @@ def _pair(found, events):
                 mark = "STOP" if key in open_bouts else "START"
                 if mark not in left:
                     since = open_bouts.get(key, seconds)
-                    raise _unpaired(found, key[1], left[0], since, mark)
+                    found.problem = _unpaired(found, key[1], left[0], since, mark)
+                    return
                 left.remove(mark)
                 if mark == "START":
                     open_bouts[key] = seconds
@@ -66,7 +66,7 @@ def _pair(found, events):
                     start = open_bouts.pop(key)
                     found.intervals.append(Interval(key[1], start, seconds, key[0]))
     for (_, behavior, _), seconds in open_bouts.items():
-        raise _unpaired(found, behavior, "START", seconds, "STOP")
+        found.problem = _unpaired(found, behavior, "START", seconds, "STOP")
     found.intervals.sort(key=lambda interval: interval.start)
     if points:
         found.notes.append(
