@@ -12,7 +12,7 @@ from h2s_keras.errors import UserError
 from h2s_keras.ethogram.bout_matching import compare_bouts
 from h2s_keras.ethogram.curves import Ranking
 from h2s_keras.ethogram.shift import Shift, find_shift
-from h2s_keras.evaluation.statistics import bootstrap_interval
+from h2s_keras.evaluation.statistics import bootstrap_rows, percentile_interval
 from h2s_keras.evaluation.text_table import table_lines
 
 # Name to what it is, in the order of tables.
@@ -102,23 +102,28 @@ def measure(truth, predicted, probabilities=None, samples=1000, seed=0):
     counted = [
         _Behavior(column, truth, predicted, scores) for column in range(len(behaviors))
     ]
-    notes, tables = [], {}
+    draws = np.zeros((0, len(truth)))
+    if samples > 0 and len(truth) > 1:
+        rows = bootstrap_rows(len(truth), samples, seed)
+        draws = np.array([np.bincount(drawn, minlength=len(truth)) for drawn in rows])
+    notes, values, drawn = [], [], []
     for name, behavior in zip(behaviors, counted, strict=True):
-        reason = behavior.absent()
-        if reason:
+        if reason := behavior.absent():
             notes.append(f"{name}: not measurable, {reason}")
-        tables[name] = {
-            figure: _figure(getattr(behavior, figure), len(truth), samples, seed)
-            for figure in FIGURES
-        }
+        values.append(behavior.figures())
+        drawn.append(behavior.figures(draws))
+    tables = {
+        name: {figure: _figure(value[figure], draw[figure]) for figure in FIGURES}
+        for name, value, draw in zip(behaviors, values, drawn, strict=True)
+    }
     macro = {}
     for figure in FIGURES:
-        known = [
-            getattr(behavior, figure)
-            for name, behavior in zip(behaviors, counted, strict=True)
-            if tables[name][figure].value is not None
-        ]
-        macro[figure] = _figure(_mean_of(known), len(truth), samples, seed)
+        known = [k for k, value in enumerate(values) if not np.isnan(value[figure][0])]
+        macro[figure] = _figure(
+            _mean([values[k][figure] for k in known]),
+            # A draw may lack a behaviour; the mean is over those that it has.
+            _mean([drawn[k][figure] for k in known]),
+        )
         if 0 < len(known) < len(behaviors) and figure == "f1":
             notes.append(f"macro F1 is of {len(known)} of {len(behaviors)} behaviours")
     shift = find_shift(truth, scores or predicted, seed=seed)
@@ -163,30 +168,21 @@ def _checked(truth, predicted, probabilities):
     return behaviors, matrices, predicted, checked[1] if probabilities is not None else None
 
 
-def _figure(statistic, videos, samples, seed):
-    value = statistic(np.ones(videos))
+def _figure(value, drawn):
+    value = float(value[0])
     if np.isnan(value):
         return Figure(None)
-    if samples < 1 or videos < 2:
-        return Figure(float(value))
-
-    def of_draw(rows):
-        return statistic(np.bincount(rows, minlength=videos))
-
-    low, high = bootstrap_interval(of_draw, np.arange(videos), samples=samples, seed=seed)
-    if np.isnan(low):
-        return Figure(float(value))
-    return Figure(float(value), low, high)
+    low, high = percentile_interval(drawn)
+    return Figure(value) if np.isnan(low) else Figure(value, low, high)
 
 
-def _mean_of(statistics):
-    def mean(weights):
-        values = [statistic(weights) for statistic in statistics]
-        # A draw may lack a behaviour; the mean is over those that it has.
-        values = [value for value in values if not np.isnan(value)]
-        return np.mean(values) if values else np.nan
-
-    return mean
+def _mean(columns):
+    """(draws,): the mean over the columns that are known for a draw, else NaN."""
+    if not columns:
+        return np.array([np.nan])
+    columns = np.array(columns)
+    known = ~np.isnan(columns)
+    return _ratio(np.where(known, columns, 0).sum(axis=0), known.sum(axis=0))
 
 
 def _cell(value):
@@ -194,15 +190,16 @@ def _cell(value):
 
 
 def _ratio(above, below):
-    return above / below if below else np.nan
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(below > 0, above / below, np.nan)
 
 
 class _Behavior:
-    """Counts of one behaviour per video; figures of draws of videos by their weights."""
+    """Counts of one behaviour per video, and figures of draws of videos from them."""
 
     def __init__(self, column, truth, predicted, scores):
         rows, onsets, offsets = [], [], []
-        for video, (matrix, guess) in enumerate(zip(truth, predicted, strict=True)):
+        for matrix, guess in zip(truth, predicted, strict=True):
             labels, guess = matrix[:, column], guess[:, column]
             known = labels != -1
             true, guessed = labels[known] == 1, guess[known]
@@ -210,12 +207,12 @@ class _Behavior:
             rows.append(
                 (known.sum(), true.sum(), guessed.sum(), (true & guessed).sum(), *bouts[:3])
             )
-            onsets.append((np.abs(bouts[3]), np.full(len(bouts[3]), video)))
-            offsets.append((np.abs(bouts[4]), np.full(len(bouts[4]), video)))
+            onsets.append(np.abs(bouts[3]))
+            offsets.append(np.abs(bouts[4]))
         columns = np.array(rows, "float64").T
         self.known, self.true, self.guessed, self.right = columns[:4]
         self.matched, self.true_bouts, self.guessed_bouts = columns[4:]
-        self.onsets, self.offsets = _joined(onsets), _joined(offsets)
+        self.onsets, self.offsets = _Errors(onsets), _Errors(offsets)
         self.ranking = None
         if scores is not None:
             truth = [matrix[:, column] for matrix in truth]
@@ -225,6 +222,7 @@ class _Behavior:
                 np.concatenate([m[k] == 1 for m, k in zip(truth, kept, strict=True)]),
                 np.concatenate([s[k] for s, k in zip(scores, kept, strict=True)]),
                 np.repeat(np.arange(len(truth)), [k.sum() for k in kept]),
+                len(truth),
             )
 
     def absent(self):
@@ -238,54 +236,61 @@ class _Behavior:
             )
         return None
 
-    def prevalence(self, weights):
-        return _ratio(weights @ self.true, weights @ self.known)
+    def figures(self, draws=None):
+        """Dict of figure to float (draws,), NaN where one is not measurable.
 
-    def f1(self, weights):
-        true = weights @ self.true
-        if not true:
-            return np.nan
-        return 2 * (weights @ self.right) / (true + weights @ self.guessed)
-
-    def precision(self, weights):
-        if not weights @ self.true:
-            return np.nan
-        return _ratio(weights @ self.right, weights @ self.guessed)
-
-    def recall(self, weights):
-        return _ratio(weights @ self.right, weights @ self.true)
-
-    def average_precision(self, weights):
-        return np.nan if self.ranking is None else self.ranking.average_precision(weights)
-
-    def auroc(self, weights):
-        return np.nan if self.ranking is None else self.ranking.auroc(weights)
-
-    def bout_f1(self, weights):
-        true = weights @ self.true_bouts
-        if not true:
-            return np.nan
-        return 2 * (weights @ self.matched) / (true + weights @ self.guessed_bouts)
-
-    def onset_error(self, weights):
-        return _median(self.onsets, weights)
-
-    def offset_error(self, weights):
-        return _median(self.offsets, weights)
-
-    def time_budget_error(self, weights):
-        measured = self.known > 0
-        if not weights[measured].sum():
-            return np.nan
-        off = np.abs(self.guessed - self.true)[measured] / self.known[measured]
-        return weights[measured] @ off / weights[measured].sum()
+        Args:
+            draws: float (draws, videos), how often each video was drawn; None for each
+                video once.
+        """
+        weights = np.ones((1, len(self.known))) if draws is None else draws
+        known, true, guessed, right = (
+            weights @ counts for counts in (self.known, self.true, self.guessed, self.right)
+        )
+        bouts = weights @ self.true_bouts
+        measured = (self.known > 0).astype("float64")
+        off = np.abs(self.guessed - self.true) / np.maximum(self.known, 1)
+        curves = np.full((2, len(weights)), np.nan)
+        if self.ranking is not None:
+            ranking = self.ranking
+            curves = [ranking.value()] if draws is None else ranking.of_draws(weights)
+            curves = np.array(curves).reshape(2, -1)
+        return {
+            "prevalence": _ratio(true, known),
+            "f1": np.where(true > 0, _ratio(2 * right, true + guessed), np.nan),
+            "precision": np.where(true > 0, _ratio(right, guessed), np.nan),
+            "recall": _ratio(right, true),
+            "average_precision": curves[0],
+            "auroc": curves[1],
+            "bout_f1": np.where(
+                bouts > 0,
+                _ratio(2 * (weights @ self.matched), bouts + weights @ self.guessed_bouts),
+                np.nan,
+            ),
+            "onset_error": self.onsets.medians(weights),
+            "offset_error": self.offsets.medians(weights),
+            "time_budget_error": _ratio(weights @ off, weights @ measured),
+        }
 
 
-def _joined(pairs):
-    return tuple(np.concatenate(column) for column in zip(*pairs, strict=True))
+class _Errors:
+    """Errors of matched bouts per video, counted by size, for medians of draws."""
+
+    def __init__(self, errors):
+        self.sizes = np.unique(np.concatenate(errors)).astype("float64")
+        self.counts = np.array(
+            [(one[:, None] == self.sizes).sum(axis=0) for one in errors], "float64"
+        )
+
+    def medians(self, weights):
+        if not len(self.sizes):
+            return np.full(len(weights), np.nan)
+        passed = np.cumsum(weights @ self.counts, axis=1)
+        total = passed[:, -1]
+        middle = [(passed > place[:, None]).argmax(axis=1) for place in _middles(total)]
+        return np.where(total > 0, self.sizes[np.array(middle)].mean(axis=0), np.nan)
 
 
-def _median(errors, weights):
-    values, videos = errors
-    values = np.repeat(values, np.asarray(weights, int)[videos.astype(int)])
-    return np.median(values) if len(values) else np.nan
+def _middles(total):
+    """The places, from 0, of the one or two middle values among so many."""
+    return np.maximum(total - 1, 0) // 2, total // 2

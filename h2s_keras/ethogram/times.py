@@ -55,15 +55,20 @@ class FrameTimes:
 
     @classmethod
     def of_stamps(cls, stamps, rate=None):
-        """The constant `rate` where the stamps follow it within a tick, else the stamps."""
+        """Times of a constant rate where the stamps follow one within a tick.
+
+        Args:
+            stamps: float (frames,), rising seconds.
+            rate: what the container says, or None; the rate that fits best is tried
+                besides.
+        """
         stamps = np.asarray(stamps, "float64")
-        if rate is None and len(stamps) > 1:
-            rate = (len(stamps) - 1) / (stamps[-1] - stamps[0])
-        if rate:
-            even = np.arange(len(stamps)) / rate
-            off = np.abs(stamps - stamps[0] - even).max()
-            if off < min(_TICK, 0.25 / rate):
-                return cls(len(stamps), rate=rate)
+        numbers = np.arange(len(stamps))
+        fitted = 1 / np.polyfit(numbers, stamps, 1)[0] if len(stamps) > 1 else None
+        for constant in filter(None, (rate, fitted)):
+            off = np.ptp(stamps - numbers / constant) / 2
+            if off < min(_TICK, 0.25 / constant):
+                return cls(len(stamps), rate=constant)
         return cls(len(stamps), stamps=stamps)
 
     @property

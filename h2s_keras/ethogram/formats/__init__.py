@@ -77,7 +77,7 @@ def recognise(path):
     if text.lstrip()[:1] in ("{", "["):
         try:
             content = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FileError(path, f"is damaged JSON ({error})") from None
         candidates = _JSON
     else:

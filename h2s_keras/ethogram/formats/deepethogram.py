@@ -68,7 +68,9 @@ def read(path, text):
 def write(labels):
     backgrounds = background(labels.matrix)
     rows = [["", "background", *labels.behaviors]]
-    for frame, (first, row) in enumerate(zip(backgrounds, labels.matrix, strict=True)):
+    for frame, (first, row) in enumerate(
+        zip(backgrounds.tolist(), labels.matrix.tolist(), strict=True)
+    ):
         rows.append([frame, first, *row])
     return write_table(rows)
 
