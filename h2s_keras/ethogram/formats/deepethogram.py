@@ -66,12 +66,9 @@ def read(path, text):
 
 
 def write(labels):
-    backgrounds = background(labels.matrix)
+    matrix = np.column_stack([background(labels.matrix), labels.matrix]).tolist()
     rows = [["", "background", *labels.behaviors]]
-    for frame, (first, row) in enumerate(
-        zip(backgrounds.tolist(), labels.matrix.tolist(), strict=True)
-    ):
-        rows.append([frame, first, *row])
+    rows += ([frame, *row] for frame, row in enumerate(matrix))
     return write_table(rows)
 
 
