@@ -12,6 +12,7 @@ from h2s_keras.version import __version__
 _SUBMODULES = (
     "data",
     "errors",
+    "ethogram",
     "evaluation",
     "export",
     "layers",

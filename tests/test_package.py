@@ -27,6 +27,7 @@ PUBLIC = {
         "__version__",
         "data",
         "errors",
+        "ethogram",
         "evaluation",
         "export",
         "layers",
@@ -35,6 +36,24 @@ PUBLIC = {
         "ops",
         "training",
         "visualization",
+    },
+    "h2s_keras.ethogram": {
+        "Bout",
+        "Figures",
+        "FrameLabels",
+        "FrameTimes",
+        "LabelledVideo",
+        "Rule",
+        "choose_rules",
+        "decide",
+        "draw_split",
+        "find_shift",
+        "find_videos",
+        "load_labels",
+        "measure",
+        "read_labels",
+        "video_times",
+        "write_labels",
     },
     "h2s_keras.layers": {
         "BackwardWarp",
@@ -151,6 +170,7 @@ ABOVE = {
     "metrics": ("layers", "models", "data", "training", "evaluation", "cli"),
     "models": ("data", "training", "evaluation", "cli", "recipes"),
     "data": ("layers", "models", "training", "evaluation", "cli", "recipes"),
+    "ethogram": ("layers", "cli", "recipes"),
     "training": ("cli", "recipes"),
     "visualization": ("models", "training", "evaluation", "cli", "recipes"),
 }
@@ -168,9 +188,13 @@ def test_arrows_go_down_only(folder):
 # === Examples in docstrings ===
 
 
+DOCUMENTED = ("ops", "layers", "models", "metrics", "data", "evaluation", "training")
+DOCUMENTED += ("ethogram",)
+
+
 def documented():
     """(id, docstring) of every public class and function with a `>>>` example."""
-    for name in ("ops", "layers", "models", "metrics", "data", "evaluation", "training"):
+    for name in DOCUMENTED:
         module = importlib.import_module(f"h2s_keras.{name}")
         for public in [*module.__all__]:
             text = inspect.getdoc(getattr(module, public)) or ""
@@ -205,7 +229,7 @@ def examples(text):
 def test_examples_run_and_shapes_are_as_shown(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"np": np, "keras": keras, "ops": keras.ops}
-    for module in ("ops", "layers", "models", "metrics", "data", "evaluation", "training"):
+    for module in DOCUMENTED:
         source = importlib.import_module(f"h2s_keras.{module}")
         names.update({public: getattr(source, public) for public in source.__all__})
     names["ops"] = keras.ops

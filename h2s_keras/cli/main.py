@@ -21,6 +21,7 @@ COMMANDS = (
     "fuse",
     "flow",
     "data",
+    "ethogram",
     "export",
     "convert",
     "benchmark",

@@ -151,14 +151,15 @@ def bootstrap_interval(statistic, *arrays, level=0.95, samples=1000, seed=0):
     `wilson_interval`.
 
     Args:
-        statistic: function of arrays like `arrays` to a number.
+        statistic: function of arrays like `arrays` to a number, or NaN where a draw does
+            not allow one; such draws are left out.
         *arrays: each (videos, ...), drawn by common rows.
         level: of confidence.
         samples: draws.
         seed: of the draws.
 
     Returns:
-        (low, high), floats.
+        (low, high), floats; NaN where most draws allow no figure.
 
     Raises:
         ValueError: no videos, or arrays of different lengths.
@@ -175,13 +176,31 @@ def bootstrap_interval(statistic, *arrays, level=0.95, samples=1000, seed=0):
         raise ValueError(
             f"The bootstrap draws common rows; got lengths {[len(a) for a in arrays]}."
         )
+    values = [
+        statistic(*(array[rows] for array in arrays))
+        for rows in bootstrap_rows(count, samples, seed)
+    ]
+    return percentile_interval(values, level)
+
+
+def bootstrap_rows(count, samples=1000, seed=0):
+    """Draws with replacement of `count` rows out of as many, int (samples, count)."""
     generator = np.random.default_rng(seed)
-    values = []
-    for _ in range(samples):
-        rows = generator.integers(count, size=count)
-        values.append(statistic(*(array[rows] for array in arrays)))
+    return np.array([generator.integers(count, size=count) for _ in range(samples)])
+
+
+def percentile_interval(values, level=0.95):
+    """(low, high), floats, between which the share `level` of drawn figures lies.
+
+    NaN, where a draw allows no figure, is left out; where that is most of them, both
+    bounds are NaN.
+    """
+    values = np.asarray(values, "float64")
+    known = values[~np.isnan(values)]
+    if 2 * len(known) < len(values) or not len(known):
+        return math.nan, math.nan
     tail = 50 * (1 - level)
-    low, high = np.percentile(values, [tail, 100 - tail])
+    low, high = np.percentile(known, [tail, 100 - tail])
     return float(low), float(high)
 
 

@@ -1,0 +1,29 @@
+"""Behaviours frame by frame: labels in and out, data sets of them, figures.
+
+What is named here is imported when it is asked for; labels, formats and figures need
+neither Keras nor TensorFlow.
+"""
+
+from h2s_keras.lazy_names import lazy_names
+
+_HOMES = {
+    "Bout": "labels",
+    "Figures": "figures",
+    "FrameLabels": "labels",
+    "FrameTimes": "times",
+    "LabelledVideo": "dataset",
+    "Rule": "decision",
+    "choose_rules": "decision",
+    "decide": "decision",
+    "draw_split": "split",
+    "find_shift": "shift",
+    "find_videos": "dataset",
+    "load_labels": "dataset",
+    "measure": "figures",
+    "read_labels": "files",
+    "video_times": "videos",
+    "write_labels": "files",
+}
+
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,0 +1,152 @@
+"""From probabilities to bouts: a threshold and a shortest bout per behaviour."""
+
+import dataclasses
+
+import numpy as np
+
+from h2s_keras.errors import UserError
+from h2s_keras.ethogram.bout_matching import compare_bouts
+from h2s_keras.ethogram.labels import runs
+
+_SHORTEST = (1, 2, 3, 4, 6, 8, 12, 16, 24)
+_THRESHOLDS = 49
+# Rules whose worth differs by less are as good as each other.
+_AS_GOOD = 0.005
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """How the frames that show a behaviour are told from its probability.
+
+    Attributes:
+        threshold: probability from which on a frame shows the behaviour.
+        shortest: frames below which a bout is dropped.
+        f1, bout_f1: on the videos that the rule was chosen on, or None.
+        reason: why nothing could be chosen, or "".
+    """
+
+    threshold: float = 0.5
+    shortest: int = 1
+    f1: float | None = None
+    bout_f1: float | None = None
+    reason: str = ""
+
+
+def drop_short(mask, shortest):
+    """A copy of a bool (frames,) without the runs of true shorter than `shortest`.
+
+    Example:
+        >>> drop_short([True, False, True, True], 2).tolist()
+        [False, False, True, True]
+    """
+    mask = np.array(mask, bool)
+    if shortest > 1:
+        found = runs(mask)
+        lengths = found[:, 1] - found[:, 0]
+        # In order, the true frames are those of the runs.
+        mask[mask] = np.repeat(lengths >= shortest, lengths)
+    return mask
+
+
+def decide(probabilities, rules, exclusive=False):
+    """Which behaviours every frame shows; the background is the absence of all.
+
+    Args:
+        probabilities: float (frames, behaviours).
+        rules: `Rule` of each behaviour.
+        exclusive: whether a frame shows one behaviour at most: of those above their
+            thresholds the most probable.
+
+    Returns:
+        int8 (frames, behaviours), 1 and 0.
+    """
+    probabilities = np.asarray(probabilities)
+    if probabilities.ndim != 2 or probabilities.shape[1] != len(rules):
+        raise UserError(
+            f"probabilities are (frames, {len(rules)}) for {len(rules)} rules; got "
+            f"{probabilities.shape}"
+        )
+    above = probabilities >= [rule.threshold for rule in rules]
+    if exclusive:
+        best = np.where(above, probabilities, -np.inf).argmax(axis=1)
+        above &= np.arange(len(rules)) == best[:, None]
+    columns = [drop_short(above[:, k], rule.shortest) for k, rule in enumerate(rules)]
+    return np.stack(columns, axis=1).astype("int8") if columns else above.astype("int8")
+
+
+def choose_rules(truth, probabilities):
+    """The rule of each behaviour that is best on validation videos.
+
+    What is maximised is the mean of the F1 of frames and the F1 of bouts, first by the
+    threshold, then by the shortest bout. Of rules that are as good as each other, the
+    threshold in the middle and the smallest shortest bout are taken, so that chance in a
+    few videos decides little. Frames that are not labelled are touched by nothing.
+
+    Args:
+        truth: `FrameLabels` of the validation videos, and of no others: figures of test
+            videos by rules that saw them are worth nothing.
+        probabilities: of each video a float array (frames, behaviours).
+
+    Returns:
+        List of `Rule`, one per behaviour. One that the videos do not show keeps 0.5 and
+        says so in its `reason`.
+
+    Raises:
+        UserError: lengths that differ, with both numbers.
+    """
+    if not truth or len(truth) != len(probabilities):
+        raise UserError(
+            f"{len(truth)} labelled validation videos, but {len(probabilities)} predictions"
+        )
+    for labels, scores in zip(truth, probabilities, strict=True):
+        if np.shape(scores) != labels.matrix.shape:
+            raise UserError(
+                f"{labels.video}: the labels are of {labels.matrix.shape} frames and "
+                f"behaviours, but the probabilities of {np.shape(scores)}"
+            )
+    rules = []
+    for column in range(len(truth[0].behaviors)):
+        labels = [one.matrix[:, column] for one in truth]
+        scores = [np.asarray(matrix)[:, column] for matrix in probabilities]
+        rules.append(_choose(labels, scores))
+    return rules
+
+
+def _choose(labels, scores):
+    known = np.concatenate([s[y != -1] for y, s in zip(labels, scores, strict=True)])
+    if not any((one == 1).any() for one in labels):
+        seen = len(known)
+        return Rule(reason=f"none of {seen} labelled validation frames shows it")
+    candidates = np.unique(np.quantile(known, np.linspace(0.01, 0.99, _THRESHOLDS)))
+    candidates = np.union1d(candidates, np.linspace(0.05, 0.95, 19))
+    worths = [np.mean(_worth(labels, scores, value, 1)) for value in candidates]
+    threshold = float(candidates[_middle_of_best(np.array(worths))])
+    lengths = [stop - start for one in labels for start, stop in runs(one == 1)]
+    # Dropping what is longer than half of the true bouts would forbid finding them.
+    allowed = [size for size in _SHORTEST if size <= max(1, np.median(lengths))]
+    found = [_worth(labels, scores, threshold, size) for size in allowed]
+    worths = np.mean(found, axis=1)
+    best = int(np.flatnonzero(worths >= worths.max() - _AS_GOOD)[0])
+    f1, bout_f1 = found[best]
+    return Rule(threshold, allowed[best], float(f1), float(bout_f1))
+
+
+def _middle_of_best(worths):
+    good = runs(worths >= worths.max() - _AS_GOOD)
+    start, stop = next(pair for pair in good if pair[0] <= worths.argmax() < pair[1])
+    return (start + stop - 1) // 2
+
+
+def _worth(labels, scores, threshold, shortest):
+    """(F1 of frames, F1 of bouts) by a rule."""
+    right = total = matched = bouts = 0
+    for one, score in zip(labels, scores, strict=True):
+        guess = drop_short(score >= threshold, shortest)
+        known = one != -1
+        true = one == 1
+        right += (true & guess).sum()
+        total += true.sum() + (guess & known).sum()
+        pairs, true_bouts, guessed_bouts = compare_bouts(one, guess)[:3]
+        matched += pairs
+        bouts += true_bouts + guessed_bouts
+    return 2 * right / total, 2 * matched / bouts

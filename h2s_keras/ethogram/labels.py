@@ -1,0 +1,178 @@
+"""Labels of a video, frame by frame and behaviour by behaviour, and the same as bouts."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from h2s_keras.errors import UserError, what_was_meant
+from h2s_keras.ethogram.times import FrameTimes
+
+# Names under which files keep the absence of all behaviours.
+BACKGROUND = ("background", "other", "none")
+
+
+class Bout(NamedTuple):
+    """Frames `start` to `stop` - 1 of one behaviour, counted from 0."""
+
+    behavior: str
+    start: int
+    stop: int
+
+
+def is_background(name):
+    """Whether a name stands for "no behaviour" in files of labels."""
+    return name.strip().lower() in BACKGROUND
+
+
+def runs(mask):
+    """(start, stop) of each run of true values, int (runs, 2), stops exclusive."""
+    padded = np.concatenate([[False], np.asarray(mask, bool), [False]])
+    return np.flatnonzero(padded[1:] != padded[:-1]).reshape(-1, 2)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FrameLabels:
+    """Which behaviours every frame of a video shows.
+
+    Args:
+        video: name or path of the video, "" where unknown.
+        behaviors: names, without one for the background, which is the absence of all.
+        matrix: int (frames, behaviors): 1 shown, 0 not shown, -1 not labelled.
+        times: `FrameTimes` of the video, or None where nothing says when frames are shown.
+
+    Raises:
+        UserError: other values or shapes, names that are empty or occur twice, or as many
+            rows as the video has not frames.
+
+    Example:
+        >>> labels = FrameLabels("a.mp4", ("groom",), np.array([[0], [1], [1], [0]]))
+        >>> labels.bouts()
+        [Bout(behavior='groom', start=1, stop=3)]
+    """
+
+    video: str
+    behaviors: tuple
+    matrix: np.ndarray
+    times: FrameTimes | None = None
+
+    def __post_init__(self):
+        names = tuple(self.behaviors)
+        matrix = np.asarray(self.matrix)
+        if matrix.ndim != 2 or not len(matrix):
+            raise UserError(f"labels are (frames, behaviours); got shape {matrix.shape}")
+        if matrix.shape[1] != len(names):
+            raise UserError(
+                f"labels have {matrix.shape[1]} columns, but {len(names)} "
+                "behaviours are named"
+            )
+        for number, name in enumerate(names):
+            if not name or is_background(name):
+                raise UserError(
+                    f"behaviour {number + 1} is named {name!r}; give it a name other than "
+                    f"{', '.join(BACKGROUND)}, which mean the absence of all behaviours"
+                )
+            if name in names[:number]:
+                raise UserError(f"the behaviour {name!r} is named twice; rename one")
+        bad = np.argwhere(~np.isin(matrix, (-1, 0, 1)))
+        if len(bad):
+            frame, column = bad[0]
+            raise UserError(
+                f"frame {frame} of {names[column]!r} is "
+                f"{matrix[frame, column]}; labels are 1 "
+                "(shown), 0 (not shown) and -1 (not labelled)"
+            )
+        if self.times is not None and self.times.frames != len(matrix):
+            raise UserError(
+                f"{len(matrix)} frames are labelled, but the video has "
+                f"{self.times.frames}; give the video that the labels belong to"
+            )
+        object.__setattr__(self, "behaviors", names)
+        object.__setattr__(self, "matrix", matrix.astype("int8"))
+
+    @classmethod
+    def from_bouts(cls, video, behaviors, bouts, frames, times=None):
+        """Labels from bouts; frames outside all bouts of a behaviour are 0.
+
+        Bouts of one behaviour that touch or overlap become one.
+
+        Args:
+            video, behaviors, times: as for `FrameLabels`.
+            bouts: `Bout`s, or (behavior, start, stop) in frames, stops exclusive.
+            frames: number of frames of the video.
+
+        Raises:
+            UserError: an unknown behaviour, or a bout that is empty or outside the video.
+        """
+        matrix = np.zeros((frames, len(behaviors)), "int8")
+        column = {name: number for number, name in enumerate(behaviors)}
+        for name, start, stop in bouts:
+            if name not in column:
+                raise UserError(
+                    f"no behaviour {name!r} among the {len(column)}; "
+                    + what_was_meant(name, list(behaviors))
+                )
+            if not 0 <= start < stop <= frames:
+                raise UserError(
+                    f"a bout of {name!r} from frame {start} to before frame "
+                    f"{stop}, but the video has {frames} frames, counted from 0"
+                )
+            matrix[start:stop, column[name]] = 1
+        return cls(video, behaviors, matrix, times)
+
+    @property
+    def frames(self):
+        """Number of frames."""
+        return len(self.matrix)
+
+    def bouts(self, behavior=None):
+        """All bouts, or those of one behaviour, ordered by their first frame.
+
+        A frame that is not labelled ends a bout.
+        """
+        wanted = self.behaviors if behavior is None else (behavior,)
+        found = [
+            Bout(name, int(start), int(stop))
+            for name in wanted
+            for start, stop in runs(self.matrix[:, self.behaviors.index(name)] == 1)
+        ]
+        order = {name: number for number, name in enumerate(self.behaviors)}
+        return sorted(found, key=lambda bout: (bout.start, order[bout.behavior]))
+
+    def arranged(self, behaviors, missing=0):
+        """The same labels with the columns in another order.
+
+        Args:
+            behaviors: the wanted names in order, all of these labels among them.
+            missing: value of behaviours that these labels do not have: 0 where they would
+                have been noted, -1 where nobody looked for them.
+
+        Raises:
+            UserError: labels of a behaviour that is not in `behaviors`.
+        """
+        behaviors = tuple(behaviors)
+        for name in self.behaviors:
+            if name not in behaviors:
+                raise UserError(
+                    f"{self.video or 'the labels'}: the behaviour {name!r} is "
+                    "not among the "
+                    f"{len(behaviors)} wanted; {what_was_meant(name, list(behaviors))}"
+                )
+        matrix = np.full((self.frames, len(behaviors)), missing, "int8")
+        for number, name in enumerate(self.behaviors):
+            matrix[:, behaviors.index(name)] = self.matrix[:, number]
+        return dataclasses.replace(self, behaviors=behaviors, matrix=matrix)
+
+    def overlaps(self):
+        """Numbers of the frames that show two or more behaviours, int (frames,)."""
+        return np.flatnonzero((self.matrix == 1).sum(axis=1) > 1)
+
+    def later_wins(self):
+        """The same labels with one behaviour per frame: that of the bout begun last."""
+        matrix = np.where(self.matrix == 1, 0, self.matrix).astype("int8")
+        for bout in self.bouts():
+            column = self.behaviors.index(bout.behavior)
+            frames = matrix[bout.start : bout.stop]
+            frames[frames == 1] = 0
+            frames[:, column] = 1
+        return dataclasses.replace(self, matrix=matrix)

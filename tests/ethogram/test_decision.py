@@ -1,0 +1,82 @@
+"""Thresholds and shortest bouts, chosen on validation videos only."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from h2s_keras.errors import UserError
+from h2s_keras.ethogram import FrameLabels, Rule, choose_rules, decide
+from h2s_keras.ethogram.decision import drop_short
+
+
+def test_short_bouts_are_dropped_also_at_the_ends():
+    mask = np.array([1, 0, 1, 1, 0, 1, 1, 1, 0, 1, 1], bool)
+    assert drop_short(mask, 3).astype(int).tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0]
+    assert np.array_equal(drop_short(mask, 1), mask)
+
+
+def test_each_behaviour_has_its_own_rule():
+    chances = np.array([[0.5, 0.5], [0.3, 0.9], [0.5, 0.1], [0.6, 0.1]])
+    rules = [Rule(threshold=0.5, shortest=2), Rule(threshold=0.9)]
+    assert decide(chances, rules).tolist() == [[0, 0], [0, 1], [1, 0], [1, 0]]
+    # Exclusive: of the behaviours above their thresholds, the most probable.
+    rules = [Rule(threshold=0.2), Rule(threshold=0.4)]
+    assert decide(chances, rules, exclusive=True).sum(axis=1).tolist() == [1, 1, 1, 1]
+    assert decide(chances, rules, exclusive=True)[1].tolist() == [0, 1]
+    with pytest.raises(UserError, match=r"\(frames, 2\) for 2 rules; got \(4, 3\)"):
+        decide(np.zeros((4, 3)), rules)
+
+
+def validation(seed, frames=800):
+    """A behaviour of long bouts with probabilities around 0.2 and 0.1, and a noise of
+    single frames above any threshold."""
+    random = np.random.default_rng(seed)
+    labels = np.zeros((frames, 1), int)
+    for start in range(40, frames - 40, 100):
+        labels[start : start + 30] = 1
+    chances = 0.1 + 0.1 * labels + random.normal(0, 0.01, labels.shape)
+    chances[random.choice(frames, 25, replace=False)] = 0.9
+    return FrameLabels("v", ("x",), labels), chances
+
+
+def test_the_threshold_and_the_shortest_bout_are_found():
+    labels, chances = validation(1)
+    (rule,) = choose_rules([labels], [chances])
+    assert 0.12 < rule.threshold < 0.18 and 2 <= rule.shortest <= 30
+    other, others = validation(2)
+    plain = f1_score(other.matrix[:, 0], others[:, 0] >= 0.5)
+    chosen = decide(others, [rule])[:, 0]
+    assert f1_score(other.matrix[:, 0], chosen) > 0.95 > plain + 0.5
+    assert rule.f1 == pytest.approx(f1_score(labels.matrix[:, 0], decide(chances, [rule])))
+
+
+def test_frames_that_are_not_labelled_choose_nothing():
+    labels, chances = validation(3)
+    hidden = np.random.default_rng(0).random(len(chances)) < 0.3
+    labels.matrix[hidden] = -1
+    first = choose_rules([labels], [chances])
+    chances[hidden & (chances[:, 0] < 0.15)] = 0.0
+    assert choose_rules([labels], [chances])[0].threshold == first[0].threshold
+
+
+def test_a_behaviour_that_is_absent_keeps_the_default_and_says_so():
+    labels = FrameLabels("v", ("x", "y"), np.array([[1, 0], [0, -1], [0, 0]]))
+    chances = np.array([[0.9, 0.2], [0.1, 0.2], [0.1, 0.2]])
+    rules = choose_rules([labels], [chances])
+    assert rules[0].reason == "" and rules[0].f1 == 1
+    assert rules[1] == Rule(reason="none of 2 labelled validation frames shows it")
+
+
+def test_rare_bouts_of_single_frames_are_not_forbidden():
+    labels = np.zeros((100, 1), int)
+    labels[[10, 50, 80]] = 1
+    (rule,) = choose_rules([FrameLabels("v", ("x",), labels)], [labels * 0.8 + 0.1])
+    assert rule.shortest == 1 and rule.f1 == rule.bout_f1 == 1
+
+
+def test_predictions_that_do_not_fit():
+    labels, chances = validation(1)
+    with pytest.raises(UserError, match="1 labelled validation videos, but 2"):
+        choose_rules([labels], [chances, chances])
+    with pytest.raises(UserError, match=r"\(800, 1\) .*\(799, 1\)"):
+        choose_rules([labels], [chances[1:]])
