@@ -90,9 +90,9 @@ def timed(function):
 def speed(examples, rounds, batches):
     """Clips per second of every peer in every round."""
     from h2s_keras.data import ClipReport, video_clip_dataset
-    from h2s_keras.data.clips import frame_size
-    from h2s_keras.data.training_stream import TrainingStream
-    from h2s_keras.data.video_store import VideoStore
+    from h2s_keras.data.clips.dataset import frame_size
+    from h2s_keras.data.clips.training_stream import TrainingStream
+    from h2s_keras.data.video.video_store import VideoStore
 
     def new_store():
         return VideoStore(frame_size(CLIP["image_size"], CLIP["decode_size"]), 0)
@@ -194,7 +194,7 @@ def peak_memory(frames, folder):
 
 
 def print_memory(path):
-    from h2s_keras.data.video_store import VideoStore
+    from h2s_keras.data.video.video_store import VideoStore
 
     indices = np.arange(11)
     store = VideoStore(256, cache_bytes=50e6)

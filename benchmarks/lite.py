@@ -12,7 +12,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
-from h2s_keras.data.synthetic import APPEARANCES, SyntheticClips
+from h2s_keras.data.synthetic.action_clips import APPEARANCES, SyntheticClips
 from h2s_keras.export.lite import PRECISIONS, export_lite
 from h2s_keras.models import load_model
 from h2s_keras.ops.flow import resize_flow

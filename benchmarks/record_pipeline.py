@@ -20,10 +20,10 @@ import av
 import tensorflow as tf
 
 from h2s_keras.data import class_folder_source, video_clip_dataset
-from h2s_keras.data.dataset_list import DatasetList
-from h2s_keras.data.pack import pack_records
-from h2s_keras.data.packing import PackSettings, list_plan
-from h2s_keras.data.record_clips import RecordClips
+from h2s_keras.data.datasets.dataset_list import DatasetList
+from h2s_keras.data.records.pack import pack_records
+from h2s_keras.data.records.packing import PackSettings, list_plan
+from h2s_keras.data.records.record_clips import RecordClips
 
 CLIP = {"num_frames": 11, "image_size": (224, 224)}
 BATCH = 8

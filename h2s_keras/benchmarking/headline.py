@@ -21,7 +21,7 @@ REAL_TIME = 30.0  # frames a second
 
 def run(settings, figures):
     from h2s_keras.benchmarking.backend import ways
-    from h2s_keras.data.synthetic import SyntheticClips
+    from h2s_keras.data.synthetic.action_clips import SyntheticClips
 
     size = SMOKE_SIZE if settings.smoke else SIZE
     clips = SyntheticClips(num_frames=FRAMES, image_size=(size, size), seed=1)
@@ -65,7 +65,7 @@ def _networks(size, smoke, spatial=True):
 
 
 def _in_eight_bits(size, smoke, clip):
-    from h2s_keras.models.runtimes import in_runtime
+    from h2s_keras.runtimes.in_runtime import in_runtime
 
     functions = {}
     for spatial, what in ((False, "to scores"), (True, "both streams")):

@@ -29,7 +29,7 @@ def run(settings, figures):
 def _measure_variant(figures, video, length, side, variant, settings):
     import keras
 
-    from h2s_keras.data.video import iterate_frames
+    from h2s_keras.data.video.reading import iterate_frames
     from h2s_keras.evaluation.video_classifier import VideoClassifier
     from h2s_keras.models import HiddenTwoStreamBuilder
 

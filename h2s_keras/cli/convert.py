@@ -70,7 +70,7 @@ def run(arguments):
 
     _check_files(arguments)
     import_keras()
-    from h2s_keras.models.caffe import load_caffe_weights
+    from h2s_keras.models.caffe_weights.loading import load_caffe_weights
 
     model = _model(arguments)
     reports = [load_caffe_weights(model, arguments.file, arguments.prototxt)]
@@ -100,7 +100,7 @@ def _check_files(arguments):
 
 def _model(arguments):
     """An empty model of the sizes that the file's arrays have."""
-    from h2s_keras.models.caffe_slot import plain_shape
+    from h2s_keras.models.caffe_weights.slot import plain_shape
     from h2s_keras.models.motion_net import MotionNet
 
     path = arguments.file
@@ -152,9 +152,9 @@ def _bn_inception(arguments, layers):
     """A stream, or with --motion a two-stream model; the sides of images are no part of
     the file, so a stream takes any and a whole model the published ones."""
     from h2s_keras.models.backbones import build_backbone
-    from h2s_keras.models.caffe_bn_inception import CLASSIFIERS
-    from h2s_keras.models.caffe_layout import image_channels
-    from h2s_keras.models.caffe_slot import plain_shape
+    from h2s_keras.models.caffe_weights.layout import image_channels
+    from h2s_keras.models.caffe_weights.slot import plain_shape
+    from h2s_keras.models.caffe_weights.tsn_networks import CLASSIFIERS
     from h2s_keras.models.motion_net import VARIANTS
 
     path = arguments.file
@@ -224,8 +224,8 @@ def _with_spatial(builder, arguments):
 
 def _layers(path):
     """(layers with weights, whether their names are those of BN-Inception)."""
-    from h2s_keras.models.caffe_bn_inception import bn_inception_sign
-    from h2s_keras.models.caffe_file import read_caffemodel
+    from h2s_keras.models.caffe_weights.caffe_file import read_caffemodel
+    from h2s_keras.models.caffe_weights.tsn_networks import bn_inception_sign
 
     layers = [layer for layer in read_caffemodel(path) if layer.blobs]
     return layers, bn_inception_sign(layers) is not None

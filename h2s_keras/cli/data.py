@@ -95,7 +95,7 @@ def run(arguments):
 def read_list(arguments):
     """The `DatasetList` that the arguments name."""
     from h2s_keras.data import DatasetList, csv_source, list_source
-    from h2s_keras.data.sources import class_folder_list
+    from h2s_keras.data.datasets.sources import class_folder_list
     from h2s_keras.data.video_data import official_list
 
     if arguments.kind == "folders":
@@ -156,7 +156,7 @@ def verify(listed, quick=False, as_json=False, timeout=60):
     """
     from h2s_keras.cli.progress import Progress
     from h2s_keras.data import count_frames
-    from h2s_keras.data.dataset_list import why_missing
+    from h2s_keras.data.datasets.dataset_list import why_missing
     from h2s_keras.errors import VideoError
 
     missing = listed.missing()

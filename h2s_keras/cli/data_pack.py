@@ -134,7 +134,7 @@ def split_lists(arguments, read_list):
 
 def pack_settings(arguments):
     """The checked `PackSettings`."""
-    from h2s_keras.data.packing import PackSettings
+    from h2s_keras.data.records.packing import PackSettings
 
     if arguments.kind == "synthetic" and arguments.size is not None:
         raise UserError("synthetic clips are packed as they are; give --image_size")
@@ -156,9 +156,9 @@ def pack_settings(arguments):
 
 def make_plan(arguments, lists, settings, shard_bytes):
     """The `PackPlan`, its shards as many as asked for or as fit --shard_bytes."""
-    from h2s_keras.data.pack_size import estimated_bytes
-    from h2s_keras.data.packing import list_plan, synthetic_plan
-    from h2s_keras.data.synthetic import CLASS_NAMES
+    from h2s_keras.data.records.pack_size import estimated_bytes
+    from h2s_keras.data.records.packing import list_plan, synthetic_plan
+    from h2s_keras.data.synthetic.action_clips import CLASS_NAMES
 
     shards = arguments.shards
     if lists is None:
@@ -183,8 +183,8 @@ def make_plan(arguments, lists, settings, shard_bytes):
 def pack(plan, arguments):
     """Packs with a bar on stderr, here or with Beam; returns the `RecordIndex`."""
     from h2s_keras.cli.progress import Progress
-    from h2s_keras.data.pack import pack_records
-    from h2s_keras.data.pack_beam import pack_with_beam
+    from h2s_keras.data.records.pack import pack_records
+    from h2s_keras.data.records.pack_beam import pack_with_beam
 
     if arguments.beam or arguments.runner or arguments.beam_options:
         options = shlex.split(arguments.beam_options)

@@ -245,7 +245,7 @@ def _scores(arguments):
     # The pictures of a report need the streams, which an exported network does not show.
     shown = model if hasattr(model, "motion") else None
     if synthetic:
-        from h2s_keras.data.synthetic import CLASS_NAMES, SyntheticClips
+        from h2s_keras.data.synthetic.action_clips import CLASS_NAMES, SyntheticClips
 
         if tuple(model.class_names) != CLASS_NAMES:
             raise UserError(
@@ -316,7 +316,7 @@ def _write_confusion(path, results):
         raise UserError("--confusion needs one label a video")
     names = results["class_names"]
     if path.lower().endswith(".png"):
-        from h2s_keras.data.images import write_png
+        from h2s_keras.data.video.images import write_png
         from h2s_keras.evaluation.confusion_picture import confusion_picture
 
         write_png(path, confusion_picture(results["confusion"], names))

@@ -116,8 +116,8 @@ def check_data_arguments(arguments):
 
 def read_examples(arguments):
     """(examples, class names) that --data names, labels counted as the names."""
-    from h2s_keras.data.csv_source import csv_source
-    from h2s_keras.data.sources import class_folder_source, leave_one_group_out
+    from h2s_keras.data.datasets.csv_source import csv_source
+    from h2s_keras.data.datasets.sources import class_folder_source, leave_one_group_out
 
     if is_dataset(arguments):
         return _test_part(arguments)

@@ -5,8 +5,8 @@ import os
 
 from h2s_keras.cli.quiet import import_keras, print_device
 from h2s_keras.cli.runtime_option import add_runtime_argument
-from h2s_keras.data.file_systems import missing_folders, removed_if_unused
 from h2s_keras.errors import UserError
+from h2s_keras.files import missing_folders, removed_if_unused
 from h2s_keras.model_files import check_model
 
 HELP = "estimate optical flow of a video, or between two image files"
@@ -127,8 +127,8 @@ def flow_of_frames(motion_net, frames, name="this video", runtime="keras"):
 
 def _frames(inputs):
     """(iterator over frames, whether it is one pair)."""
-    from h2s_keras.data.images import read_image
-    from h2s_keras.data.video import iterate_frames
+    from h2s_keras.data.video.images import read_image
+    from h2s_keras.data.video.reading import iterate_frames
 
     if len(inputs) == 1:
         if inputs[0].lower().endswith(_IMAGES):
@@ -157,7 +157,7 @@ def _make_folder(path):
 
 def _write_pair(folder, index, flow, limit):
     from h2s_keras.data.flow_files import write_flow
-    from h2s_keras.data.images import write_png
+    from h2s_keras.data.video.images import write_png
     from h2s_keras.visualization.flow_color import flow_to_color, largest_magnitude
 
     write_flow(os.path.join(folder, f"flow_{index:06d}.flo"), flow)

@@ -141,7 +141,7 @@ def _videos(arguments):
         raise UserError("--reuse_flow goes with --timeline, --annotate or --camera")
     if not arguments.videos:
         raise UserError("name one video or more, a folder, -, or --camera")
-    from h2s_keras.data.frame_folder import is_frame_folder
+    from h2s_keras.data.video.frame_folder import is_frame_folder
 
     videos = []
     for name in arguments.videos:
@@ -159,7 +159,7 @@ def _videos(arguments):
 
 
 def _below(folder):
-    from h2s_keras.data.sources import videos_below, warn_of_left_out
+    from h2s_keras.data.datasets.sources import videos_below, warn_of_left_out
 
     found = videos_below(folder)
     warn_of_left_out(folder, found.others)
@@ -172,10 +172,10 @@ def _slide(arguments, classifier, video):
 
     import numpy as np
 
-    from h2s_keras.data.crops import CENTRE_SCALE
-    from h2s_keras.data.frame_times import FrameTimes
-    from h2s_keras.data.video import iterate_frames
-    from h2s_keras.data.video_info import probe_video
+    from h2s_keras.data.clips.crops import CENTRE_SCALE
+    from h2s_keras.data.video.frame_times import FrameTimes
+    from h2s_keras.data.video.reading import iterate_frames
+    from h2s_keras.data.video.video_info import probe_video
     from h2s_keras.evaluation.annotated_video import AnnotatedVideo
     from h2s_keras.evaluation.streaming import merged_timeline, sliding_windows
 
@@ -208,7 +208,7 @@ def _watch(arguments, model):
     """Prints a line a window of a camera or stream, until it ends or Ctrl-C."""
     import contextlib
 
-    from h2s_keras.data.frame_times import FrameTimes
+    from h2s_keras.data.video.frame_times import FrameTimes
     from h2s_keras.evaluation.annotated_video import AnnotatedVideo
     from h2s_keras.evaluation.camera import stream_frames
     from h2s_keras.evaluation.streaming import sliding_windows

@@ -3,37 +3,37 @@
 Importing this package imports neither TensorFlow nor PyAV; the functions do when called.
 """
 
-from h2s_keras.data.activitynet import activitynet_list
-from h2s_keras.data.augmentation import ClipAugmentation, flip_flow
-from h2s_keras.data.clip_report import ClipReport
-from h2s_keras.data.clips import video_clip_dataset
-from h2s_keras.data.crops import centre_crop_box, random_crop_box, resize_frames
-from h2s_keras.data.csv_source import csv_source
-from h2s_keras.data.dataset_list import DatasetList
-from h2s_keras.data.flow_files import read_flow, write_flow
-from h2s_keras.data.frame_folder import FrameFolder, find_frames
-from h2s_keras.data.hmdb51 import hmdb51_list
-from h2s_keras.data.images import encode_png, read_image, write_png
-from h2s_keras.data.list_source import list_source
-from h2s_keras.data.moving_layers import MovingLayerClips
-from h2s_keras.data.sampling import (
+from h2s_keras.data.clips.augmentation import ClipAugmentation, flip_flow
+from h2s_keras.data.clips.clip_report import ClipReport
+from h2s_keras.data.clips.crops import centre_crop_box, random_crop_box, resize_frames
+from h2s_keras.data.clips.dataset import video_clip_dataset
+from h2s_keras.data.clips.sampling import (
     clip_indices,
     clip_span,
     even_clip_starts,
     random_clip_indices,
     segment_clip_indices,
 )
-from h2s_keras.data.sources import (
+from h2s_keras.data.datasets.activitynet import activitynet_list
+from h2s_keras.data.datasets.csv_source import csv_source
+from h2s_keras.data.datasets.dataset_list import DatasetList
+from h2s_keras.data.datasets.hmdb51 import hmdb51_list
+from h2s_keras.data.datasets.list_source import list_source
+from h2s_keras.data.datasets.sources import (
     VIDEO_SUFFIXES,
     VideoExample,
     class_folder_source,
     leave_one_group_out,
 )
-from h2s_keras.data.synthetic import SyntheticClips
-from h2s_keras.data.thumos14 import thumos14_list
-from h2s_keras.data.ucf101 import ucf101_list
-from h2s_keras.data.video import count_frames, iterate_frames, read_frames
-from h2s_keras.data.video_info import VideoInfo, probe_video
+from h2s_keras.data.datasets.thumos14 import thumos14_list
+from h2s_keras.data.datasets.ucf101 import ucf101_list
+from h2s_keras.data.flow_files import read_flow, write_flow
+from h2s_keras.data.synthetic.action_clips import SyntheticClips
+from h2s_keras.data.synthetic.moving_layers import MovingLayerClips
+from h2s_keras.data.video.frame_folder import FrameFolder, find_frames
+from h2s_keras.data.video.images import encode_png, read_image, write_png
+from h2s_keras.data.video.reading import count_frames, iterate_frames, read_frames
+from h2s_keras.data.video.video_info import VideoInfo, probe_video
 
 __all__ = [
     "VIDEO_SUFFIXES",

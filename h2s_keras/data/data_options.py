@@ -4,7 +4,7 @@ A recipe lists values for several kinds, so that `--set data.kind=...` can choos
 those of other kinds may stand there as long as they ask for nothing.
 """
 
-from h2s_keras.data.sampling import CLIPS_PER_VIDEO
+from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO
 from h2s_keras.errors import UserError, refuse_unknown
 
 OFFICIAL = ("ucf101", "hmdb51", "thumos14", "activitynet")

@@ -9,7 +9,7 @@ import struct
 
 import numpy as np
 
-from h2s_keras.data.images import (
+from h2s_keras.data.video.images import (
     decode_image_frame,
     encode_png,
     read_bytes,

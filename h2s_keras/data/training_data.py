@@ -14,9 +14,9 @@ A data object has
 """
 
 from h2s_keras.data.data_options import options_of
-from h2s_keras.data.moving_layers import MovingLayerClips
-from h2s_keras.data.record_data import RecordData
-from h2s_keras.data.synthetic_data import SyntheticData
+from h2s_keras.data.records.record_data import RecordData
+from h2s_keras.data.synthetic.moving_layers import MovingLayerClips
+from h2s_keras.data.synthetic.synthetic_data import SyntheticData
 from h2s_keras.data.video_data import VideoData
 
 

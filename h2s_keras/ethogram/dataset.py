@@ -99,7 +99,7 @@ def _of_table(path):
 
 
 def _of_folder(path):
-    from h2s_keras.data.frame_folder import is_video_name
+    from h2s_keras.data.video.frame_folder import is_video_name
 
     names = sorted(os.listdir(path))
     stems = {}

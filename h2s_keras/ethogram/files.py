@@ -127,7 +127,7 @@ def write_labels(labels, path, format=None, lossy=False):
     write_labels(labels, "mouse1.eaf")
     ```
     """
-    from h2s_keras.data.images import write_bytes
+    from h2s_keras.data.video.images import write_bytes
 
     module = format_for(path) if format is None else format_named(format)
     kept, notes = _fitting(labels, module, lossy)

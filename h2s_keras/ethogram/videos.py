@@ -17,8 +17,8 @@ def video_times(path, rate=None):
         VideoError: the video cannot be decoded to its end, or its frames have no times
             and no rate is given.
     """
-    from h2s_keras.data.decoder import open_and_decode
-    from h2s_keras.data.video_info import probe_video
+    from h2s_keras.data.video.decoder import open_and_decode
+    from h2s_keras.data.video.video_info import probe_video
 
     stamps, count = [], 0
     for frame in open_and_decode(path, 60, per_frame=True):

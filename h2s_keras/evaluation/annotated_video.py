@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from h2s_keras.data.crops import resize_frames
+from h2s_keras.data.clips.crops import resize_frames
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.bitmap_text import LETTER_WIDTH, draw_text
 from h2s_keras.visualization.flow_color import flow_to_color

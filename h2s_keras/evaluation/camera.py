@@ -36,7 +36,7 @@ def stream_frames(source, size=None, max_frames=None, timeout=10.0, times=None):
     """
     import av
 
-    from h2s_keras.data.decoder import odd_metadata
+    from h2s_keras.data.video.decoder import odd_metadata
 
     av.logging.set_level(None)
     source = str(source)
@@ -71,7 +71,7 @@ def stream_frames(source, size=None, max_frames=None, timeout=10.0, times=None):
 
 
 def _frames(av, source, container, stream, size, max_frames, times):
-    from h2s_keras.data.images import apply_rotation, exact_method, frame_rotation
+    from h2s_keras.data.video.images import apply_rotation, exact_method, frame_rotation
 
     count = 0
     with container:

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from h2s_keras.data.flow_files import read_flow
-from h2s_keras.data.images import read_image
+from h2s_keras.data.video.images import read_image
 from h2s_keras.errors import FileError
 
 _IMAGES = (".png", ".ppm", ".jpg", ".jpeg", ".bmp")

@@ -5,8 +5,8 @@ import collections
 import keras
 import numpy as np
 
-from h2s_keras.data.crops import centre_crop_box, crop_frames
-from h2s_keras.data.sampling import clip_span
+from h2s_keras.data.clips.crops import centre_crop_box, crop_frames
+from h2s_keras.data.clips.sampling import clip_span
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.measure import check_finite, log_softmax
 

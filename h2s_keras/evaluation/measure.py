@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from h2s_keras.data.synthetic import APPEARANCES, MOTIONS
+from h2s_keras.data.synthetic.action_clips import APPEARANCES, MOTIONS
 from h2s_keras.errors import UserError
 from h2s_keras.metrics.end_point_error import EndPointError
 

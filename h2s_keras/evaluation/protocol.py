@@ -3,7 +3,7 @@ import re
 
 import numpy as np
 
-from h2s_keras.data.sampling import CLIPS_PER_VIDEO, SHORT_POLICIES
+from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO, SHORT_POLICIES
 from h2s_keras.errors import UserError
 
 SAMPLINGS = ("even", "segments", "sliding")
@@ -32,7 +32,8 @@ class Protocol:
         step: frames between clips, for "sliding"; 0 for the span of a clip.
         top_k: pool only the k highest logits of each class (untrimmed video, where the
             action fills a part of it); 0 for the mean of all views.
-        short: what becomes of clips longer than their video, see `h2s_keras.data.sampling`.
+        short: what becomes of clips longer than their video, see
+            `h2s_keras.data.clips.sampling`.
         decode_size: size of the decoded frames that views are cropped from, as
             `video_clip_dataset`; None: a short side of 8/7 of that of a view.
         fusion: how the pooled logits of the streams are fused: "model" as the network does

@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from h2s_keras.data.images import encode_png
+from h2s_keras.data.video.images import encode_png
 from h2s_keras.visualization import (
     HtmlReport,
     bar_chart,

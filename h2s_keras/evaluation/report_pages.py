@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 
-from h2s_keras.data.crops import centre_crop_box, crop_frames
-from h2s_keras.data.frame_reader import FrameReader
-from h2s_keras.data.sampling import segment_clip_indices
+from h2s_keras.data.clips.crops import centre_crop_box, crop_frames
+from h2s_keras.data.clips.sampling import segment_clip_indices
+from h2s_keras.data.video.frame_reader import FrameReader
 from h2s_keras.evaluation.flow_results import flow_rows
 from h2s_keras.evaluation.grad_cam import grad_cam, heat_overlay
 from h2s_keras.evaluation.recognition_results import figure_rows, probabilities

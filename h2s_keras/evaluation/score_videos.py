@@ -8,8 +8,8 @@ import os
 
 import numpy as np
 
-from h2s_keras.data.clips import frame_size
-from h2s_keras.data.frame_reader import FrameReader
+from h2s_keras.data.clips.dataset import frame_size
+from h2s_keras.data.video.frame_reader import FrameReader
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.fusion import normalize_scores
 from h2s_keras.evaluation.measure import check_finite, log_softmax

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from h2s_keras.data.images import write_bytes
+from h2s_keras.data.video.images import write_bytes
 from h2s_keras.errors import FileError
 from h2s_keras.evaluation.score_files import only_matrix, read_arrays
 

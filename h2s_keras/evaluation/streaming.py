@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from h2s_keras.data.crops import centre_crop_box, crop_frames
-from h2s_keras.data.sampling import clip_span
+from h2s_keras.data.clips.crops import centre_crop_box, crop_frames
+from h2s_keras.data.clips.sampling import clip_span
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.flow_reuse import windows_reusing_flow
 from h2s_keras.evaluation.measure import check_finite, log_softmax

@@ -1,15 +1,15 @@
 import numpy as np
 
-from h2s_keras.data.clips import frame_size
-from h2s_keras.data.crops import centre_crop_box, resize_frames
-from h2s_keras.data.frame_times import FrameTimes
-from h2s_keras.data.sampling import clip_indices, even_clip_starts
-from h2s_keras.data.video import count_frames, read_frames
+from h2s_keras.data.clips.crops import centre_crop_box, resize_frames
+from h2s_keras.data.clips.dataset import frame_size
+from h2s_keras.data.clips.sampling import clip_indices, even_clip_starts
+from h2s_keras.data.video.frame_times import FrameTimes
+from h2s_keras.data.video.reading import count_frames, read_frames
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.measure import check_finite, log_softmax
 from h2s_keras.evaluation.protocol import Protocol
-from h2s_keras.models.runtimes import in_runtime
 from h2s_keras.models.stored_flow import StoredFlowStream
+from h2s_keras.runtimes.in_runtime import in_runtime
 
 
 class VideoClassifier:
@@ -20,7 +20,7 @@ class VideoClassifier:
         clips_per_video: evenly spaced clips whose log-probabilities are averaged; None for
             as many as the run that trained the model measured with.
         batch_size: clips computed at a time.
-        runtime: what computes the network, see `h2s_keras.models.runtimes.in_runtime`.
+        runtime: what computes the network, see `h2s_keras.runtimes.in_runtime.in_runtime`.
         rate: frames a second to read videos at; by default what the model was trained at.
             Folders of frames have no time stamps and are taken as they are.
 

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from h2s_keras.data.clips import frame_size
-from h2s_keras.data.crops import crop_frames, ten_crop_boxes
-from h2s_keras.data.frame_reader import FrameReader
-from h2s_keras.data.sampling import (
+from h2s_keras.data.clips.crops import crop_frames, ten_crop_boxes
+from h2s_keras.data.clips.dataset import frame_size
+from h2s_keras.data.clips.sampling import (
     clip_indices,
     clip_span,
     even_clip_starts,
     segment_clip_indices,
 )
+from h2s_keras.data.video.frame_reader import FrameReader
 from h2s_keras.errors import UserError, VideoError
 
 

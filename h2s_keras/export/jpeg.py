@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from h2s_keras.data.crops import CENTRE_SCALE
+from h2s_keras.data.clips.crops import CENTRE_SCALE
 from h2s_keras.ops.resize import resize_bilinear
 
 MAX_PIXELS = 1 << 25  # of one frame: a small file can claim to hold gigabytes
@@ -79,7 +79,7 @@ def _decode(content, height, width):
 
 
 def _box(frame_height, frame_width, height, width):
-    """`h2s_keras.data.crops.centre_crop_box`, or the whole of a frame that fits."""
+    """`h2s_keras.data.clips.crops.centre_crop_box`, or the whole of a frame that fits."""
     whole = tf.stack([frame_height, frame_width])
     sides = tf.cast(whole, tf.float64)
     fit = tf.minimum(sides[0] / height, sides[1] / width) * CENTRE_SCALE

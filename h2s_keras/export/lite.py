@@ -52,7 +52,7 @@ def export_lite(model, path, precision="float32", calibration=None, batch_size=1
         raise UserError(
             "a LiteRT file is made on the backend TensorFlow; set KERAS_BACKEND"
         )
-    from h2s_keras.data.images import write_bytes
+    from h2s_keras.data.video.images import write_bytes
 
     network, _ = inference_network(model)
     shape = (network.num_frames, *network.image_size, 3)

@@ -47,7 +47,7 @@ def export_onnx(model, path):
         raise UserError(
             f"ONNX needs the package {error.name}: pip install 'h2s_keras[onnx]'"
         ) from error
-    from h2s_keras.data.images import write_bytes
+    from h2s_keras.data.video.images import write_bytes
 
     network, _ = inference_network(model)
     content = _convert(network)

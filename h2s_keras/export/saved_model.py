@@ -8,11 +8,11 @@ import tempfile
 
 import keras
 
-from h2s_keras.data.file_systems import missing_folders, removed_if_unused
-from h2s_keras.data.sampling import CLIPS_PER_VIDEO
+from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO
 from h2s_keras.errors import UserError
 from h2s_keras.export.inference import inference_network
 from h2s_keras.export.serving_files import write_description, write_server_files
+from h2s_keras.files import missing_folders, removed_if_unused
 
 _TEMPORARY = ".exporting-"  # no number, so a server that watches the folder passes it by
 

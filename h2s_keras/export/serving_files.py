@@ -90,7 +90,7 @@ def write_server_files(directory, version_folder):
         ServerFilesWarning: a configuration that is kept is of other batch sizes or of
             another name than this version.
     """
-    from h2s_keras.data.images import write_bytes
+    from h2s_keras.data.video.images import write_bytes
 
     with open(os.path.join(version_folder, DESCRIPTION_FILE), encoding="utf-8") as file:
         facts = json.load(file)

@@ -2,7 +2,7 @@
 
 import json
 
-from h2s_keras.data.sampling import CLIPS_PER_VIDEO, clip_span
+from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO, clip_span
 
 _TEXT = """# {name}: action recognition for TensorFlow Serving
 

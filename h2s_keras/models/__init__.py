@@ -2,7 +2,7 @@
 
 from h2s_keras.models.backbones import build_backbone
 from h2s_keras.models.builder import HiddenTwoStreamBuilder
-from h2s_keras.models.caffe import load_caffe_weights
+from h2s_keras.models.caffe_weights.loading import load_caffe_weights
 from h2s_keras.models.motion_net import MotionNet
 from h2s_keras.models.presets import load_model
 from h2s_keras.models.two_stream import HiddenTwoStream

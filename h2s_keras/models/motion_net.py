@@ -11,12 +11,12 @@ from h2s_keras.models.checks_clips import ChecksClips
 from h2s_keras.models.coarse_to_fine import clip_pairs, coarse_to_fine_flows
 from h2s_keras.models.named_shapes import NamedShapes
 from h2s_keras.models.preset_class import as_class
-from h2s_keras.models.runtimes import in_runtime
 from h2s_keras.ops.aligned_convolution import aligned_clip, aligned_convolution
 from h2s_keras.ops.backend_forms import leaky_relu
 from h2s_keras.ops.clip_range import looked_at, warn_unit_range
 from h2s_keras.ops.flow import clip_to_channels, resize_flow
 from h2s_keras.ops.rematerialize import rematerialize
+from h2s_keras.runtimes.in_runtime import in_runtime
 
 # Rows of an encoder: (name, kernel, stride, filters, whether a flow level reads it).
 VARIANTS = {
@@ -271,8 +271,8 @@ class MotionNet(ChecksClips, keras.Model):
         Args:
             clips: array (batch, num_frames, height, width, 3), RGB 0..255, usually uint8.
             batch_size: clips computed at a time.
-            runtime: "keras", or another of `h2s_keras.models.runtimes`, which converts the
-                network for every shape of a batch and again once its weights have changed.
+            runtime: "keras", or another of `h2s_keras.runtimes`, which converts the network
+                for every shape of a batch and again once its weights have changed.
 
         Returns:
             NumPy float32 (batch, num_frames-1, height, width, 2), pixels.

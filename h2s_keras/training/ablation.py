@@ -5,10 +5,10 @@ import dataclasses
 import os
 import statistics
 
-from h2s_keras.data.clips import frame_size
-from h2s_keras.data.dataset_list import DatasetList
-from h2s_keras.data.pack import pack_records
-from h2s_keras.data.packing import PackSettings, list_plan, synthetic_plan
+from h2s_keras.data.clips.dataset import frame_size
+from h2s_keras.data.datasets.dataset_list import DatasetList
+from h2s_keras.data.records.pack import pack_records
+from h2s_keras.data.records.packing import PackSettings, list_plan, synthetic_plan
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
 from h2s_keras.training.groups import train_each_group, trainer

@@ -2,7 +2,7 @@
 
 import collections
 
-from h2s_keras.data.validation_split import suggested_group_pattern
+from h2s_keras.data.datasets.validation_split import suggested_group_pattern
 from h2s_keras.training.fusion_choice import beats_chance
 
 _FITTED = (

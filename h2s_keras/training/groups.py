@@ -2,7 +2,7 @@
 
 import os
 
-from h2s_keras.data.sources import natural_order
+from h2s_keras.data.datasets.sources import natural_order
 from h2s_keras.errors import UserError
 from h2s_keras.training.run import check_run, recipe_data, train
 from h2s_keras.training.run_folder import RunFolder

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from h2s_keras.data.hosts import host_batch_size
+from h2s_keras.data.clips.host_share import host_batch_size
 from h2s_keras.errors import UserError
 from h2s_keras.layers.supervised_flow_loss import SupervisedFlowLoss
 from h2s_keras.layers.unsupervised_flow_loss import UnsupervisedFlowLoss

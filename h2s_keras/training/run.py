@@ -13,7 +13,7 @@ from h2s_keras.training.devices import find_devices, run_header
 from h2s_keras.training.freezing import mark_trainable
 from h2s_keras.training.fusion_choice import choose_fusion
 from h2s_keras.training.initial_weights import copy_initial_weights
-from h2s_keras.training.out_of_memory import out_of_memory
+from h2s_keras.training.memory_cure import out_of_memory
 from h2s_keras.training.preparation import check_stages
 from h2s_keras.training.recipe_network import build_network
 from h2s_keras.training.run_figures import (

@@ -2,7 +2,7 @@
 
 import itertools
 
-from h2s_keras.data.synthetic import CLASS_NAMES
+from h2s_keras.data.synthetic.action_clips import CLASS_NAMES
 from h2s_keras.evaluation.measure import (
     accuracy,
     collect_scores,

@@ -6,8 +6,8 @@ import shlex
 import sys
 import tempfile
 
-from h2s_keras.data.file_systems import alone_in, missing_folders, removed_if_unused
 from h2s_keras.errors import FileError, UserError
+from h2s_keras.files import alone_in, missing_folders, removed_if_unused
 from h2s_keras.version import __version__
 
 

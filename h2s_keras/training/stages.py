@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from absl import logging
 
-from h2s_keras.data.cached_flow import PAIRS_AT_ONCE
+from h2s_keras.data.clips.cached_flow import PAIRS_AT_ONCE
 from h2s_keras.errors import UserError
 from h2s_keras.training.callbacks import (
     Interruption,

@@ -207,7 +207,7 @@ def _cell(value):
 def _png_bytes(image):
     if not isinstance(image, (bytes, bytearray, memoryview)):
         # Imported here so that a report of text and charts needs no image code.
-        from h2s_keras.data.images import encode_png
+        from h2s_keras.data.video.images import encode_png
 
         image = np.asarray(image)
         if image.dtype != np.uint8:

@@ -113,7 +113,7 @@ def write_sound(path):
 @pytest.fixture(scope="session")
 def files(tmp_path_factory):
     """A folder of inputs: good.mp4, one.mp4, sound.wav, broken.mp4, a.png, b.png ..."""
-    from h2s_keras.data.images import write_png
+    from h2s_keras.data.video.images import write_png
 
     folder = tmp_path_factory.mktemp("files")
     write_video(folder / "good.mp4", 12)

@@ -18,7 +18,7 @@ from h2s_keras.cli import main
 from h2s_keras.cli.settings import apply_setting
 from h2s_keras.cli.train import recipe_list
 from h2s_keras.data import read_flow
-from h2s_keras.data.images import read_image
+from h2s_keras.data.video.images import read_image
 from h2s_keras.errors import UserError
 from h2s_keras.recipes import ablation, quickstart
 from h2s_keras.training.stage_options import complete_config

@@ -357,7 +357,7 @@ def test_videos_are_read_at_the_rate_of_training(call, work, tmp_path):
 
 
 def test_folders_of_frames_have_the_rate_they_have(call, work, tmp_path):
-    from h2s_keras.data.images import write_png
+    from h2s_keras.data.video.images import write_png
 
     for number in range(1, 9):
         picture = np.full((32, 32, 3), 20 * number, "uint8")
@@ -379,7 +379,7 @@ def _made(folder):
 
 def test_pictures_of_flow_on_one_scale(call, work, tmp_path):
     from h2s_keras.data.flow_files import read_flow
-    from h2s_keras.data.images import read_image
+    from h2s_keras.data.video.images import read_image
     from h2s_keras.visualization.flow_color import flow_to_color
 
     line = "flow long.mp4 --model tiny_synthetic --max_pairs 2"

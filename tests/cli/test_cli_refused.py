@@ -11,7 +11,7 @@ import pytest
 from h2s_keras import model_files
 from h2s_keras.cli import evaluate, export, flow, main, predict, quiet, train
 from h2s_keras.cli.settings import apply_setting
-from h2s_keras.data.augmentation import class_numbers
+from h2s_keras.data.clips.augmentation import class_numbers
 from h2s_keras.errors import UserError
 from h2s_keras.recipes import ablation, ablation_flow, tiny_synthetic, ucf101_tsn
 from h2s_keras.recipes import videos as videos_recipe
@@ -272,7 +272,7 @@ def test_packing_loads_a_model_in_a_process_of_its_own(cold_h2s, tmp_path, files
     for name in ("a", "b"):
         (tmp_path / "videos" / name).mkdir(parents=True)
         os.link(files / "good.mp4", tmp_path / "videos" / name / "good.mp4")
-    from h2s_keras.data.stored_flow import check_flow_method
+    from h2s_keras.data.records.flow_estimators import check_flow_method
     from h2s_keras.models import MotionNet
 
     model = tmp_path / "run" / "model.keras"

@@ -1,8 +1,8 @@
 """Class folders of small videos to pack, each frame numbered (see conftest)."""
 
 from h2s_keras.data import class_folder_source
-from h2s_keras.data.dataset_list import DatasetList
-from h2s_keras.data.packing import PackSettings, list_plan
+from h2s_keras.data.datasets.dataset_list import DatasetList
+from h2s_keras.data.records.packing import PackSettings, list_plan
 
 
 def folder_list(make_video, tmp_path, per_class=3, count=40):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from h2s_keras.data import VideoExample, flip_flow, video_clip_dataset
-from h2s_keras.data.augmentation import ClipAugmentation, class_numbers
-from h2s_keras.data.color_jitter import checked_jitter, draw_jitter, jitter_colors
-from h2s_keras.data.crops import three_crop_boxes
+from h2s_keras.data.clips.augmentation import ClipAugmentation, class_numbers
+from h2s_keras.data.clips.color_jitter import checked_jitter, draw_jitter, jitter_colors
+from h2s_keras.data.clips.crops import three_crop_boxes
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
 
@@ -225,7 +225,7 @@ def test_jitter_ranges():
 
 @needs_keras_cv
 def test_rand_augment_follows_from_the_seed_in_any_order():
-    from h2s_keras.data.rand_augment import ClipRandAugment
+    from h2s_keras.data.clips.rand_augment import ClipRandAugment
 
     augment, other = ClipRandAugment(3, 0.7), ClipRandAugment(3, 0.7)
     clip = np.stack([picture(seed) for seed in range(4)])

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from h2s_keras.data.augmentation import ClipAugmentation
-from h2s_keras.data.cached_flow import FlowCache, FlowClips, zoom_flow
-from h2s_keras.data.sampling import epoch_order
-from h2s_keras.data.sources import VideoExample
+from h2s_keras.data.clips.augmentation import ClipAugmentation
+from h2s_keras.data.clips.cached_flow import FlowCache, FlowClips, zoom_flow
+from h2s_keras.data.clips.sampling import epoch_order
+from h2s_keras.data.datasets.sources import VideoExample
 from h2s_keras.errors import VideoError
 
 LENGTHS = {"a": 12, "b": 3, "long": 200, "broken": 0}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from h2s_keras.data import count_frames, encode_png, read_frames, read_image
-from h2s_keras.data.container_files import is_cut
+from h2s_keras.data.video.container_files import is_cut
 from h2s_keras.errors import BrokenVideoError, ImageError, VideoError
 
 PICTURE = np.kron(

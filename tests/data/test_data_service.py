@@ -14,10 +14,10 @@ import pytest
 import tensorflow as tf
 from data.record_videos import folder_list, plan_of
 
-from h2s_keras.data import data_service
-from h2s_keras.data.pack import pack_records
-from h2s_keras.data.record_clips import RecordClips
-from h2s_keras.data.record_data import RecordData
+from h2s_keras.data.records import data_service
+from h2s_keras.data.records.pack import pack_records
+from h2s_keras.data.records.record_clips import RecordClips
+from h2s_keras.data.records.record_data import RecordData
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
 

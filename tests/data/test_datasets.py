@@ -17,9 +17,9 @@ from h2s_keras.data import (
     ucf101_list,
     video_clip_dataset,
 )
-from h2s_keras.data.dataset_list import DatasetList
-from h2s_keras.data.segments import segment_frames
-from h2s_keras.data.thumos14 import ambiguous_segments
+from h2s_keras.data.datasets.dataset_list import DatasetList
+from h2s_keras.data.datasets.segments import segment_frames
+from h2s_keras.data.datasets.thumos14 import ambiguous_segments
 from h2s_keras.errors import UserError
 
 

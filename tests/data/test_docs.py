@@ -16,7 +16,7 @@ from h2s_keras.cli.main import build_parser
 from h2s_keras.cli.train import apply_setting, load_recipe
 from h2s_keras.data import write_png
 from h2s_keras.data.data_options import KNOWN
-from h2s_keras.data.record_index import read_index
+from h2s_keras.data.records.record_index import read_index
 from h2s_keras.data.training_data import make_data
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from h2s_keras.data import VideoExample, read_frames
-from h2s_keras.data import frame_reader as module
-from h2s_keras.data.frame_reader import FrameReader
+from h2s_keras.data.video import frame_reader as module
+from h2s_keras.data.video.frame_reader import FrameReader
 from h2s_keras.errors import VideoError
 
 

@@ -9,7 +9,7 @@ import pytest
 COMMAND = "import sys, h2s_keras_command as c; sys.argv[0] = 'h2s'; c.main()"
 READ = """
 import os, sys
-from h2s_keras.data.record_data import RecordData
+from h2s_keras.data.records.record_data import RecordData
 data = RecordData({"root": sys.argv[1], "num_frames": 4, "image_size": (32, 32),
                    "contents": "both"})
 inputs, labels = next(iter(data.training(6)))

@@ -3,9 +3,9 @@
 import pytest
 from data.record_videos import folder_list, plan_of
 
-from h2s_keras.data.pack import pack_records
-from h2s_keras.data.pack_beam import pack_with_beam
-from h2s_keras.data.record_index import read_index
+from h2s_keras.data.records.pack import pack_records
+from h2s_keras.data.records.pack_beam import pack_with_beam
+from h2s_keras.data.records.record_index import read_index
 
 
 def test_beam_writes_the_same_bytes(make_video, tmp_path):

@@ -17,8 +17,8 @@ from data.record_videos import folder_list
 
 from h2s_keras.cli.main import build_parser
 from h2s_keras.data import read_frames
-from h2s_keras.data.record_format import decode_flow, parse_frames
-from h2s_keras.data.record_index import read_index
+from h2s_keras.data.records.record_format import decode_flow, parse_frames
+from h2s_keras.data.records.record_index import read_index
 from h2s_keras.errors import FileError, UserError
 from h2s_keras.models import MotionNet
 

@@ -18,18 +18,12 @@ from h2s_keras.cli.data import write_csv
 from h2s_keras.data import (
     VideoExample,
     class_folder_source,
-    crops,
     csv_source,
-    decoder,
-    frame_spool,
     read_frames,
-    record_frames,
-    sampling,
     write_png,
 )
-from h2s_keras.data.dataset_list import DatasetList
-from h2s_keras.data.file_systems import alone_in, file_errors
-from h2s_keras.data.graph_sampling import (
+from h2s_keras.data.clips import crops, sampling
+from h2s_keras.data.clips.graph_sampling import (
     GraphDraw,
     centre_crop,
     epoch_place,
@@ -37,19 +31,23 @@ from h2s_keras.data.graph_sampling import (
     random_crop,
     segment_clip_frames,
 )
-from h2s_keras.data.pack import pack_records
-from h2s_keras.data.pack_folder import begin
-from h2s_keras.data.packing import PackSettings, list_plan, synthetic_plan
-from h2s_keras.data.record_clips import RecordClips
-from h2s_keras.data.record_data import RecordData
-from h2s_keras.data.record_format import decode_flow, encode_flow, flow_to_levels
-from h2s_keras.data.record_frames import crop_jpegs
-from h2s_keras.data.record_index import read_index
-from h2s_keras.data.record_verify import verify_shard
-from h2s_keras.data.record_writer import PackingStopped, merged, thinned
-from h2s_keras.data.synthetic import CLASS_NAMES, SyntheticClips
+from h2s_keras.data.datasets.dataset_list import DatasetList
+from h2s_keras.data.records import record_frames
+from h2s_keras.data.records.pack import pack_records
+from h2s_keras.data.records.pack_folder import begin
+from h2s_keras.data.records.packing import PackSettings, list_plan, synthetic_plan
+from h2s_keras.data.records.record_clips import RecordClips
+from h2s_keras.data.records.record_data import RecordData
+from h2s_keras.data.records.record_format import decode_flow, encode_flow, flow_to_levels
+from h2s_keras.data.records.record_frames import crop_jpegs
+from h2s_keras.data.records.record_index import read_index
+from h2s_keras.data.records.record_verify import verify_shard
+from h2s_keras.data.records.record_writer import PackingStopped, merged, thinned
+from h2s_keras.data.synthetic.action_clips import CLASS_NAMES, SyntheticClips
 from h2s_keras.data.training_data import make_data
+from h2s_keras.data.video import decoder, frame_spool
 from h2s_keras.errors import FileError, UserError, VideoError
+from h2s_keras.files import alone_in, file_errors
 from h2s_keras.ops import flow_to_uint8
 
 SIZE = {"num_frames": 5, "image_size": (48, 48)}
@@ -531,7 +529,8 @@ def test_every_nth_frame_is_packed_with_the_flow_between_those(
     ]
     # Flow that tells which frames it was made of: their numbers, as x and y.
     monkeypatch.setattr(
-        "h2s_keras.data.record_writer.flow_estimator", lambda _: numbers_as_flow(numbers_of)
+        "h2s_keras.data.records.record_writer.flow_estimator",
+        lambda _: numbers_as_flow(numbers_of),
     )
     plan = plan_of(
         DatasetList("numbers", ["run"], examples, ()),

@@ -9,18 +9,17 @@ import pytest
 from h2s_keras.data import (
     VideoExample,
     count_frames,
-    frame_index,
     iterate_frames,
     probe_video,
     read_frames,
-    resampling,
     video_clip_dataset,
 )
-from h2s_keras.data.decoder import open_and_decode
-from h2s_keras.data.frame_index import FrameIndexer
-from h2s_keras.data.frame_reader import FrameReader
-from h2s_keras.data.resampling import rate_indices
-from h2s_keras.data.video_store import VideoStore
+from h2s_keras.data.video import frame_index, resampling
+from h2s_keras.data.video.decoder import open_and_decode
+from h2s_keras.data.video.frame_index import FrameIndexer
+from h2s_keras.data.video.frame_reader import FrameReader
+from h2s_keras.data.video.resampling import rate_indices
+from h2s_keras.data.video.video_store import VideoStore
 from h2s_keras.errors import VideoError
 
 KINDS = {
@@ -153,7 +152,7 @@ def test_training_without_cache_seeks_and_gives_the_same(make_video, decoded):
 def test_a_first_reading_decodes_once(make_video, monkeypatch):
     path = make_video(count=60)
     store = VideoStore(32, cache_bytes=0)
-    from h2s_keras.data import video_store
+    from h2s_keras.data.video import video_store
 
     def fail(*arguments, **options):
         raise AssertionError("decoded twice")
@@ -165,7 +164,7 @@ def test_a_first_reading_decodes_once(make_video, monkeypatch):
 
 def test_a_wrong_count_in_the_header_does_not_matter(make_video, numbers_of, monkeypatch):
     path = make_video(count=60)
-    from h2s_keras.data import video_store
+    from h2s_keras.data.video import video_store
 
     monkeypatch.setattr(video_store.VideoStore, "_claimed_frames", lambda *rest: 33)
     frames = VideoStore((64, 160), cache_bytes=0).read(

@@ -12,8 +12,8 @@ from h2s_keras.data import (
     read_image,
     video_clip_dataset,
 )
-from h2s_keras.data.frame_index import FrameIndexer
-from h2s_keras.data.video_store import VideoStore
+from h2s_keras.data.video.frame_index import FrameIndexer
+from h2s_keras.data.video.video_store import VideoStore
 from h2s_keras.errors import VideoError
 
 HEIGHT, WIDTH = 64, 160

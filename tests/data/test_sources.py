@@ -6,7 +6,7 @@ from h2s_keras.data import (
     csv_source,
     leave_one_group_out,
 )
-from h2s_keras.data.sources import class_folder_list
+from h2s_keras.data.datasets.sources import class_folder_list
 from h2s_keras.errors import LeftOutWarning, MissingVideosWarning, UserError
 
 

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from h2s_keras.data.synthetic import APPEARANCES, CLASS_NAMES, MOTIONS, SyntheticClips
-from h2s_keras.data.synthetic_data import SyntheticData
+from h2s_keras.data.synthetic.action_clips import (
+    APPEARANCES,
+    CLASS_NAMES,
+    MOTIONS,
+    SyntheticClips,
+)
+from h2s_keras.data.synthetic.synthetic_data import SyntheticData
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
 

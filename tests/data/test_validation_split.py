@@ -2,8 +2,11 @@ import collections
 
 import pytest
 
-from h2s_keras.data.sources import VideoExample
-from h2s_keras.data.validation_split import split_validation, suggested_group_pattern
+from h2s_keras.data.datasets.sources import VideoExample
+from h2s_keras.data.datasets.validation_split import (
+    split_validation,
+    suggested_group_pattern,
+)
 from h2s_keras.errors import UserError
 
 

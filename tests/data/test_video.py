@@ -10,12 +10,12 @@ import pytest
 
 from h2s_keras.data import (
     count_frames,
-    decoder,
     iterate_frames,
     probe_video,
     read_frames,
-    video,
 )
+from h2s_keras.data.video import decoder
+from h2s_keras.data.video import reading as video
 from h2s_keras.errors import BrokenVideoError, BrokenVideoWarning, UserError, VideoError
 
 FORMATS = {

@@ -6,7 +6,7 @@ import pytest
 from evaluation.samples import CLASSES, write_video
 
 from h2s_keras.data import read_frames
-from h2s_keras.data.crops import centre_crop_box, crop_frames
+from h2s_keras.data.clips.crops import centre_crop_box, crop_frames
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.annotated_video import AnnotatedVideo, annotate
 from h2s_keras.evaluation.bitmap_text import draw_text, text_mask

@@ -20,8 +20,8 @@ from h2s_keras.models import (
     load_caffe_weights,
     load_model,
 )
-from h2s_keras.models.caffe_file import read_caffemodel
-from h2s_keras.models.caffe_prototxt import read_prototxt
+from h2s_keras.models.caffe_weights.caffe_file import read_caffemodel
+from h2s_keras.models.caffe_weights.caffe_prototxt import read_prototxt
 
 
 def clips(frames, size=16, seed=4):

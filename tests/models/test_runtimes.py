@@ -10,8 +10,8 @@ from h2s_keras.cli import runtime_option
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.video_classifier import VideoClassifier
 from h2s_keras.models import HiddenTwoStreamBuilder, MotionNet
-from h2s_keras.models.runtime_network import RuntimeNetwork
-from h2s_keras.models.runtimes import RUNTIMES, in_runtime
+from h2s_keras.runtimes.in_runtime import RUNTIMES, in_runtime
+from h2s_keras.runtimes.runtime_network import RuntimeNetwork
 
 CLIPS = np.random.default_rng(0).integers(0, 256, (2, 3, 61, 83, 3), "uint8")
 PACKAGES = {"openvino": "openvino", "litert": "ai_edge_litert"}

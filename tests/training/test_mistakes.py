@@ -12,7 +12,7 @@ from h2s_keras.training import run as run_module
 from h2s_keras.training import train
 from h2s_keras.training.ablation import train_variants
 from h2s_keras.training.hosts import Hosts
-from h2s_keras.training.out_of_memory import out_of_memory
+from h2s_keras.training.memory_cure import out_of_memory
 from h2s_keras.training.preparation import check_stages
 from h2s_keras.training.run_folder import RunFolder
 from h2s_keras.training.stage_options import complete_config, complete_stage

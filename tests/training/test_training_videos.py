@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from h2s_keras.data.sources import VideoExample
+from h2s_keras.data.datasets.sources import VideoExample
 from h2s_keras.errors import FileError
 from h2s_keras.training.training_videos import FILE, TrainingVideos
 

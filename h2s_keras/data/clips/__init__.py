@@ -1,0 +1,1 @@
+"""From frames to clips: sampling, crops, augmentation, datasets of clips, cached flow."""

@@ -1,0 +1,167 @@
+"""Crops and resizing of the frames of a clip, one box for all of them."""
+
+import numpy as np
+
+from h2s_keras.data.video.images import exact_method
+
+CROP_SCALES = (1.0, 0.875, 0.75)
+MAX_DISTORT = 1
+# The paper decodes to a short side of 256 and tests on the centre 224 of it.
+CENTRE_SCALE = 0.875
+
+
+def resize_frames(frames, size):
+    """Resizes uint8 frames, bilinear, averaging where it shrinks.
+
+    Args:
+        frames: uint8 array (time, height, width, 3).
+        size: `(height, width)` in pixels.
+
+    Returns:
+        uint8 array (time, *size, 3); `frames` itself where the size is right already.
+
+    Raises:
+        ValueError: another shape or dtype.
+
+    Example:
+
+    ```python
+    small = resize_frames(read_frames("diving.avi"), (112, 112))
+    ```
+    """
+    import av
+    from av.video.reformatter import VideoReformatter
+
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+        raise ValueError(
+            "`frames` must be uint8 of the shape (time, height, width, 3). Received: "
+            f"{frames.dtype} {frames.shape}"
+        )
+    height, width = (int(side) for side in size)
+    if min(height, width) < 1:
+        raise ValueError(f"`size` must be (height, width) of 1 or more. Received: {size}")
+    if frames.shape[1:3] == (height, width):
+        return frames
+    # Passed off as Y, U and V, the channels are scaled one by one; RGB frames would
+    # take a lossy way through YUV.
+    options = {"interpolation": exact_method(), "threads": 1}
+    reformatter = VideoReformatter()
+    out = np.empty((len(frames), height, width, 3), np.uint8)
+    for source, target in zip(frames, out, strict=True):
+        planes = np.ascontiguousarray(source.transpose(2, 0, 1))
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv444p")
+        frame = reformatter.reformat(frame, width=width, height=height, **options)
+        target[...] = frame.to_ndarray().transpose(1, 2, 0)
+    return out
+
+
+def random_crop_box(frame_size, image_size, generator):
+    """One of the published crops: three scales a side, at a corner or the centre.
+
+    The largest box of the shape of `image_size` is scaled by 1, 0.875 or 0.75, for height
+    and width apart but no more than one step apart, and put at one of five places.
+
+    Args:
+        frame_size: `(height, width)` of the frames.
+        image_size: `(height, width)` that the crop will be resized to.
+        generator: `np.random.Generator`.
+
+    Returns:
+        `(top, left, height, width)` in whole pixels.
+    """
+    pairs = [
+        (vertical, horizontal)
+        for i, vertical in enumerate(CROP_SCALES)
+        for j, horizontal in enumerate(CROP_SCALES)
+        if abs(i - j) <= MAX_DISTORT
+    ]
+    height, width = _box_size(frame_size, image_size, pairs[generator.integers(len(pairs))])
+    down, right = frame_size[0] - height, frame_size[1] - width
+    places = ((0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2))
+    top, left = places[generator.integers(len(places))]
+    return top, left, height, width
+
+
+def centre_crop_box(frame_size, image_size):
+    """The centre 7/8 of the largest box of the shape of `image_size`, for testing.
+
+    Of frames that have the size of the image already, as where videos are decoded to it
+    whole, the whole frame.
+
+    Args and returns: as `random_crop_box`.
+    """
+    if tuple(frame_size) == tuple(image_size):
+        return 0, 0, *frame_size
+    height, width = _box_size(frame_size, image_size, (CENTRE_SCALE, CENTRE_SCALE))
+    return (frame_size[0] - height) // 2, (frame_size[1] - width) // 2, height, width
+
+
+def ten_crop_boxes(frame_size, image_size):
+    """The published test crops: four corners and the centre, each also mirrored.
+
+    The centre is `centre_crop_box`; the corners are 7/8 of the largest box, 224 pixels of a
+    short side of 256.
+
+    Args:
+        frame_size: `(height, width)` of the frames.
+        image_size: `(height, width)` that the crops will be resized to.
+
+    Returns:
+        list of 10 pairs `((top, left, height, width), mirrored)`, the centre first, each
+        box followed by its mirrored twin.
+
+    Example:
+
+    ```python
+    ten_crop_boxes((256, 340), (224, 224))[0]   # ((16, 58, 224, 224), False)
+    ```
+
+    Source: arXiv 1704.00389, section 4.1 (as in Simonyan and Zisserman 2014).
+    """
+    height, width = _box_size(frame_size, image_size, (CENTRE_SCALE, CENTRE_SCALE))
+    down, right = frame_size[0] - height, frame_size[1] - width
+    places = ((0, 0), (0, right), (down, 0), (down, right))
+    boxes = [(*place, height, width) for place in places]
+    boxes.insert(0, centre_crop_box(frame_size, image_size))
+    return [(box, mirrored) for box in boxes for mirrored in (False, True)]
+
+
+def three_crop_boxes(frame_size, image_size):
+    """Three test crops that together see the whole frame: both ends and the middle.
+
+    The boxes are the largest of the shape of `image_size`, side by side along the longer
+    side of the frame and not mirrored.
+
+    Args:
+        frame_size: `(height, width)` of the frames.
+        image_size: `(height, width)` that the crops will be resized to.
+
+    Returns:
+        list of 3 boxes `(top, left, height, width)`, from the top or left.
+
+    Example:
+
+    ```python
+    three_crop_boxes((256, 340), (256, 256))    # at the left of 0, 42 and 84
+    ```
+
+    Source: Feichtenhofer et al. 2019 (SlowFast), section 4.
+    """
+    height, width = _box_size(frame_size, image_size, (1.0, 1.0))
+    down, right = frame_size[0] - height, frame_size[1] - width
+    places = ((0, 0), (down // 2, right // 2), (down, right))
+    return [(*place, height, width) for place in places]
+
+
+def _box_size(frame_size, image_size, scales):
+    fit = min(frame_size[0] / image_size[0], frame_size[1] / image_size[1])
+    return tuple(
+        min(whole, max(1, round(side * fit * scale)))
+        for whole, side, scale in zip(frame_size, image_size, scales, strict=True)
+    )
+
+
+def crop_frames(frames, box, image_size, mirrored):
+    top, left, height, width = box
+    frames = resize_frames(frames[:, top : top + height, left : left + width], image_size)
+    return np.ascontiguousarray(frames[:, :, ::-1] if mirrored else frames)

@@ -1,0 +1,1 @@
+"""Which videos there are: class folders, lists, official datasets, segments, splits."""

@@ -1,0 +1,96 @@
+"""THUMOS14 from its official files: temporal annotations of 20 detection classes."""
+
+import os
+
+from h2s_keras.data.datasets.dataset_list import DatasetList, VideoFinder, read_lines
+from h2s_keras.data.datasets.sources import VideoExample
+from h2s_keras.errors import FileError, UserError
+
+AMBIGUOUS = "Ambiguous"
+
+
+def thumos14_list(annotations, root=None, avoid=False):
+    """The annotated segments: validation for training, test for testing.
+
+    Instances of the class "Ambiguous" belong to no class and are left out. Frames outside
+    all segments are background. 3007 instances in 200 and 3358 in 212 videos.
+
+    Args:
+        annotations: folder with `temporal_annotations_validation/CLASS_val.txt`,
+            `temporal_annotations_test/CLASS_test.txt` and, if at hand,
+            `validation_avoid_videos.txt` and `test_avoid_videos.txt`.
+        root: folder of the videos, or None to list without looking for videos.
+        avoid: leave out the (video, class) pairs of the avoid lists, whose annotations
+            the organisers found wrong; the published counts keep them.
+
+    Returns:
+        `DatasetList` with one example a segment (`start`, `end` in seconds).
+
+    Raises:
+        UserError: a folder is missing, the two parts name different classes, or a line
+            makes no sense.
+
+    Source: Jiang et al. 2014; the files of the challenge's web page.
+    """
+    finder = VideoFinder(root)
+    parts, classes = [], None
+    for part, suffix in (("validation", "_val.txt"), ("test", "_test.txt")):
+        folder = os.path.join(annotations, f"temporal_annotations_{part}")
+        if not os.path.isdir(folder):
+            raise UserError(
+                f"{folder}: no such folder; give the folder that holds the temporal "
+                "annotations of both parts"
+            )
+        names = sorted(
+            name.removesuffix(suffix)
+            for name in os.listdir(folder)
+            if name.endswith(suffix) and not name.startswith(AMBIGUOUS)
+        )
+        if classes is not None and names != classes:
+            raise UserError(
+                f"{folder}: its classes differ from those of the validation part; fetch "
+                "the annotations again"
+            )
+        classes = names
+        avoid_file = os.path.join(annotations, f"{part}_avoid_videos.txt")
+        wrong = _avoided(avoid_file) if avoid else ()
+        examples = []
+        for label, name in enumerate(names):
+            for video, start, end in _segments(os.path.join(folder, name + suffix)):
+                if (video, name) not in wrong:
+                    path = finder.find(video)
+                    examples.append(VideoExample(path, label, video, start, end))
+        parts.append(tuple(examples))
+    if len(classes) < 2:
+        raise UserError(f"{annotations}: holds no CLASS_val.txt files; fetch them again")
+    return DatasetList("THUMOS14", tuple(classes), *parts)
+
+
+def ambiguous_segments(annotations, part):
+    """(video, start, end) of the segments that are neither class nor background.
+
+    Args:
+        annotations: as for `thumos14_list`.
+        part: "validation" or "test".
+    """
+    suffix = {"validation": "val", "test": "test"}[part]
+    folder = os.path.join(annotations, f"temporal_annotations_{part}")
+    return _segments(os.path.join(folder, f"{AMBIGUOUS}_{suffix}.txt"))
+
+
+def _segments(path):
+    segments = []
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            video, start, end = line.split()
+            segment = video, float(start), float(end)
+        except ValueError:
+            raise FileError(path, f"line {number}: expected 'video start end'") from None
+        if not 0 <= segment[1] < segment[2]:
+            raise FileError(path, f"line {number}: a segment ends after it starts")
+        segments.append(segment)
+    return segments
+
+
+def _avoided(path):
+    return frozenset(tuple(line.split()[:2]) for line in read_lines(path))

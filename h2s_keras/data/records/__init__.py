@@ -1,0 +1,1 @@
+"""Packed records: writing, reading, verifying, object stores, the tf.data service."""

@@ -1,0 +1,328 @@
+"""Clips of packed records as a `tf.data.Dataset`, without Python inside.
+
+Training is a stream of examples numbered 0, 1, 2, ... as in `clips`: example `i` is a
+function of `(seed, i)` alone. Records are found by an index of offsets, so order, resuming
+and sharing between hosts need no shuffle buffer and no reading ahead.
+"""
+
+import numpy as np
+
+from h2s_keras.cores import usable_cores
+from h2s_keras.data.clips.crops import CENTRE_SCALE
+from h2s_keras.data.clips.graph_sampling import (
+    GraphDraw,
+    centre_crop,
+    clip_frames,
+    epoch_place,
+    random_clip_frames,
+    random_crop,
+    segment_clip_frames,
+)
+from h2s_keras.data.clips.host_share import host_batch_size
+from h2s_keras.data.clips.sampling import clip_indices, clip_span, even_clip_starts
+from h2s_keras.data.records.data_service import distribute
+from h2s_keras.data.records.record_frames import crop_flows, crop_jpegs, stored_frames
+from h2s_keras.errors import FileError, UserError
+
+CONTENTS = ("clips", "flow", "both")
+_RATIOS = (8, 4, 2, 1)
+
+
+class RecordClips:
+    """Makes data sets of clips from the examples of a `RecordIndex`.
+
+    Args:
+        index: `RecordIndex`.
+        examples: examples of it, as from `index.examples`.
+        num_frames, stride, image_size, short, segments, max_skip, flip: as
+            `video_clip_dataset`.
+        contents: "clips"; "flow", the stored flow alone; or "both".
+        num_parallel_calls: clips read at a time; None for as many as there are usable
+            cores. What comes out is the same.
+
+    Raises:
+        UserError: arguments make no sense, no flow was stored, or an example is too short.
+
+    Example:
+
+    ```python
+    index = read_index("packed/ucf101")
+    clips = RecordClips(index, index.examples(part="train"), num_frames=11)
+    batch, labels = next(iter(clips.training(batch_size=8)))
+    ```
+    """
+
+    def __init__(
+        self,
+        index,
+        examples,
+        num_frames,
+        stride=1,
+        image_size=(224, 224),
+        short="loop",
+        segments=None,
+        max_skip=1,
+        flip=True,
+        contents="clips",
+        num_parallel_calls=None,
+    ):
+        self.index, self.examples = index, list(examples)
+        self.num_frames, self.stride, self.short = num_frames, stride, short
+        self.image_size = tuple(int(side) for side in image_size)
+        self.segments = None if segments == 1 else segments
+        self.max_skip, self.flip, self.contents = max_skip, flip, contents
+        if num_parallel_calls is None:
+            num_parallel_calls = usable_cores()
+        self.num_parallel_calls = num_parallel_calls
+        self._check()
+        self._ratio = 1 if contents != "clips" else self._jpeg_ratio()
+        counts = [len(example["offsets"]) for example in self.examples]
+        self._tables = {
+            "shard": [example["shard"] for example in self.examples],
+            "label": [example["label"] for example in self.examples],
+            "frames": [example["frames"] for example in self.examples],
+            "height": [example["height"] for example in self.examples],
+            "width": [example["width"] for example in self.examples],
+            "first_offset": np.cumsum([0, *counts[:-1]]),
+            "records": counts,
+        }
+        self._offsets = np.concatenate([example["offsets"] for example in self.examples])
+
+    def training(
+        self,
+        batch_size,
+        start_step=0,
+        seed=0,
+        host=0,
+        hosts=1,
+        steps=None,
+        service=None,
+        on_error=None,
+    ):
+        """The endless stream of batches, from a step on.
+
+        Args:
+            batch_size: examples of the global batch.
+            start_step: first batch.
+            seed: 0 or above.
+            host, hosts: this host gets its rows of every global batch.
+            steps: end after so many batches; None: never.
+            service: `grpc://host:port` of a tf.data service that prepares the batches,
+                which may then come in another order, see `data_service`.
+            on_error: as `data_service.distribute`.
+
+        Returns:
+            `tf.data.Dataset` of `(clips, labels)`, `(flow, labels)` or `({"clip", "flow"},
+            labels)`: clips uint8 (rows, num_frames, height, width, 3), flow float32 (rows,
+            num_frames - 1, height, width, 2) in pixels of `image_size`, labels int32; with
+            segments these stand after the rows.
+        """
+        import tensorflow as tf
+
+        plain = tf.autograph.experimental.do_not_convert
+        rows = host_batch_size(batch_size, host, hosts)
+        if seed < 0 or start_step < 0:
+            raise UserError(
+                f"`seed` and `start_step` must be 0 or more. Received: {seed}, {start_step}"
+            )
+        stop = tf.int64.max if steps is None else start_step + steps
+        batches = tf.data.Dataset.range(start_step, stop)
+
+        def numbers(batch):
+            first = batch * batch_size + host * rows
+            return tf.data.Dataset.range(first, first + rows)
+
+        # The batch, not the example, is what a data service hands to a worker.
+        dataset = batches.flat_map(plain(numbers)).map(
+            plain(lambda number: self._training_clip(number, seed)),
+            num_parallel_calls=self.num_parallel_calls,
+            deterministic=True,
+        )
+        dataset = dataset.batch(rows, drop_remainder=True)
+        if service:
+            dataset = distribute(dataset, service, on_error=on_error)
+        count = tf.data.INFINITE_CARDINALITY if steps is None else steps
+        return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)
+
+    def testing(self, batch_size, clips_per_video=1):
+        """Finite batches in the order of the examples: even clips, centre crop.
+
+        Returns:
+            `tf.data.Dataset` of (clips, flow or both as `training`, labels, int32 places in
+            `examples`); the last batch may be smaller.
+        """
+        import tensorflow as tf
+
+        plain = tf.autograph.experimental.do_not_convert
+        if batch_size < 1 or clips_per_video < 1:
+            raise UserError("`batch_size` and `clips_per_video` must be 1 or more")
+        starts = np.stack(
+            [
+                even_clip_starts(
+                    example["frames"], self.num_frames, self.stride, clips_per_video
+                )
+                for example in self.examples
+            ]
+        )
+        dataset = tf.data.Dataset.range(starts.size).map(
+            plain(lambda number: self._test_clip(number, starts.ravel(), clips_per_video)),
+            num_parallel_calls=self.num_parallel_calls,
+            deterministic=True,
+        )
+        return dataset.batch(batch_size).prefetch(1)
+
+    def names(self, batch_size, step, seed=0):
+        """Names of the examples of a global batch, in its order."""
+        numbers = range(step * batch_size, (step + 1) * batch_size)
+        places = [int(epoch_place(n, len(self.examples), seed)) for n in numbers]
+        return [self.examples[place]["name"] for place in places]
+
+    def _training_clip(self, number, seed):
+        import tensorflow as tf
+
+        place = epoch_place(number, len(self.examples), seed)
+        example = self._example(place)
+        draw = GraphDraw(seed, number)
+        stride = tf.constant(self.stride, tf.int64)
+        if self.max_skip > 1:
+            most = tf.constant(self.max_skip, tf.int64)
+            if self.short == "refuse":
+                span = max(1, clip_span(self.num_frames, self.stride) - 1)
+                most = tf.clip_by_value((example["frames"] - 1) // span, 1, most)
+            stride *= 1 + draw.integer(most)
+        if self.segments is None:
+            frames = random_clip_frames(
+                example["frames"], self.num_frames, stride, draw, self.short
+            )[None]
+        else:
+            frames = segment_clip_frames(
+                example["frames"], self.num_frames, stride, self.segments, draw, self.short
+            )
+        # One draw for all segments: they are views of one video.
+        box = random_crop(self._frame_size(example), self.image_size, draw)
+        mirrored = draw.coin() if self.flip else tf.constant(False)
+        return self._load(example, frames, box, mirrored), example["label"]
+
+    def _test_clip(self, number, starts, clips_per_video):
+        import tensorflow as tf
+
+        place = number // clips_per_video
+        example = self._example(place)
+        frames = clip_frames(
+            tf.gather(tf.constant(starts, tf.int64), number)[None],
+            example["frames"],
+            self.num_frames,
+            self.stride,
+            self.short,
+        )
+        box = centre_crop(self._frame_size(example), self.image_size)
+        loaded = self._load(example, frames, box, tf.constant(False), segments=None)
+        return loaded, example["label"], tf.cast(place, tf.int32)
+
+    def _load(self, example, frames, box, mirrored, **options):
+        """Reads the clips at `frames`, (clips, num_frames), cropped to `box`."""
+        import tensorflow as tf
+
+        segments = options.get("segments", self.segments)
+        with_flow = self.contents != "clips"
+        clips, flows = [], []
+        for clip in tf.unstack(frames, 1 if segments is None else segments):
+            jpegs, fields, missing = self._read(example, clip)
+            if self.contents != "flow":
+                clips.append(crop_jpegs(jpegs, box, self.image_size, self._ratio))
+            if with_flow:
+                size = (example["height"], example["width"])
+                flow_format = self.index.settings["flow_format"]
+                flows.append(
+                    crop_flows(fields, missing, size, box, self.image_size, flow_format)
+                )
+
+        def joined(parts, sign):
+            part = parts[0] if segments is None else tf.stack(parts)
+            return tf.cond(mirrored, lambda: tf.reverse(part, [-2]) * sign, lambda: part)
+
+        clip = joined(clips, tf.constant(1, tf.uint8)) if clips else None
+        # Mirrored motion to the right goes to the left.
+        flow = joined(flows, tf.constant([-1.0, 1.0])) if flows else None
+        both = {"clip": clip, "flow": flow}
+        return {"clips": clip, "flow": flow, "both": both}[self.contents]
+
+    def _read(self, example, clip):
+        """JPEGs (num_frames,), flow (num_frames - 1,), and which of it is not stored."""
+        import tensorflow as tf
+
+        per_record = self.index.settings["frames_per_record"]
+        per_record = per_record or example["frames"]
+        first, last = tf.reduce_min(clip), tf.reduce_max(clip)
+        first, last = first // per_record, last // per_record
+        offsets = tf.constant(self._offsets, tf.int64)[example["first_offset"] :]
+        with_flow = self.contents != "clips"
+        stored = stored_frames(example["path"], offsets, first, last, with_flow)
+        jpegs, flows = stored if with_flow else (stored, None)
+        local = clip - first * per_record
+        if flows is None:
+            return tf.ensure_shape(tf.gather(jpegs, local), [self.num_frames]), None, None
+        # Across the cut of a looped clip, and where the last frame is held, nothing moves.
+        missing = clip[1:] != clip[:-1] + 1
+        flows = tf.gather(flows, tf.where(missing, tf.zeros_like(local[1:]), local[:-1]))
+        shape = [self.num_frames]
+        jpegs = tf.ensure_shape(tf.gather(jpegs, local), shape)
+        return jpegs, tf.ensure_shape(flows, [self.num_frames - 1]), missing
+
+    def _example(self, place):
+        import tensorflow as tf
+
+        row = {
+            key: tf.gather(tf.constant(values, tf.int64), place)
+            for key, values in self._tables.items()
+        }
+        row["path"] = tf.gather(tf.constant(self.index.shard_paths()), row["shard"])
+        row["label"] = tf.cast(row["label"], tf.int32)
+        return row
+
+    def _frame_size(self, example):
+        # libjpeg rounds the shrunk size up.
+        return [-(-example[side] // self._ratio) for side in ("height", "width")]
+
+    def _jpeg_ratio(self):
+        """The most by which every frame can be shrunk while being decoded."""
+        needed = min(self.image_size) / CENTRE_SCALE
+        short = min(min(item["height"], item["width"]) for item in self.examples)
+        return next(r for r in _RATIOS if r == 1 or short / r >= needed)
+
+    def _check(self):
+        if not self.examples:
+            raise UserError(f"{self.index.root}: no examples; check split and test_group")
+        for name in ("num_frames", "stride", "max_skip", "num_parallel_calls"):
+            if getattr(self, name) < 1:
+                raise UserError(
+                    f"`{name}` must be 1 or more. Received: {getattr(self, name)}"
+                )
+        if self.segments is not None and self.segments < 1:
+            raise UserError(f"`segments` must be 1 or more. Received: {self.segments}")
+        if len(self.image_size) != 2 or min(self.image_size) < 1:
+            raise UserError(
+                f"`image_size` must be (height, width). Received: {self.image_size}"
+            )
+        if self.contents not in CONTENTS:
+            raise UserError(
+                f"`contents` must be one of {CONTENTS}. Received: {self.contents!r}"
+            )
+        shortest = min(self.examples, key=lambda example: example["frames"])
+        # Says also what is wrong with an unknown policy, and what a clip needs at least.
+        try:
+            clip_indices(0, shortest["frames"], self.num_frames, self.stride, self.short)
+        except UserError as error:
+            raise FileError(shortest["name"], error) from None
+        if self.contents == "clips":
+            return
+        if not self.index.settings["flow"]:
+            raise UserError(
+                f"{self.index.root}: no flow was stored; pack with --flow, e.g. --flow tvl1"
+            )
+        if self.stride != 1 or self.max_skip != 1 or self.num_frames < 2:
+            raise UserError(
+                "stored flow is that of neighbouring frames: it needs 2 frames or more, "
+                f"stride 1 and max_skip 1. Received: {self.num_frames} frames, stride "
+                f"{self.stride}, max_skip {self.max_skip}; pack with --stride to skip"
+            )

@@ -1,0 +1,1 @@
+"""Clips that are drawn, with known flow: action classes and moving layers."""

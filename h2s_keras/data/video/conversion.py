@@ -1,0 +1,112 @@
+"""From decoded frames to upright RGB arrays of one size."""
+
+import warnings
+
+import numpy as np
+
+from h2s_keras.data.video.frame_filter import FrameFilter
+from h2s_keras.data.video.images import (
+    apply_rotation,
+    exact_method,
+    frame_rotation,
+)
+from h2s_keras.errors import VideoError, VideoWarning
+
+
+class FrameConverter:
+    """Turns decoded frames into upright uint8 RGB arrays of one size.
+
+    Of an interlaced frame only the upper field (its even rows) is used: its two fields are
+    of different moments. A deinterlacer that looks at neighbouring frames would give other
+    pixels after a seek, a field is the same whatever was decoded before.
+
+    Args:
+        size: None, the short side, or (height, width), as `read_frames`.
+        path: the video, for errors.
+    """
+
+    def __init__(self, size, path):
+        from av.video.reformatter import VideoReformatter
+
+        if size is not None:
+            sides = np.atleast_1d(size)
+            if sides.shape not in ((1,), (2,)) or not (
+                np.issubdtype(sides.dtype, np.integer) and (sides > 0).all()
+            ):
+                raise ValueError(
+                    "`size` must be None, the short side, or (height, width) in whole "
+                    f"pixels. Received: {size!r}"
+                )
+        self.size, self.path = size, path
+        self.native, self.target = None, None
+        self.told = set()
+        self.upper_field = FrameFilter(("field", "type=top"))
+        self.reformatter = VideoReformatter()
+        # One thread: clips are what runs in parallel.
+        self.options = {"interpolation": exact_method(), "threads": 1}
+
+    def picture_bytes(self, frame):
+        """Bytes of the picture that a frame will become."""
+        self.look(frame)
+        return 3 * self.target[0] * self.target[1]
+
+    def look(self, frame):
+        """Takes the size of pictures from the first frame; warns of what is odd in one."""
+        upright = upright_size(frame, frame_rotation(frame))
+        if self.target is None:
+            self.native, self.target = upright, _target_size(upright, self.size)
+        elif upright != self.native:
+            self._tell(
+                f"changes its picture size from {self.native[1]} x {self.native[0]} to "
+                f"{upright[1]} x {upright[0]} pixels on the way; all frames are scaled to "
+                "the size of the first"
+            )
+        if frame.interlaced_frame:
+            self._tell(
+                "is marked as interlaced; of its frames only the upper field (every other "
+                "row) is used"
+            )
+
+    def _tell(self, text):
+        if text not in self.told:
+            self.told.add(text)
+            warnings.warn(f"{self.path}: {text}", VideoWarning, stacklevel=3)
+
+    def __call__(self, frame):
+        """The picture of an `av.VideoFrame`.
+
+        Raises:
+            VideoError: FFmpeg cannot convert such frames to RGB.
+        """
+        import av
+
+        turns = frame_rotation(frame)
+        self.look(frame)
+        height, width = self.target[::-1] if turns % 2 else self.target
+        try:
+            shown = self.upper_field(frame) if frame.interlaced_frame else frame
+            picture = self.reformatter.reformat(
+                shown, width=width, height=height, format="rgb24", **self.options
+            ).to_ndarray()
+        except (av.FFmpegError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise VideoError(
+                self.path,
+                f"gives frames ({frame.format.name}, colour matrix {frame.colorspace}) "
+                f"that cannot be turned into RGB ({why}); convert it to yuv420p of bt709",
+            ) from None
+        return np.ascontiguousarray(apply_rotation(picture, turns))
+
+
+def upright_size(frame, turns):
+    size = (frame.height, frame.width)
+    return size[::-1] if turns % 2 else size
+
+
+def _target_size(native, size):
+    if size is None:
+        return native
+    if np.ndim(size) == 1:
+        return tuple(int(side) for side in size)
+    scale = min(1.0, size / min(native))
+    return tuple(max(1, round(side * scale)) for side in native)

@@ -1,0 +1,291 @@
+"""Still images: read to uint8 RGB, write as PNG.
+
+Reading goes through the decoders of PyAV, which is a core dependency; writing is a
+few lines of zlib, so that 8 and 16 bit files come out exactly as the array says.
+
+The side data of a frame is never touched: PyAV frees the metadata of an entry that has
+some (such as the name of a colour profile) a second time, which ends the process.
+"""
+
+import os
+import struct
+import tempfile
+import zlib
+
+import numpy as np
+
+from h2s_keras.data.video.exif import exif_orientation
+from h2s_keras.data.video.frame_filter import FrameFilter, mirroring
+from h2s_keras.errors import ImageError
+
+# The first bytes of a file say what it is; a wrong suffix must not matter.
+SIGNATURES = (
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "mjpeg"),
+    (b"BM", "bmp"),
+    (b"P6", "ppm"),
+    (b"P5", "pgm"),
+    (b"P4", "pbm"),
+)
+MAX_PIXELS = 1 << 27
+# Values of Exif's orientation that mirror the picture before they turn it.
+_MIRRORED = (2, 4, 5, 7)
+
+
+def read_image(path):
+    """Reads a PNG, JPEG, BMP or PPM/PGM/PBM file as 8 bit RGB.
+
+    Grey and palette images become RGB, 16 bit values are rounded to 8 bit, the alpha
+    channel is dropped (not blended) and the orientation tag of a camera is applied.
+
+    Args:
+        path: name of the file.
+
+    Returns:
+        uint8 array (height, width, 3), RGB.
+
+    Raises:
+        ImageError: the file is missing, empty, broken or of another kind.
+
+    Example:
+
+    ```python
+    frame = read_image("frame10.png")   # (388, 584, 3), uint8
+    ```
+    """
+    frame = decode_image_frame(path)
+    if frame.width * frame.height > MAX_PIXELS:
+        raise ImageError(
+            path,
+            f"has {frame.width} x {frame.height} pixels, more than {MAX_PIXELS}; shrink it",
+        )
+    # 8 bit channels are converted exactly; deeper ones would be dithered on the way.
+    deep = max(component.bits for component in frame.format.components) > 8
+    if deep:
+        wide = frame.reformat(format="rgb48le").to_ndarray().astype(np.uint32)
+        array = ((wide + 128) // 257).astype(np.uint8)
+    else:
+        array = frame.reformat(format="rgb24", interpolation=exact_method()).to_ndarray()
+    return np.ascontiguousarray(apply_rotation(array, frame_rotation(frame)))
+
+
+def decode_image_frame(path):
+    """Decodes one image file to an `av.VideoFrame` in the file's own pixel format.
+
+    Args:
+        path: name of the file.
+
+    Returns:
+        `av.VideoFrame`, mirrored as its Exif tag says and not yet turned.
+
+    Raises:
+        ImageError: as `read_image`.
+    """
+    import av
+
+    av.logging.set_level(None)
+    content = read_bytes(path, ImageError)
+    codec = next((name for head, name in SIGNATURES if content.startswith(head)), None)
+    if codec is None:
+        raise ImageError(
+            path, "is not a PNG, JPEG, BMP or PPM image; convert it to one of these"
+        )
+    try:
+        # The decoder is fed directly: av.open would take a "%d" in a name as a pattern.
+        context = careful_decoder(av.CodecContext.create(codec, "r"))
+        frames = context.decode(av.Packet(content)) + context.decode(None)
+    except (av.FFmpegError, ValueError) as error:
+        raise ImageError(
+            path, f"is a broken {codec} image ({error}); save it again"
+        ) from None
+    if not frames or frames[0].is_corrupt:
+        raise ImageError(path, f"is a broken {codec} image; save it again")
+    if codec == "mjpeg" and not jpeg_ends(content):
+        raise ImageError(path, "is a JPEG image cut short; save it again")
+    if exif_orientation(content) in _MIRRORED:
+        return FrameFilter(*mirroring())(frames[0])
+    return frames[0]
+
+
+def careful_decoder(context):
+    """Makes a decoder raise where it would make up a part of a picture, and crop exactly.
+
+    Args:
+        context: `av.CodecContext` that is not open yet.
+
+    Returns:
+        The same context.
+    """
+    from av.codec.context import Flags
+
+    context.options = {**context.options, "err_detect": "crccheck+explode"}
+    # Else columns to the left of what is shown come along, for the sake of alignment.
+    context.flags |= Flags.unaligned
+    if context.name == "h264":
+        # With threads per slice FFmpeg does not look for slices that are missing.
+        context.thread_type = "NONE"
+    return context
+
+
+def jpeg_ends(content):
+    """Whether the last scan of a JPEG image is followed by the marker of its end."""
+    return content.rfind(b"\xff\xd9") > content.rfind(b"\xff\xda")
+
+
+def exact_method():
+    """The scaler's settings: bilinear, and no short cuts on chroma or at odd widths."""
+    from av.video.reformatter import Interpolation
+
+    return (
+        Interpolation.BILINEAR
+        | Interpolation.ACCURATE_RND
+        | Interpolation.BITEXACT
+        | Interpolation.FULL_CHR_H_INT
+        | Interpolation.FULL_CHR_H_INP
+    )
+
+
+def frame_rotation(frame):
+    """Quarter turns against the clock that show a decoded frame upright (0, 1, 2, 3)."""
+    return round(getattr(frame, "rotation", 0) / 90) % 4
+
+
+def apply_rotation(array, quarter_turns):
+    """Turns (height, width, channels) by quarter turns against the clock.
+
+    Args:
+        array: the picture as decoded.
+        quarter_turns: as `frame_rotation`.
+    """
+    return np.rot90(array, quarter_turns, axes=(0, 1)) if quarter_turns else array
+
+
+def encode_png(array):
+    """Encodes an array as the bytes of a PNG file.
+
+    Args:
+        array: uint8 (H, W), (H, W, 1) or (H, W, 3), or uint16 (H, W, 3); RGB.
+
+    Returns:
+        bytes.
+
+    Raises:
+        ValueError: another shape or dtype.
+    """
+    array = np.asarray(array)
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    grey = array.ndim == 2
+    colour = array.ndim == 3 and array.shape[-1] == 3
+    fits = (array.dtype == np.uint8 and (grey or colour)) or (
+        array.dtype == np.uint16 and colour
+    )
+    if not fits or array.size == 0:
+        raise ValueError(
+            "A PNG is written from uint8 (H, W) or (H, W, 3), or uint16 (H, W, 3), not "
+            f"empty. Received: {array.dtype} {array.shape}; convert it first."
+        )
+    height, width = array.shape[:2]
+    rows = np.frombuffer(array.astype(array.dtype.newbyteorder(">")).tobytes(), np.uint8)
+    rows = rows.reshape(height, -1)
+    # Filter 2: each row as its difference from the row above, which packs smaller.
+    body = np.full((height, rows.shape[1] + 1), 2, np.uint8)
+    body[0, 1:] = rows[0]
+    body[1:, 1:] = rows[1:] - rows[:-1]
+    header = struct.pack(
+        ">IIBBBBB", width, height, 8 * array.dtype.itemsize, 2 if colour else 0, 0, 0, 0
+    )
+    return b"".join(
+        [
+            b"\x89PNG\r\n\x1a\n",
+            _chunk(b"IHDR", header),
+            _chunk(b"IDAT", zlib.compress(body.tobytes(), 6)),
+            _chunk(b"IEND", b""),
+        ]
+    )
+
+
+def _chunk(kind, content):
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + checksum
+
+
+def write_png(path, array):
+    """Writes a PNG file; a reader never sees half a file.
+
+    Args:
+        path: name of the file, ending in `.png`; an older file is replaced.
+        array: as `encode_png`.
+
+    Raises:
+        ValueError: another shape or dtype.
+        ImageError: the folder is missing or cannot be written.
+    """
+    if os.path.splitext(os.fspath(path))[1].lower() != ".png":
+        raise ImageError(path, "the name of a PNG file must end in .png; rename it")
+    write_bytes(path, encode_png(array), ImageError)
+
+
+def read_bytes(path, error_class, limit=1 << 31):
+    """Reads a whole regular file.
+
+    Args:
+        path: name of the file.
+        error_class: subclass of `FileError` to raise.
+        limit: longest file that is read, in bytes.
+
+    Returns:
+        bytes, never empty.
+    """
+    try:
+        if os.path.isdir(path):
+            raise error_class(path, "is a folder; give a file")
+        # Opening a pipe or a device could wait for ever.
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise error_class(path, "is not a regular file; copy it to one")
+        size = os.path.getsize(path)
+        if size > limit:
+            raise error_class(path, f"has {size} bytes, more than {limit}; shrink it")
+        with open(path, "rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        raise error_class(path, "no such file; check the name") from None
+    except OSError as error:
+        raise error_class(path, f"cannot be read ({error.strerror})") from None
+    if not content:
+        raise error_class(path, "is empty (0 bytes); fetch or save it again")
+    return content
+
+
+def follow_umask(path):
+    """Gives a file that mkstemp made private the permissions that the user expects."""
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(path, 0o666 & ~mask)
+
+
+def write_bytes(path, content, error_class):
+    """Writes a file through a temporary one in the same folder and `os.replace`.
+
+    Args:
+        path: name of the file; an older one is replaced.
+        content: bytes.
+        error_class: subclass of `FileError` to raise.
+    """
+    path = os.fspath(path)
+    folder = os.path.dirname(path) or "."
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=folder)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        follow_umask(temporary)
+        os.replace(temporary, path)
+        temporary = None
+    except FileNotFoundError:
+        raise error_class(path, f"its folder {folder} does not exist; make it") from None
+    except OSError as error:
+        raise error_class(path, f"cannot be written ({error.strerror})") from None
+    finally:
+        if temporary is not None:
+            os.unlink(temporary)

@@ -1,0 +1,1 @@
+"""Weights of published Caffe models, as networks of this package."""

@@ -1,0 +1,1 @@
+"""Other runtimes that compute a trained network: OpenVINO and LiteRT."""
