@@ -189,8 +189,10 @@ class _RunningStage:
             callbacks.insert(1, self.validation)
         if self.tensorboard:
             folder = self.run.file(f"tensorboard/{name}")
-            # One host alone cannot compute with weights that all share.
-            pictures = self.sample_clips if self.hosts is None else None
+            # One host alone cannot compute with weights that all share; cached flow has no
+            # frames to show.
+            shown = self.hosts is None and not self.stage["cached_flow"]
+            pictures = self.sample_clips if shown else None
             callbacks.append(TensorBoardLog(folder, position, pictures))
         callbacks.append(NonFiniteGuard(name, self.go_back, self.explain))
         bar, shown = None, contextlib.nullcontext()
