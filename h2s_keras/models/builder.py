@@ -112,7 +112,7 @@ class HiddenTwoStreamBuilder:
         return self
 
     def adapter(self, **options):
-        """Options of `QuantizedFlowAdapter`: bound, levels, centre."""
+        """Options of `QuantizedFlowAdapter`: bound, levels, centre, padding."""
         if "scale" in options:
             raise ValueError(
                 ".adapter(): the scale is that of MotionNet's finest flow, 2; leave it out."

@@ -13,7 +13,7 @@ Expected: docs/results.md, measured with this file. A frame shows the appearance
 def get_config(smoke=False):
     steps = (lambda full: 4) if smoke else (lambda full: full)
     packed = 16 if smoke else 2000
-    flow_loss = {"weighting": "paper", "smoothness_weight": 10.0}
+    flow_loss = {"weighting": "paper", "smoothness_weight": 2.5}
     motion = {
         "name": "motion",
         "streams": ["motion"],

@@ -43,7 +43,7 @@ def get_config(smoke=False):
     if smoke:
         size = {"num_frames": 3, "image_size": (32, 32)}
         data = {"kind": "synthetic", "seed": 1, "test_count": 16, **size}
-    flow_loss = {"weighting": "paper", "smoothness_weight": 10.0}
+    flow_loss = {"weighting": "paper", "smoothness_weight": 2.5}
     return {
         "name": "videos",
         "seed": 1,
