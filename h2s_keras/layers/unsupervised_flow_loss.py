@@ -63,9 +63,6 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
             are divided by `released_batch`, smoothness also by 3. SSIM by 0.01 to 0.16 is
             a sum over patches and channels (58.8 to 4.8 on the mean for 11 frames at
             224x224). Frames shrink with their corners aligned.
-        released_batch: batch that the released losses are divided by, apart from the mean
-            over the batch: "motion" (16, MotionNet alone), "end_to_end" (8), or a number.
-            Without effect under "paper".
         photometric_weight, smoothness_weight, ssim_weight: factors on the three terms;
             0 leaves a term out.
         border: share of the short side, rounded to pixels, that is ignored at every edge
@@ -82,6 +79,9 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
             Needs `backward_flows`.
         consistency_weight: factor on the change of a point's flow from pair to pair
             (`ops.flow_terms.motion_consistency`), at the weights of smoothness.
+        released_batch: batch that the released losses are divided by, apart from the mean
+            over the batch: "motion" (16, MotionNet alone), "end_to_end" (8), or a number.
+            Without effect under "paper".
 
     Call arguments:
         clips: (batch, time, height, width, 3) RGB 0..255, any dtype.
@@ -115,7 +115,6 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
     def __init__(
         self,
         weighting="paper",
-        released_batch="motion",
         photometric_weight=1.0,
         smoothness_weight=1.0,
         ssim_weight=1.0,
@@ -126,6 +125,7 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         edge_weight=0.0,
         occlusion=None,
         consistency_weight=0.0,
+        released_batch="motion",
         **kwargs,
     ):
         kwargs["autocast"] = False
@@ -295,7 +295,6 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         return {
             **super().get_config(),
             "weighting": self.weighting,
-            "released_batch": self.released_batch,
             "photometric_weight": self.photometric_weight,
             "smoothness_weight": self.smoothness_weight,
             "ssim_weight": self.ssim_weight,
@@ -306,6 +305,7 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
             "edge_weight": self.edge_weight,
             "occlusion": self.occlusion,
             "consistency_weight": self.consistency_weight,
+            "released_batch": self.released_batch,
         }
 
 

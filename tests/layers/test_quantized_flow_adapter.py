@@ -79,7 +79,9 @@ def test_zero_padding_changes_the_rim_alone(kwargs):
     inner = (slice(None), slice(rim, -rim), slice(rim, -rim))
     assert padded.shape == plain.shape
     assert_close(padded[inner], plain[inner], atol=1e-3)
-    assert (padded[:, 0] < plain[:, 0] - 5).mean() > 0.9
+    # Darker by the share of nothing, which a level of 0 does not show.
+    assert (padded[:, 0] <= plain[:, 0] + 1e-3).all()
+    assert_differs(padded[:, 0], plain[:, 0], by=30)
     # Nothing is enlarged, so nothing is read from beyond the edge.
     one = QuantizedFlowAdapter(scale=1, padding="zeros")(FLOW)
     assert_close(one, QuantizedFlowAdapter(scale=1)(FLOW), rtol=0, atol=0)

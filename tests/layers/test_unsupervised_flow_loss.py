@@ -141,7 +141,9 @@ def test_the_reference_is_the_released_graph(golden):
 def test_both_released_batches_have_names():
     clips, flows = random_clips(), random_flows()
     terms = {
-        batch: to_numpy(evaluate(UnsupervisedFlowLoss("released", batch), clips, flows))
+        batch: to_numpy(
+            evaluate(UnsupervisedFlowLoss("released", released_batch=batch), clips, flows)
+        )
         for batch in ("motion", 16, "end_to_end", 8)
     }
     assert_close(terms["motion"], terms[16], rtol=0, atol=0)
