@@ -121,17 +121,24 @@ def copy_named_weights(builders, network, weights):
     reasons = []
     for read in _readings(builders, weights):
         try:
-            theirs = {layer.name: layer for layer in read()}
+            layers = read()
         except Exception as error:
             reasons.append(_short(error))
             continue
+        theirs = {layer.name: layer for layer in layers}
         wanted = [layer for layer in network.layers if layer.weights]
         missing = [layer.name for layer in wanted if layer.name not in theirs]
         if missing:
             reasons.append(f"it has no layer {missing[0]!r}")
             continue
+        if len(theirs) < len(layers):
+            raise UserError(
+                f"{weights}: holds several networks with layers of the same names; give "
+                "one stream, or start from the whole model by model.initial"
+            )
         values = [
-            (layer, _adapted(layer, theirs[layer.name].get_weights())) for layer in wanted
+            (layer, _adapted(layer, theirs[layer.name].get_weights(), layer is wanted[0]))
+            for layer in wanted
         ]
         for layer, arrays in values:
             layer.set_weights(arrays)
@@ -251,10 +258,12 @@ def copy_dense_layers(model, names, top, weights):
         for layer, arrays in zip(layers, top, strict=False):
             layer.set_weights(arrays)
         return
-    reason = "has no top" if not top else f"has a top for other sizes ({given[0][0]})"
+    reason = "came without its top"
+    if top:
+        reason = f"has a top for images of another size ({given[0][0]})"
     warnings.warn(
         f"{' and '.join(names)} of {model.name!r} begin at random: {weights!r} {reason}. "
-        "Give weights with their top, on images of 224x224 pixels.",
+        "Give weights with their top; ImageNet's read images of 224x224 pixels.",
         ToldWarning,
         stacklevel=2,
     )
@@ -374,7 +383,7 @@ def _weighted(model, normalization=False):
     return found
 
 
-def _adapted(layer, values):
+def _adapted(layer, values, first=False):
     """`values` with the kernel of a first convolution adapted to the input of `layer`."""
     values = list(values)
     if len(values) != len(layer.weights):
@@ -384,11 +393,11 @@ def _adapted(layer, values):
     for index, (value, own) in enumerate(zip(values, layer.weights, strict=True)):
         wanted = tuple(own.shape)
         if len(wanted) == 5 and value.ndim == 4:
-            value = inflate_kernel(_widened(value, wanted[3]), wanted[0])
+            value = inflate_kernel(_widened(value, wanted[3], first), wanted[0])
         elif len(wanted) == 5 and value.ndim == 5:
-            value = np.stack([_widened(step, wanted[3]) for step in value])
+            value = np.stack([_widened(step, wanted[3], first) for step in value])
         elif len(wanted) == 4 and value.ndim == 4 and value.shape[:2] == wanted[:2]:
-            value = _widened(value, wanted[2])
+            value = _widened(value, wanted[2], first)
         if value.shape != wanted:
             raise UserError(
                 f"{layer.name}: weights of shape {values[index].shape} do not fit {wanted}."
@@ -397,11 +406,12 @@ def _adapted(layer, values):
     return values
 
 
-def _widened(kernel, channels):
-    """The kernel itself, or one over RGB or flow made one over `channels`, if it can be."""
+def _widened(kernel, channels, first):
+    """The kernel itself, or one over RGB made one over `channels`; a first one over flow
+    too."""
     given = kernel.shape[2]
     if given == 3 and channels != 3:
         return inflate_channels(kernel, channels)
-    if given != channels and given % 2 == channels % 2 == 0:
+    if first and given != channels and given % 2 == channels % 2 == 0:
         return adapt_flow_channels(kernel, channels)
     return kernel

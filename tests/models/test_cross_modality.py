@@ -206,11 +206,11 @@ def test_vgg16_takes_its_dense_layers_for_images_and_for_flow(whole_vgg16, recwa
 
 
 def test_dense_layers_that_do_not_fit_or_are_not_there_are_reported(whole_vgg16, image_net):
-    with pytest.warns(ToldWarning, match="fc6 and fc7.*at random.*top for other sizes"):
+    with pytest.warns(ToldWarning, match="fc6 and fc7.*random.*top for images of another"):
         model = build_backbone("vgg16", (64, 64, 3), 4, weights=whole_vgg16[1])
     for own, other in zip(convolutions(model), convolutions(whole_vgg16[0]), strict=True):
         np.testing.assert_array_equal(own[0], other[0])
-    with pytest.warns(ToldWarning, match="fc6 and fc7 of .* at random: .* has no top"):
+    with pytest.warns(ToldWarning, match="fc6 and fc7 of .* at random: .* came without"):
         build_backbone("vgg16", (32, 32, 3), 4, weights=image_net[1])
 
 
@@ -290,6 +290,20 @@ def test_a_whole_model_of_something_else_is_refused(tmp_path):
         build_backbone("bn_inception", (32, 32, 20), 4, weights=path)
     with pytest.raises(UserError, match="another network than mobilenetv2|are needed"):
         build_backbone("mobilenetv2", (32, 32, 20), 4, weights=path)
+
+
+def test_a_model_with_two_networks_of_one_kind_is_refused(tmp_path):
+    network = build_backbone("bn_inception", (32, 32, 3), 4)
+    other = keras.models.clone_model(network)
+    inputs = keras.Input((32, 32, 3))
+    whole = keras.Model(
+        inputs,
+        [network(inputs), keras.Model(other.inputs, other.outputs, name="other")(inputs)],
+    )
+    path = str(tmp_path / "both.keras")
+    whole.save(path)
+    with pytest.raises(UserError, match="several networks .*model.initial"):
+        build_backbone("bn_inception", (32, 32, 20), 4, weights=path)
 
 
 # === Real weights ===

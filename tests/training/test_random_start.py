@@ -1,12 +1,13 @@
 """What a run says of the parts that begin at random."""
 
 import importlib
+import warnings
 
 import pytest
 
 from h2s_keras.cli.train import recipe_list
+from h2s_keras.training import run
 from h2s_keras.training.random_start import RandomStartWarning, random_start
-from h2s_keras.training.run import train
 from h2s_keras.training.stage_options import complete_config
 
 
@@ -44,10 +45,18 @@ def test_every_recipe_has_a_line_of_its_own(name):
     assert said.count("\n") == 0 and said.startswith(f"{name}: ")
 
 
-def test_a_run_begins_with_it(tmp_path):
+def test_a_run_begins_with_it():
     from h2s_keras.recipes import tiny_synthetic
 
-    config = tiny_synthetic.get_config(smoke=True)
-    config["dtype_policy"] = "float32"
+    config = complete_config(tiny_synthetic.get_config(smoke=True))
+    said = []
     with pytest.warns(RandomStartWarning, match=r"tiny_synthetic: motion \(tiny\) begins"):
-        train(config, tmp_path / "run")
+        run._make_network(config, ["a", "b"], None, say=said.append)
+    # A run that goes on has its weights.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run._make_network(config, ["a", "b"], None, states=["one"], say=said.append)
+        config["model"]["motion"] = "tiny_synthetic_2"
+        config["model"]["motion_options"] = {}
+        run._make_network(config, ["a", "b"], None, say=said.append)
+    assert not said
