@@ -237,6 +237,8 @@ def copy_image_weights(build, model, weights):
     ]
     for own, arrays in values:
         own.set_weights(arrays)
+        if isinstance(own, keras.layers.Normalization):
+            own.finalize_state()
     if images:
         _divide_by_deviation(model)
     return model, top

@@ -51,12 +51,12 @@ def test_a_run_begins_with_it():
     config = complete_config(tiny_synthetic.get_config(smoke=True))
     said = []
     with pytest.warns(RandomStartWarning, match=r"tiny_synthetic: motion \(tiny\) begins"):
-        run._make_network(config, ["a", "b"], None, say=said.append)
+        run._make_network(config, ["a", "b"], None, None, say=said.append)
     # A run that goes on has its weights.
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        run._make_network(config, ["a", "b"], None, states=["one"], say=said.append)
+        warnings.simplefilter("error", RandomStartWarning)
+        run._make_network(config, ["a", "b"], None, None, ["one"], said.append)
         config["model"]["motion"] = "tiny_synthetic_2"
         config["model"]["motion_options"] = {}
-        run._make_network(config, ["a", "b"], None, say=said.append)
+        run._make_network(config, ["a", "b"], None, None, say=said.append)
     assert not said
