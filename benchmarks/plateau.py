@@ -25,8 +25,8 @@ from h2s_keras.models import MotionNet
 from h2s_keras.training.initial_weights import copy_initial_weights
 from h2s_keras.training.stages import prepare_stage
 
-LOSS = {"weighting": "paper", "smoothness_weight": 10.0}
-CENSUS = {**LOSS, "photometric": "census", "photometric_weight": 10.0}
+LOSS = {"weighting": "paper", "smoothness_weight": 2.5}
+CENSUS = {**LOSS, "photometric": "census"}
 RECIPES = {
     "plain": {},
     "ramp of smoothness": {"smoothness_ramp": 200, "smoothness_start": 0.02},

@@ -4,6 +4,7 @@ Written from the formulas of the method, never from the package, which they must
 import: two mistakes that agree are not likely when nothing is shared.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -36,7 +37,8 @@ def charbonnier(difference, alpha, epsilon=1e-3):
 
 
 def border_mask(height, width, fraction=0.1):
-    border = math.ceil(round(fraction * min(height, width), 9))
+    """0 where a pixel is nearer to an edge than the rounded share of the short side."""
+    border = math.floor(round(fraction * min(height, width), 6) + 0.5)
     mask = np.zeros((height, width))
     for y, x in np.ndindex(height, width):
         if min(y, height - 1 - y, x, width - 1 - x) >= border:
@@ -45,7 +47,7 @@ def border_mask(height, width, fraction=0.1):
 
 
 def smoothness(flow, mask=None, scale=1.0, alpha=0.3, epsilon=1e-3):
-    """(n,): each of the four forward differences averaged over the pixels that count."""
+    """(n,): equation 2, the sum of four means of penalties over the pixels that count."""
     flow = scale * np.asarray(flow, float)
     count, height, width, _ = flow.shape
     mask = np.ones((height, width)) if mask is None else mask
@@ -64,7 +66,7 @@ def smoothness(flow, mask=None, scale=1.0, alpha=0.3, epsilon=1e-3):
                     for x in range(width - step_x)
                     if mask[y, x]
                 ]
-                result[n] += 0.25 * np.mean(penalties) if penalties else 0.0
+                result[n] += np.mean(penalties) if penalties else 0.0
     return result
 
 
@@ -105,24 +107,48 @@ def local_response_normalization(values, radius=4, bias=1.0, alpha=1 / 9, beta=0
     return result
 
 
-def triangle_weights(source, target):
-    """(target, source), sample centres at half pixels, widened when shrinking."""
-    scale = source / target
+def triangle_weights(source, target, corners=False):
+    """(target, source): how much each old sample counts for each new one.
+
+    Without `corners` sample centres are half pixels. With it the first and the last sample
+    of both lines coincide. The triangle is as wide as a step when shrinking.
+    """
+    if corners:
+        scale = (source - 1) / (target - 1)
+        centres = [new * scale for new in range(target)]
+    else:
+        scale = source / target
+        centres = [(new + 0.5) * scale - 0.5 for new in range(target)]
     weights = np.zeros((target, source))
     for new, old in np.ndindex(target, source):
-        away = abs((old + 0.5) - (new + 0.5) * scale)
-        weights[new, old] = max(0.0, 1.0 - away / max(scale, 1.0))
+        weights[new, old] = max(0.0, 1.0 - abs(old - centres[new]) / max(scale, 1.0))
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def resize(images, size):
+def resize(images, size, corners=False):
     images = np.asarray(images, float)
-    rows = triangle_weights(images.shape[1], size[0])
-    columns = triangle_weights(images.shape[2], size[1])
+    rows = triangle_weights(images.shape[1], size[0], corners)
+    columns = triangle_weights(images.shape[2], size[1], corners)
     result = np.zeros((images.shape[0], *size, images.shape[3]))
     for n, y, x in np.ndindex(images.shape[0], *size):
         weight = np.outer(rows[y], columns[x])[..., None]
         result[n, y, x] = np.sum(weight * images[n], axis=(0, 1))
+    return result
+
+
+def deconvolved_twice(values):
+    """Bilinear enlargement by a deconvolution 4x4, stride 2, padding 1, per channel.
+
+    Every value is laid down as a 4x4 triangle; beyond the edge there is nothing.
+    """
+    values = np.asarray(values, float)
+    count, height, width, channels = values.shape
+    line = (0.25, 0.75, 0.75, 0.25)
+    result = np.zeros((count, 2 * height, 2 * width, channels))
+    for y, x, i, j in np.ndindex(height, width, 4, 4):
+        to_y, to_x = 2 * y + i - 1, 2 * x + j - 1
+        if 0 <= to_y < 2 * height and 0 <= to_x < 2 * width:
+            result[:, to_y, to_x] += line[i] * line[j] * values[:, y, x]
     return result
 
 
@@ -136,42 +162,75 @@ def flow_to_levels(flow, bound=20.0, levels=None):
     return np.reshape(result, np.shape(flow))
 
 
-def loss_terms(clips, flow, border=0.1, padding="zeros"):
-    """Unweighted terms of one level, a clip each; SSIM as a sum and as a mean."""
-    clips, flow = np.asarray(clips, float), np.asarray(flow, float)
-    batch, pairs, height, width, _ = flow.shape
+GROWING = (0.01, 0.02, 0.04, 0.08, 0.16)
+
+
+def paper_level(clip, flow, border, padding):
+    """Equations 1, 2 and 3 at one level of one clip, each the mean over its pairs."""
+    pairs, height, width, _ = flow.shape
     mask = border_mask(height, width, border)
-    terms = {name: np.zeros(batch) for name in ("photometric", "smoothness", "sum", "mean")}
-    for b in range(batch):
-        normal = local_response_normalization((clips[b] - RGB_MEAN) / 255.0)
-        frames = resize(normal, (height, width))
-        for pair in range(pairs):
-            first = frames[pair : pair + 1]
-            warped = warp(frames[pair + 1 : pair + 2], flow[b, pair][None], padding)
-            penalty = charbonnier(255.0 * (first - warped), 0.4)[0].mean(axis=-1)
-            if mask.sum():
-                terms["photometric"][b] += (penalty * mask).sum() / mask.sum() / pairs
-            terms["smoothness"][b] += smoothness(flow[b, pair][None], mask)[0] / pairs
-            unlike = 1.0 - ssim(first, warped)
-            terms["sum"][b] += unlike.sum()
-            terms["mean"][b] += unlike.mean() / pairs
-    return terms
+    frames = local_response_normalization((clip - RGB_MEAN) / 255.0)
+    frames = resize(frames, (height, width))
+    terms = np.zeros(3)
+    for pair in range(pairs):
+        first = frames[pair : pair + 1]
+        warped = warp(frames[pair + 1 : pair + 2], flow[pair][None], padding)
+        penalty = charbonnier(255.0 * (first - warped), 0.4)[0].mean(axis=-1)
+        counted = penalty[mask == 1]
+        terms[0] += counted.mean() if counted.size else 0.0
+        terms[1] += smoothness(flow[pair][None], mask)[0]
+        terms[2] += np.mean(1.0 - ssim(first, warped))
+    return terms / pairs
 
 
-def loss(clips, flows, weighting="paper", border=0.1, padding="zeros"):
+def released_level(clip, flow, border, padding):
+    """The four losses of one level of the released graph, for a batch of one clip.
+
+    As its layers define them: the images of all pairs side by side as 3 channels each, a
+    border mask of as many channels, whose sum every Charbonnier loss is divided by; the
+    differences of U in x and in y as 2 channels for each pair, set to 0 in the last column
+    and the last row; those of V alike. (photometric, U, V, SSIM)
+    """
+    pairs, height, width, _ = flow.shape
+    plane = border_mask(height, width, border)
+    divisor = 3 * pairs * plane.sum()
+    frames = local_response_normalization((clip - RGB_MEAN) * 0.0039216)
+    frames = resize(frames, (height, width), corners=True)
+    photometric, u, v, unlike = 0.0, 0.0, 0.0, 0.0
+    for pair in range(pairs):
+        first = frames[pair : pair + 1]
+        warped = warp(frames[pair + 1 : pair + 2], flow[pair][None], padding)
+        penalty = charbonnier(255.0 * (first - warped), 0.4)[0]
+        photometric += (penalty * plane[..., None]).sum()
+        unlike += (1.0 - ssim(first, warped)).sum()
+        sums = []
+        for component in (0, 1):
+            field = flow[pair, :, :, component]
+            in_x, in_y = np.zeros_like(field), np.zeros_like(field)
+            in_x[:, :-1] = field[:, 1:] - field[:, :-1]
+            in_y[:-1] = field[1:] - field[:-1]
+            penalties = charbonnier(in_x, 0.3) + charbonnier(in_y, 0.3)
+            sums.append((penalties * plane).sum())
+        u, v = u + sums[0], v + sums[1]
+    return np.array([photometric, u, v, unlike * divisor]) / divisor
+
+
+def loss(clips, flows, weighting="paper", border=0.1, padding="zeros", batch=16):
     """The three weighted terms and their total, each (batch,); `flows` fine to coarse."""
-    growing = (0.01, 0.02, 0.04, 0.08, 0.16)
-    result = dict.fromkeys(("photometric", "smoothness", "ssim"), 0.0)
-    for flow, weight in zip(flows, growing, strict=False):
-        terms = loss_terms(clips, flow, border, padding)
+    clips = np.asarray(clips, float)
+    result = {name: np.zeros(len(clips)) for name in ("photometric", "smoothness", "ssim")}
+    for (index, clip), (flow, growing) in itertools.product(
+        enumerate(clips), zip(flows, GROWING, strict=False)
+    ):
+        flow = np.asarray(flow, float)[index]
         if weighting == "paper":
-            result["photometric"] += terms["photometric"]
-            result["smoothness"] += weight * terms["smoothness"]
-            result["ssim"] += terms["mean"]
+            pixel, smooth, unlike = paper_level(clip, flow, border, padding)
+            parts = pixel, growing * smooth, unlike
         else:
-            result["photometric"] += terms["photometric"] / 16
-            result["smoothness"] += terms["smoothness"] / 16
-            result["ssim"] += weight * terms["sum"]
+            pixel, u, v, unlike = released_level(clip, flow, border, padding)
+            parts = pixel / batch, (u + v) / batch, growing * unlike
+        for name, part in zip(result, parts, strict=True):
+            result[name][index] += part
     result["total"] = result["photometric"] + result["smoothness"] + result["ssim"]
     return result
 

@@ -275,7 +275,7 @@ def already_run():
 # Compiling the deep networks takes a minute each, and the others here
 # differ from a recipe of the fast set in values alone, or run there in small (README).
 # An ablation is many runs and has a test in tests/recipes.
-SLOW = {"activitynet", "thumos14", "hmdb51", "ucf101"} | {
+SLOW = {"activitynet", "thumos14", "thumos14_101", "hmdb51", "ucf101"} | {
     f"{data}_{kind}" for data in ("ucf101", "hmdb51") for kind in ("tsn", "i3d")
 }
 SLOW |= {"quickstart", "gestures", "ut_interaction"}

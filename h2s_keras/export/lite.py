@@ -113,9 +113,14 @@ def _adapted(adapter, flow):
     if levels is not None:
         step = 255.0 / (levels - 1)
         values = tf.round((values + 127.5) / step) * step - 127.5
-    size = [adapter.scale * side for side in values.shape[1:3]]
+    scale, ring = adapter.scale, adapter.padding == "zeros" and adapter.scale > 1
+    if ring:
+        around = ((0, 0), (1, 1), (1, 1), (0, 0))
+        values = tf.pad(values, around, constant_values=-127.5)
+    size = [scale * side for side in values.shape[1:3]]
     # Only enlarged, so that this equals the triangle filter of the layer.
-    return tf.image.resize(values, size, "bilinear") + (127.5 - adapter.centre)
+    values = tf.image.resize(values, size, "bilinear") + (127.5 - adapter.centre)
+    return values[:, scale:-scale, scale:-scale] if ring else values
 
 
 def _checked_clips(calibration, shape):

@@ -4,6 +4,7 @@ from keras import ops
 from h2s_keras.ops.flow import channels_to_flow, flow_to_channels, size_of
 from h2s_keras.ops.quantize import flow_to_levels, flow_to_uint8, levels_to_flow
 from h2s_keras.ops.resize import resize_bilinear
+from h2s_keras.ops.warp import PADDINGS
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -22,6 +23,10 @@ class QuantizedFlowAdapter(keras.layers.Layer):
         scale: full resolution over the resolution of the flow; 2 for level 2.
         centre: subtracted at the end; published 128. `centre=127.5` maps zero motion
             to exactly 0.
+        padding: of the enlargement. "border" repeats the outermost values. "zeros" is
+            exactly the fixed deconvolution of the released graph, beyond whose edges lies
+            0, the darkest level: zero flow becomes -0.5 inside, -32.4 at an edge and
+            -56.3 in a corner. Weights of the release expect it.
 
     Call arguments:
         flow: float (batch, pairs, height, width, 2), pixels of its own grid.
@@ -31,7 +36,8 @@ class QuantizedFlowAdapter(keras.layers.Layer):
         dtype of the layer; values from -centre to 255 - centre.
 
     Raises:
-        ValueError: if bound or scale are not positive or levels is below 2.
+        ValueError: if bound or scale are not positive, levels is below 2, or for another
+            padding.
 
     Example:
         >>> flow = keras.ops.zeros((1, 10, 112, 112, 2))
@@ -41,7 +47,15 @@ class QuantizedFlowAdapter(keras.layers.Layer):
     Source: arXiv 1704.00389, section 3.2; released end-to-end prototxt.
     """
 
-    def __init__(self, bound=20.0, levels=None, scale=2, centre=128.0, **kwargs):
+    def __init__(
+        self,
+        bound=20.0,
+        levels=None,
+        scale=2,
+        centre=128.0,
+        padding="border",
+        **kwargs,
+    ):
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
         self.built = True  # without weights, as ImagePreprocessing says
@@ -51,13 +65,23 @@ class QuantizedFlowAdapter(keras.layers.Layer):
             )
         if levels is not None and levels < 2:
             raise ValueError(f"levels must be None or at least 2; received {levels}.")
+        if padding not in PADDINGS:
+            raise ValueError(f"padding must be one of {PADDINGS}; received {padding!r}.")
         self.bound, self.levels, self.scale, self.centre = bound, levels, scale, centre
+        self.padding = padding
 
     def call(self, flow):
         full = ops.cast(flow, "float32") * float(self.scale)
         values = flow_to_channels(flow_to_levels(full, self.bound, self.levels))
+        # The frame of zeros that the padding reads from; at scale 1 nothing is read.
+        ring = int(self.padding == "zeros" and self.scale > 1)
+        if ring:
+            values = ops.pad(values, ((0, 0), (ring, ring), (ring, ring), (0, 0)))
         size = (size_of(values, 1) * self.scale, size_of(values, 2) * self.scale)
-        return ops.cast(resize_bilinear(values, size) - self.centre, self.compute_dtype)
+        values = resize_bilinear(values, size)
+        if ring:
+            values = values[:, self.scale : -self.scale, self.scale : -self.scale]
+        return ops.cast(values - self.centre, self.compute_dtype)
 
     def inverse(self, channels):
         """The flow that `channels` stand for: (batch, pairs, H, W, 2), pixels, float32."""
@@ -84,4 +108,5 @@ class QuantizedFlowAdapter(keras.layers.Layer):
             "levels": self.levels,
             "scale": self.scale,
             "centre": self.centre,
+            "padding": self.padding,
         }

@@ -24,16 +24,22 @@ TERMS = ("photometric", "smoothness", "ssim")
 
 # Per level, fine to coarse.
 _GROWING = (0.01, 0.02, 0.04, 0.08, 0.16)
-_RELEASED_BATCH = 16
+_ONES = (1.0,) * 5
 WEIGHTINGS = {
-    "paper": {"photometric": (1.0,) * 5, "smoothness": _GROWING, "ssim": (1.0,) * 5},
-    "released": {
-        # The released Charbonnier layer divides its mean by the batch size once more.
-        "photometric": (1.0 / _RELEASED_BATCH,) * 5,
-        "smoothness": (1.0 / _RELEASED_BATCH,) * 5,
-        "ssim": _GROWING,
-    },
+    # 1 and 1 are the paper's; the paper gives no numbers for smoothness, these are those
+    # of Bohnslav et al. 2021 (DeepEthogram, eLife), who trained the method anew.
+    "paper": {"photometric": _ONES, "smoothness": _GROWING, "ssim": _ONES},
+    # loss_weight of the released train prototxt.
+    "released": {"photometric": _ONES, "smoothness": _ONES, "ssim": _GROWING},
 }
+# Batches of the released prototxts, by which their Charbonnier layers divide once more.
+RELEASED_BATCHES = {"motion": 16, "end_to_end": 8}
+# Differences are summed over all pairs and divided by the mask, of 3 channels per pair.
+_RELEASED_SMOOTHNESS = 1.0 / 3.0
+# The prototxts' rounded 1 / 255.
+_RELEASED_SCALE = 0.0039216
+# What a mismatch costs at most is about 1 by census, and 5 to 13 on real video by colour.
+CENSUS_WEIGHT = 10.0
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -44,31 +50,39 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
     frame t by a Charbonnier penalty and by SSIM; the flow itself pays for its forward
     differences. Frames are mean-subtracted, scaled to about -0.5..0.6, local-response
     normalised and shrunk to the level by a triangle filter. All pairs of a clip share
-    one warp a level. Everything is float32 under any dtype policy.
+    one warp per level. Everything is float32 under any dtype policy.
 
     Options beyond the paper, each measured in docs/results.md: `photometric="census"`,
     `edge_weight`, `smoothness_order=2`, `occlusion`, `consistency_weight`, and clips that
     are larger than their flow.
 
     Args:
-        weighting: "paper": photometric 1, SSIM 1, smoothness 0.01 to 0.16 fine to
-            coarse, plain means. "released": photometric and smoothness 1 over the
-            released batch of 16, SSIM 0.01 to 0.16 on the sum over its patches and
-            channels (58.8 to 4.8 on the mean for 11 frames at 224x224).
+        weighting: "paper": equations 1 to 4 as published. Photometric 1 and SSIM 1 on
+            means; smoothness is the sum of four means (of u and v, in x and y) by 0.01 to
+            0.16, fine to coarse, which are not the paper's but Bohnslav et al.'s (2021).
+            "released": what the released prototxts compute. Photometric and smoothness
+            are divided by `released_batch`, smoothness also by 3. SSIM by 0.01 to 0.16 is
+            a sum over patches and channels (58.8 to 4.8 on the mean for 11 frames at
+            224x224). Frames shrink with their corners aligned.
         photometric_weight, smoothness_weight, ssim_weight: factors on the three terms;
             0 leaves a term out.
-        border: share of the short side that is ignored at every edge by the photometric
-            and smoothness terms.
+        border: share of the short side, rounded to pixels, that is ignored at every edge
+            by the photometric and smoothness terms; the release's 0.1.
         padding: of the warp.
         photometric: "charbonnier" compares colours, "census" the patterns around each
-            pixel, which brightness changes do not touch (ops.census).
+            pixel, which brightness changes do not touch (ops.census); it counts 10 times,
+            since a mismatch costs about a tenth.
         smoothness_order: 1 favours constant flow, 2 affine flow.
         edge_weight: flow may jump where the image does (ops.smoothness); about 10 for
             video, 0 for the paper's plain term.
         occlusion: None, "forward_backward" or "range_map": pixels that are hidden in the
-            next frame are not compared (ops.occlusion). Needs `backward_flows`.
+            next frame, or whose flow leaves the clip, are not compared (ops.occlusion).
+            Needs `backward_flows`.
         consistency_weight: factor on the change of a point's flow from pair to pair
             (`ops.flow_terms.motion_consistency`), at the weights of smoothness.
+        released_batch: batch that the released losses are divided by, apart from the mean
+            over the batch: "motion" (16, MotionNet alone), "end_to_end" (8), or a number.
+            Without effect under "paper".
 
     Call arguments:
         clips: (batch, time, height, width, 3) RGB 0..255, any dtype.
@@ -96,7 +110,7 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         >>> UnsupervisedFlowLoss()(clips, flows)["total"].shape
         (2,)
 
-    Source: arXiv 1704.00389, equations 1 to 4; released train prototxt.
+    Source: arXiv 1704.00389, equations 1 to 4; released train and end-to-end prototxts.
     """
 
     def __init__(
@@ -112,6 +126,7 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         edge_weight=0.0,
         occlusion=None,
         consistency_weight=0.0,
+        released_batch="motion",
         **kwargs,
     ):
         kwargs["autocast"] = False
@@ -126,9 +141,16 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         ):
             if value not in known:
                 raise ValueError(f"{name} must be one of {known}; received {value!r}.")
+        batch = RELEASED_BATCHES.get(released_batch, released_batch)
+        if isinstance(batch, str) or not batch > 0:
+            raise ValueError(
+                f"released_batch must be one of {sorted(RELEASED_BATCHES)} or a positive "
+                f"number; received {released_batch!r}."
+            )
         if not 0.0 <= border < 0.5:
             raise ValueError(f"border must be in [0, 0.5); received {border}.")
-        self.weighting = weighting
+        self.weighting, self.released_batch = weighting, released_batch
+        self._batch = float(batch)
         self.photometric_weight = photometric_weight
         self.smoothness_weight = smoothness_weight
         self.ssim_weight = ssim_weight
@@ -155,7 +177,8 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         names = level_names(flows)
         self._validate(clips, flows, names, margin)
         images = ops.cast(clips, "float32") - ops.convert_to_tensor(RGB_MEAN, "float32")
-        images = images / 255.0
+        released = self.weighting == "released"
+        images = images * _RELEASED_SCALE if released else images / 255.0
         normalized = clip_to_channels(local_response_normalization(images))
         # Census patterns and edges are those of the picture itself.
         plain = self.photometric == "census" or self.edge_weight
@@ -170,13 +193,14 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         totals = dict.fromkeys(self.terms, 0.0)
         for index, name in enumerate(names):
             flow = ops.cast(flows[name], "float32")
-            seen = None
-            if self.occlusion is not None and backward_flows is not None:
-                seen = self._seen(flow, ops.cast(backward_flows[name], "float32"))
-                seen = 1.0 - occlusion_scale * (1.0 - seen)
             level_margin = margin and margin * flow.shape[2] // (
                 clips.shape[2] - 2 * margin
             )
+            seen = None
+            if self.occlusion is not None and backward_flows is not None:
+                backward_flow = ops.cast(backward_flows[name], "float32")
+                seen = self._seen(flow, backward_flow, level_margin)
+                seen = 1.0 - occlusion_scale * (1.0 - seen)
             terms = self._level(normalized, images, flow, seen, level_margin)
             for term in self.terms:
                 column = "smoothness" if term == "consistency" else term
@@ -185,21 +209,22 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         totals["total"] = sum(totals[term] for term in self.terms)
         return totals
 
-    def _seen(self, flow, backward_flow):
+    def _seen(self, flow, backward_flow, margin):
         """Visibility of every pair: the backward clip holds its pairs last to first."""
         height, width = size_of(flow, 2), size_of(flow, 3)
         flat = ops.reshape(flow, (-1, height, width, 2))
         back = ops.reshape(ops.flip(backward_flow, axis=1), (-1, height, width, 2))
-        return visibility(flat, back, self.occlusion)
+        return visibility(flat, back, self.occlusion, margin)
 
     def _level(self, normalized, images, flow, seen, margin):
         """Unweighted terms of one level, each (batch,)."""
         pairs, height, width = flow.shape[1], size_of(flow, 2), size_of(flow, 3)
         size = (height + 2 * margin, width + 2 * margin)
-        compared = _pairs(resize_bilinear(normalized, size), pairs)
+        released = self.weighting == "released"
+        compared = _pairs(resize_bilinear(normalized, size, released), pairs)
         first, second = compared
         if images is not None:
-            first, second = _pairs(resize_bilinear(images, size), pairs)
+            first, second = _pairs(resize_bilinear(images, size, released), pairs)
         terms = flow_terms(
             first,
             second,
@@ -212,8 +237,14 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
             padding=self.padding,
             smoothness_order=self.smoothness_order,
             edge_weight=self.edge_weight,
+            undefined="zero" if released else "skip",
         )
-        if self.weighting == "released":
+        if self.photometric == "census":
+            terms["photometric"] = CENSUS_WEIGHT * terms["photometric"]
+        if released:
+            terms["photometric"] = terms["photometric"] / self._batch
+            factor = _RELEASED_SMOOTHNESS / self._batch
+            terms["smoothness"] = factor * terms["smoothness"]
             # A sum over patches, channels and pairs, as the released layer reduces.
             terms["ssim"] = ops.sum(terms["ssim"], axis=(1, 2, 3)) * pairs
         else:
@@ -223,7 +254,8 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
             for name, value in terms.items()
         }
         if self.consistency_weight:
-            terms["consistency"] = motion_consistency(flow, self.border)
+            consistency = motion_consistency(flow, self.border)
+            terms["consistency"] = consistency / self._batch if released else consistency
         return terms
 
     def _validate(self, clips, flows, names, margin):
@@ -275,6 +307,7 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
             "edge_weight": self.edge_weight,
             "occlusion": self.occlusion,
             "consistency_weight": self.consistency_weight,
+            "released_batch": self.released_batch,
         }
 
 

@@ -3,7 +3,11 @@
 import keras
 
 from h2s_keras.models.bn_inception import bn_inception
-from h2s_keras.models.cross_modality import copy_image_weights, copy_named_weights
+from h2s_keras.models.cross_modality import (
+    copy_dense_layers,
+    copy_image_weights,
+    copy_named_weights,
+)
 from h2s_keras.models.finished_classifier import finished_logits
 from h2s_keras.models.i3d import i3d, inception_v1
 from h2s_keras.models.image_format import channels_last
@@ -91,11 +95,14 @@ def build_backbone(
         dropout: rate before the last layer, or for "vgg16" the pair (after fc6, after
             fc7). Default: 0.9 and 0.8 for the published temporal stream is the
             builder's choice; 0.5 here.
-        weights: None (random), "imagenet", or the path of a weights file of the
-            backbone with 3 channels. The first convolution is adapted to other numbers
-            of channels by cross-modality initialisation. "bn_inception", "inception_v1"
-            and "i3d" take what `save_weights` of the network without its classifier
-            wrote, "i3d" also that of "inception_v1", which is inflated.
+        weights: None (random), "imagenet", or the path of a file of the backbone with 3
+            channels: .keras, .weights.h5 or keras.applications' .h5, with or without its
+            top. The first convolution is adapted to other numbers of channels by
+            cross-modality initialisation. "vgg16" takes fc6 and fc7 from the top, for
+            images of 224x224 pixels. "bn_inception", "inception_v1" and "i3d" take a
+            .keras or .weights.h5 file of the network or of a stream with it, over images
+            or flow, as `h2s convert` writes of a .caffemodel; "i3d" also that of
+            "inception_v1", which is inflated.
         name: of the model.
         partial_batch_normalization: for "bn_inception", "inception_v1", "i3d": keep mean
             and variance of all batch normalisations but the first as they are.
@@ -113,7 +120,7 @@ def build_backbone(
         >>> build_backbone("tiny", (64, 64, 20), num_classes=5).output_shape
         (None, 5)
     """
-    inputs = keras.Input(tuple(input_shape), name="images")
+    inputs, top = keras.Input(tuple(input_shape), name="images"), None
     rates = dropout if isinstance(dropout, (tuple, list)) else (dropout, dropout)
     rates = [0.5 if rate is None else rate for rate in rates]
     layers = keras.layers
@@ -140,7 +147,7 @@ def build_backbone(
     elif backbone in _OWN:
         network = _own(backbone, input_shape, weights, partial_batch_normalization)
     elif backbone in application_names():
-        network = _application(backbone, inputs, weights)
+        network, top = _application(backbone, inputs, weights)
     else:
         raise ValueError(
             f"Unknown backbone {backbone!r}. Use 'vgg16', {', '.join((*_SMALL, *_OWN))}, a "
@@ -181,7 +188,10 @@ def build_backbone(
         last = "logits"
     # Logits are float32 under every policy: softmax of float16 loses small classes.
     logits = layers.Dense(num_classes, name=last, dtype="float32")(hidden)
-    return keras.Model(inputs, logits, name=name)
+    model = keras.Model(inputs, logits, name=name)
+    if backbone == "vgg16" and weights is not None:
+        copy_dense_layers(model, ("fc6", "fc7"), top, weights)
+    return model
 
 
 def _tiny(inputs):
@@ -239,9 +249,9 @@ def _application(name, inputs, weights):
         model = build(include_top=False, weights=None, input_shape=shape)
     except ValueError as error:
         raise ValueError(f"{name} cannot take input {shape}: {error}") from error
-    if weights is not None:
-        model = copy_image_weights(build, model, weights)
-    return model
+    if weights is None:
+        return model, []
+    return copy_image_weights(build, model, weights)
 
 
 def _own(name, input_shape, weights, partial):

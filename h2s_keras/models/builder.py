@@ -126,7 +126,7 @@ class HiddenTwoStreamBuilder:
         return self
 
     def adapter(self, **options):
-        """Options of `QuantizedFlowAdapter`: bound, levels, centre.
+        """Options of `QuantizedFlowAdapter`: bound, levels, centre, padding.
 
         The bound is by default `flow_bound` of the clips' size, also without this step.
         """

@@ -56,7 +56,10 @@ def census_distance(first, second, radius=3):
     census_distance(image, image + 20.0)        # zeros
     ```
 
-    Source: Meister, Hur and Roth 2018 (UnFlow), section 3.
+    Source: Meister, Hur and Roth 2018 (UnFlow), section 3; constants as in its released
+    code. It sums over the neighbours where this is their mean, takes grey as 0.30 R +
+    0.59 G + 0.11 B where this is the mean of the channels, and leaves out the pixels whose
+    neighbourhood reaches over the edge, which is mirrored here.
     """
     squared = ops.square(census_transform(first, radius) - census_transform(second, radius))
     return ops.mean(squared / (_SATURATION + squared), axis=-1, keepdims=True)

@@ -5,7 +5,11 @@ from keras import ops
 from h2s_keras.ops.census import census_distance
 from h2s_keras.ops.charbonnier import charbonnier
 from h2s_keras.ops.flow import size_of
-from h2s_keras.ops.occlusion import forward_backward_visibility, range_map_visibility
+from h2s_keras.ops.occlusion import (
+    forward_backward_visibility,
+    range_map_visibility,
+    valid_positions,
+)
 from h2s_keras.ops.smoothness import border_mask, flow_smoothness, masked_mean
 from h2s_keras.ops.ssim import patch_ssim
 from h2s_keras.ops.warp import backward_warp
@@ -41,16 +45,23 @@ def crop_margin(images, margin):
     return images[:, margin:-margin, margin:-margin] if margin else images
 
 
-def visibility(flow, backward_flow, kind):
+def visibility(flow, backward_flow, kind, margin=0):
     """float32 (n, height, width, 1), 1 where a pixel is seen in the next frame too.
 
     Args:
         flow, backward_flow: float (n, height, width, 2), pixels of this grid.
         kind: "forward_backward" or "range_map", see h2s_keras.ops.occlusion.
+        margin: pixels by which the images are larger than flow on every side. What moves
+            into the margin can be compared, and counts as seen.
     """
     if kind == "forward_backward":
-        return forward_backward_visibility(flow, backward_flow)
-    return range_map_visibility(backward_flow)
+        seen = forward_backward_visibility(flow, backward_flow)
+    else:
+        seen = range_map_visibility(backward_flow)
+    inside = valid_positions(flow)
+    if not margin:
+        return seen * inside
+    return seen * inside + valid_positions(flow, margin) - inside
 
 
 def flow_terms(
@@ -65,6 +76,7 @@ def flow_terms(
     padding="zeros",
     smoothness_order=1,
     edge_weight=0.0,
+    undefined="skip",
 ):
     """Unweighted terms of pairs of frames under their flow, each float32 (n,).
 
@@ -79,7 +91,7 @@ def flow_terms(
         photometric: "charbonnier" or "census".
         border: share of the short side that photometric and smoothness leave out.
         padding: of the warp.
-        smoothness_order, edge_weight: see `flow_smoothness`.
+        smoothness_order, edge_weight, undefined: see `flow_smoothness`.
 
     Returns:
         dict "photometric", "smoothness", and "ssim" as (n, rows, columns, 3) of 1 - SSIM
@@ -108,7 +120,12 @@ def flow_terms(
     return {
         "photometric": masked_mean(difference, counted),
         "smoothness": flow_smoothness(
-            flow, mask, order=smoothness_order, image=image, edge_weight=edge_weight
+            flow,
+            mask,
+            order=smoothness_order,
+            image=image,
+            edge_weight=edge_weight,
+            undefined=undefined,
         ),
         "ssim": 1.0 - patch_ssim(target, warped),
     }

@@ -9,14 +9,15 @@ from h2s_keras.ops.warp import backward_warp
 def forward_backward_visibility(flow, backward_flow, relative=0.01, absolute=0.5):
     """1 where flow forth and flow back agree, 0 where the pixel is hidden in frame t+1.
 
-    A pixel counts as hidden where |f + b(x + f)|^2 >= relative (|f|^2 + |b|^2) + absolute.
-    No gradient passes: a mask that could learn would hide everything. Where flow leaves the
-    image nothing can be compared, and the pixel counts as visible.
+    A pixel counts as hidden where |f + b(x + f)|^2 >= relative (|f|^2 + |b|^2) + absolute,
+    and where its flow leaves the image, since nothing can be compared there.
+    No gradient passes: a mask that could learn would hide everything.
 
     Args:
         flow: float (n, height, width, 2), from frame t to t+1, pixels of this grid.
         backward_flow: the same from frame t+1 to t.
-        relative, absolute: thresholds; `absolute` in squared pixels of this grid.
+        relative, absolute: thresholds, as published; `absolute` in squared pixels of this
+            grid.
 
     Returns:
         float32 (n, height, width, 1).
@@ -24,10 +25,12 @@ def forward_backward_visibility(flow, backward_flow, relative=0.01, absolute=0.5
     Example:
 
     ```python
-    forward_backward_visibility(ops.ones((1, 8, 8, 2)), -ops.ones((1, 8, 8, 2)))  # ones
+    # 1 but in the last row and column, from where a flow of (1, 1) leaves the image.
+    forward_backward_visibility(ops.ones((1, 8, 8, 2)), -ops.ones((1, 8, 8, 2)))
     ```
 
-    Source: Sundaram, Brox and Keutzer 2010; Meister, Hur and Roth 2018, equation 2.
+    Source: Sundaram, Brox and Keutzer 2010; Meister, Hur and Roth 2018 (UnFlow), equation
+    2, whose released code masks flow out of the image as well.
     """
     flow = ops.stop_gradient(ops.cast(flow, "float32"))
     backward_flow = ops.stop_gradient(ops.cast(backward_flow, "float32"))
@@ -35,7 +38,31 @@ def forward_backward_visibility(flow, backward_flow, relative=0.01, absolute=0.5
     gap = ops.sum(ops.square(flow + back), axis=-1, keepdims=True)
     size = ops.sum(ops.square(flow) + ops.square(back), axis=-1, keepdims=True)
     agree = ops.cast(gap < relative * size + absolute, "float32")
-    return ops.maximum(agree, 1.0 - inside)
+    return agree * inside
+
+
+def valid_positions(flow, margin=0):
+    """1 where a pixel's position plus its flow lies in the image, 0 where it leaves it.
+
+    Args:
+        flow: float (n, height, width, 2), pixels of this grid.
+        margin: pixels by which the image is larger than flow on every side.
+
+    Returns:
+        float32 (n, height, width, 1), without gradient.
+
+    Example:
+
+    ```python
+    valid_positions(ops.ones((1, 2, 2, 2)))[0, :, :, 0]     # [[1, 0], [0, 0]]
+    ```
+    """
+    flow = ops.stop_gradient(ops.cast(flow, "float32"))
+    height, width = size_of(flow, 1), size_of(flow, 2)
+    place = pixel_grid(height, width)[None] + flow
+    last = ops.stack([ops.cast(side, "float32") - 1.0 for side in (width, height)])
+    inside = (place >= -margin) & (place <= last + margin)
+    return ops.cast(ops.all(inside, axis=-1, keepdims=True), "float32")
 
 
 def range_map(flow):
@@ -95,6 +122,8 @@ def range_map_visibility(backward_flow, threshold=0.6):
     Returns:
         float32 (n, height, width, 1), without gradient.
 
-    Source: as `range_map`.
+    Source: as `range_map`, which the authors use as it is, cut at 1, as a soft mask. A
+    threshold keeps slow stretches fully visible; Jonschkowski et al. 2020 (UFlow) try 0.75,
+    0.6 is this library's.
     """
     return ops.cast(range_map(backward_flow) >= threshold, "float32")

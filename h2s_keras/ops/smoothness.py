@@ -15,11 +15,11 @@ def flow_smoothness(
     order=1,
     image=None,
     edge_weight=0.0,
+    undefined="skip",
 ):
-    """Mean Charbonnier penalty of the differences of flow between neighbours, per field.
+    """Charbonnier penalty of the differences of flow between neighbours, per field.
 
-    Four differences count: of u and of v, in x and in y. The last columns (for x) and
-    the last rows (for y), where a difference is undefined, are left out.
+    The sum of four means over pixels: of the differences of u and of v, in x and in y.
 
     Args:
         flow: float (n, height, width, 2), pixels of its own grid.
@@ -32,16 +32,24 @@ def flow_smoothness(
             needed with `edge_weight`.
         edge_weight: a difference counts exp(-edge_weight |image difference|), the mean over
             channels, so that flow may jump where the image does. 0 counts all alike.
+        undefined: of the last columns (for x) and rows (for y), where there is no
+            difference. "skip" leaves them out. "zero" counts them as no difference, as
+            the released graph does.
 
     Returns:
-        float32 (n,): mean over the pixels that count, averaged over the differences.
+        float32 (n,): sum over the four differences of their means over the pixels that
+        count.
 
     Raises:
-        ValueError: for another order, or an edge weight without an image.
+        ValueError: for another order or `undefined`, or an edge weight without an image.
 
-    Source: arXiv 1704.00389, equation 2 (order 1, no edges); edges and second order as in
-    Jonschkowski et al. 2020 (UFlow), equation 4.
+    Source: arXiv 1704.00389, equation 2 (order 1, no edges). Edges and second order follow
+    Jonschkowski et al. 2020 (UFlow), equation 4, with three differences: UFlow has an edge
+    weight of 150 with alpha 0.5, takes half the sum, and for the second order takes the
+    edge between the outer two of three pixels, which misses lines of one pixel.
     """
+    if undefined not in ("skip", "zero"):
+        raise ValueError(f"undefined must be 'skip' or 'zero'; received {undefined!r}.")
     if order not in (1, 2):
         raise ValueError(f"order must be 1 or 2; received {order!r}.")
     if edge_weight and image is None:
@@ -56,10 +64,17 @@ def flow_smoothness(
         if edge_weight:
             penalty = penalty * _edge_factor(image, axis, order, edge_weight)
         kept = None
-        if mask is not None:
+        if undefined == "zero":
+            # A penalty of no difference in the last rows or columns.
+            widths = [(0, 0)] * 4
+            widths[axis] = (0, order)
+            penalty = ops.pad(penalty, widths, constant_values=epsilon ** (2 * alpha))
+            kept = mask
+        elif mask is not None:
             kept = mask[:, :-order] if axis == 2 else mask[:-order]
         total = total + masked_mean(penalty, kept)
-    return 0.5 * total
+    # Each mean is over u and v at once.
+    return 2.0 * total
 
 
 def _forward(values, axis):
@@ -104,10 +119,11 @@ def border_mask(height, width, fraction=0.1):
     """float32 (height, width): 0 in a border of `fraction` of the short side, else 1.
 
     Pixels near the border leave the image between two frames, so a photometric
-    difference there says nothing of motion. The border is rounded up.
+    difference there says nothing of motion. The border is rounded to whole pixels, half
+    up, as the released mask is: 11 at 112, 6 at 56, 3 at 28, 1 at 14 and 7.
     """
     height_f, width_f = ops.cast(height, "float32"), ops.cast(width, "float32")
-    border = ops.ceil(ops.minimum(height_f, width_f) * fraction)
+    border = ops.floor(ops.minimum(height_f, width_f) * fraction + 0.5)
     y = ops.arange(height, dtype="float32")
     x = ops.arange(width, dtype="float32")
     rows = ops.cast((y >= border) & (y < height_f - border), "float32")

@@ -12,7 +12,7 @@ Expected: docs/results.md, measured with this file. Zero flow has a ratio of 1.
 
 def get_config(smoke=False):
     steps = (lambda full: 4) if smoke else (lambda full: full)
-    loss = {"weighting": "paper", "smoothness_weight": 10.0}
+    loss = {"weighting": "paper", "smoothness_weight": 2.5}
     motion = {
         "name": "motion",
         "streams": ["motion"],
@@ -23,7 +23,7 @@ def get_config(smoke=False):
         "smoothness_ramp": 150,
         "smoothness_start": 0.1,
     }
-    census = {"photometric": "census", "photometric_weight": 10.0}
+    census = {"photometric": "census"}
     edges = {"edge_weight": 10.0}
     late = steps(300)
 

@@ -26,7 +26,7 @@ def get_config(smoke=False):
             "group_pattern": r"A\dP(\d)T\d",
             "test_group": "each",
         }
-    flow_loss = {"weighting": "paper", "smoothness_weight": 10.0}
+    flow_loss = {"weighting": "paper", "smoothness_weight": 2.5}
     motion = {
         "name": "motion",
         "streams": ["motion"],

@@ -38,7 +38,7 @@ def get_config(smoke=False):
                 "steps": steps(1000),
                 "learning_rate": 1e-3,
                 "warmup": 30,
-                "flow_loss": {"weighting": "paper", "smoothness_weight": 10.0},
+                "flow_loss": {"weighting": "paper", "smoothness_weight": 2.5},
                 "smoothness_ramp": 200,
                 "smoothness_start": 0.1,
             },
@@ -58,7 +58,7 @@ def get_config(smoke=False):
                 "learning_rate": 5e-4,
                 # The CNN learns faster than MotionNet, as published.
                 "rate_factors": {"motion": 0.2},
-                "flow_loss": {"weighting": "paper", "smoothness_weight": 10.0},
+                "flow_loss": {"weighting": "paper", "smoothness_weight": 2.5},
             },
             {
                 "name": "spatial",

@@ -3,12 +3,14 @@
 Reproduces: arXiv 1704.00389, the row "I3D": 97.1 %, mean of three splits.
 Command: h2s train ucf101_i3d --set data.annotations=ucfTrainTestlist
     --set data.root=UCF-101 --set data.split=1 --out runs/ucf101-i3d-1
-    (from weights of I3D or of Inception-v1, which is inflated: --set
-    model.temporal_weights=FILE --set model.spatial_weights=FILE)
+    (with weights to start from: --set model.temporal_weights=FILE --set
+    model.spatial_weights=FILE, .keras or .weights.h5 files of "i3d", or of its 2D parent
+    "inception_v1", which is inflated)
 Hardware: one modern GPU of 80 GiB for days.
 Expected: not yet reproduced with this library. The published figure rests on I3D trained
-    on Kinetics, which one trains or converts oneself; the paper does not state its rates
-    for I3D, so those of the recipe ucf101 stand here, with clips of 17 frames.
+    on Kinetics, which one trains or converts oneself; without it both networks begin at
+    random. The paper does not state its rates for I3D, so those of the recipe ucf101 stand
+    here, with clips of 17 frames.
 """
 
 from h2s_keras.recipes import ucf101

@@ -54,7 +54,10 @@ class FlowObjective(keras.layers.Layer):
 
     Source: arXiv 1704.00389, equations 1 to 4; occlusion Meister et al. 2018; second pass
     Liu et al. 2019 (SelFlow) and Jonschkowski et al. 2020 (UFlow), section 4.4; margin
-    Stone et al. 2021 (SMURF), section 3.2.
+    Stone et al. 2021 (SMURF), section 3.2. The second pass differs from theirs in its mask:
+    it compares every pixel. UFlow compares those where flow forth and back agree for the
+    whole clip and disagree for the crop, SelFlow those that only the second pass hides;
+    both need two more passes. The penalty is Charbonnier's with alpha 0.45, UFlow's 0.5.
     """
 
     def __init__(

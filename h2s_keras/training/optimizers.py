@@ -41,8 +41,9 @@ def build_optimizer(stage, network, dynamic_scale=False):
 
     Args:
         stage: plain values as in `stage_options.STAGE`. "rate_factors" is {group: factor};
-            a group is a part of the network ("motion", "temporal", "spatial") or its
-            kernels or biases only ("temporal.bias"), which count before the whole part.
+            a group is a part of the network ("motion", "temporal", "spatial"), one of its
+            layers ("temporal.conv1"), or kernels or biases only of either ("temporal.bias",
+            "temporal.conv1.kernel"). The closest group of a variable counts.
         network: a built HiddenTwoStream.
         dynamic_scale: whether to scale the loss, for float16.
 
@@ -97,23 +98,44 @@ def group_factors(network, factors):
         UserError: for an unknown group, or one without a variable that learns.
     """
     found = {}
-    # The whole parts first, so that their kernels and biases can differ.
-    for group, factor in sorted(factors.items(), key=lambda item: "." in item[0]):
-        part, _, kind = group.partition(".")
-        if part not in PARTS or (kind and kind not in KINDS):
+    # The closest group last, so that it is the one that stays.
+    for group, factor in sorted(factors.items(), key=lambda item: _closeness(item[0])):
+        part, layer, kind = _parsed(group)
+        if part not in PARTS:
             raise UserError(
-                f"rate_factors names {group!r}; a group is one of {', '.join(PARTS)}, "
-                "or its kernels or biases as in 'temporal.bias'."
+                f"rate_factors names {group!r}; a group is one of {', '.join(PARTS)}, one "
+                "of its layers as in 'temporal.conv1', or kernels or biases as in "
+                "'temporal.bias'."
             )
         model = part_of(network, part)
         variables = [] if model is None else model.trainable_variables
-        variables = [v for v in variables if not kind or v.name == kind]
+        variables = [
+            variable
+            for variable in variables
+            if kind in ("", variable.name) and layer in ("", _layer_of(variable))
+        ]
         if not variables:
             raise UserError(
                 f"rate_factors names {group!r}, which has nothing to train in this stage."
             )
         found.update({id(variable): float(factor) for variable in variables})
     return [found.get(id(variable), 1.0) for variable in network.trainable_variables]
+
+
+def _parsed(group):
+    """(part, layer or "", kind of variable or "") of a group's name."""
+    part, *rest = group.split(".")
+    kind = rest.pop() if rest and rest[-1] in KINDS else ""
+    return part, ".".join(rest), kind
+
+
+def _closeness(group):
+    _, layer, kind = _parsed(group)
+    return bool(layer), bool(kind)
+
+
+def _layer_of(variable):
+    return variable.path.split("/")[-2] if "/" in variable.path else ""
 
 
 def part_of(network, part):

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+import warnings
 
 import keras
 
@@ -15,6 +16,7 @@ from h2s_keras.training.fusion_choice import choose_fusion
 from h2s_keras.training.initial_weights import copy_initial_weights
 from h2s_keras.training.memory_cure import out_of_memory
 from h2s_keras.training.preparation import check_stages
+from h2s_keras.training.random_start import RandomStartWarning, random_start
 from h2s_keras.training.recipe_network import build_network
 from h2s_keras.training.run_figures import (
     accuracy_intervals,
@@ -207,7 +209,7 @@ def _make_network(config, class_names, strategy, hosts, states=(), say=None):
     initial = config["model"]["initial"]
     try:
         with scope():
-            network = build_network(config, class_names)
+            network, parts = build_network(config, class_names), ()
             # Resumed before the first state, a run starts from the beginning.
             if initial and say is not None and not states:
                 parts = copy_initial_weights(network, initial)
@@ -216,6 +218,9 @@ def _make_network(config, class_names, strategy, hosts, states=(), say=None):
         raise
     except ValueError as error:
         raise UserError(f"the model of this recipe does not fit: {error}") from error
+    line = random_start(config, parts)
+    if line and say is not None and not states:
+        warnings.warn(line, RandomStartWarning, stacklevel=2)
     layers = [] if strategy is None else unsynchronized_layers(network)
     share_statistics(layers, True)
     with scope():

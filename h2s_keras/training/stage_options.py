@@ -28,7 +28,7 @@ MODEL = {
     # clips (data.contents="flow").
     "motion": "tiny",
     "motion_options": {},
-    # Of `QuantizedFlowAdapter`: bound, levels, centre; a branched model has none.
+    # Of `QuantizedFlowAdapter`: bound, levels, centre, padding; a branched model has none.
     "adapter": {},
     # None: MotionNet alone, for the stage "motion".
     "temporal": "tiny",
@@ -86,7 +86,7 @@ STAGE = {
     # "auto": XLA where Keras finds it worth while.
     "jit_compile": "auto",
 }
-_ADAPTER = ("bound", "levels", "centre")
+_ADAPTER = ("bound", "levels", "centre", "padding")
 _NEEDED = ("name", "streams", "steps", "learning_rate")
 _NEEDED_OF_RUN = ("name", "seed", "batch_size", "data", "stages")
 # Of an ablation, see `train_variants`.

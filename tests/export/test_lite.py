@@ -63,11 +63,12 @@ def test_eight_bits_are_near_and_a_quarter_of_the_size(
         assert np.int8 in kinds, "activations are quantized"
 
 
-def test_adapters_with_levels_and_other_centres(build, clips_of, tmp_path):
+@pytest.mark.parametrize("padding", ["border", "zeros"])
+def test_adapters_with_levels_and_other_centres(build, clips_of, tmp_path, padding):
     from h2s_keras.layers import QuantizedFlowAdapter
 
     model = build(spatial=None)
-    model.adapter = QuantizedFlowAdapter(bound=3.0, levels=16, centre=100.0)
+    model.adapter = QuantizedFlowAdapter(3.0, 16, centre=100.0, padding=padding)
     path = tmp_path / "model.tflite"
     export_lite(model, path)
     clips = clips_of(1)

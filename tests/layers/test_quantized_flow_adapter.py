@@ -1,3 +1,5 @@
+import pathlib
+
 import keras
 import numpy as np
 import pytest
@@ -55,6 +57,42 @@ def test_released_numbers_by_hand():
     assert_close(actual, np.full(actual.shape, (20 * raw + 20) * 6.375 - 128), atol=1e-4)
 
 
+def test_zero_padding_is_the_released_deconvolution():
+    """Numbers of an interpreter of the released graph, and the same from the definition."""
+    path = pathlib.Path(__file__).parents[1] / "oracles" / "released_loss.npz"
+    with np.load(path) as file:
+        flow, expected = file["adapter_flow"].astype("float32"), file["adapter_output"]
+    actual = QuantizedFlowAdapter(padding="zeros")(flow)
+    assert_close(actual, expected, rtol=1e-5, atol=1e-4)
+    assert_differs(QuantizedFlowAdapter()(flow), expected, by=10)
+    values = reference.flow_to_levels(2 * flow)[0]
+    plain = np.concatenate(list(reference.deconvolved_twice(values) - 128), axis=-1)
+    assert_close(plain[None], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"scale": 4}, {"levels": 256, "centre": 127.5}])
+def test_zero_padding_changes_the_rim_alone(kwargs):
+    scale = kwargs.get("scale", 2)
+    padded = to_numpy(QuantizedFlowAdapter(padding="zeros", **kwargs)(FLOW))
+    plain = to_numpy(QuantizedFlowAdapter(**kwargs)(FLOW))
+    rim = scale // 2
+    inner = (slice(None), slice(rim, -rim), slice(rim, -rim))
+    assert padded.shape == plain.shape
+    assert_close(padded[inner], plain[inner], atol=1e-3)
+    # Darker by the share of nothing, which a level of 0 does not show.
+    assert (padded[:, 0] <= plain[:, 0] + 1e-3).all()
+    assert_differs(padded[:, 0], plain[:, 0], by=30)
+    # Nothing is enlarged, so nothing is read from beyond the edge.
+    one = QuantizedFlowAdapter(scale=1, padding="zeros")(FLOW)
+    assert_close(one, QuantizedFlowAdapter(scale=1)(FLOW), rtol=0, atol=0)
+
+
+def test_zero_flow_under_zero_padding():
+    still = to_numpy(QuantizedFlowAdapter(padding="zeros")(np.zeros((1, 1, 4, 4, 2))))
+    assert still[0, 0, 0, 0] == -56.28125 and still[0, 0, 3, 0] == -32.375
+    assert_close(still[:, 1:-1, 1:-1], np.full((1, 6, 6, 2), -0.5), atol=1e-4)
+
+
 def test_values_stay_in_range_and_centre_marks_no_motion():
     wild = to_numpy(QuantizedFlowAdapter()(100 * FLOW))
     assert wild.min() == -128 and wild.max() == 127
@@ -78,7 +116,8 @@ def test_to_uint8():
 
 
 @pytest.mark.parametrize(
-    "kwargs", [{}, {"bound": 7.0, "levels": 16, "scale": 3, "centre": 0}]
+    "kwargs",
+    [{}, {"bound": 7.0, "levels": 16, "scale": 3, "centre": 0, "padding": "zeros"}],
 )
 def test_config(kwargs):
     assert_survives_config(QuantizedFlowAdapter(**kwargs), FLOW)
@@ -127,6 +166,7 @@ def test_gradient(levels):
     [
         ({"bound": 0}, "bound must be > 0 and scale >= 1; received 0 and 2"),
         ({"scale": 0}, "received 20.0 and 0"),
+        ({"padding": "mirror"}, "padding must be one of .*received 'mirror'"),
         ({"levels": 1}, "levels must be None or at least 2; received 1"),
     ],
 )

@@ -1,3 +1,5 @@
+import pathlib
+
 import keras
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from h2s_keras.layers import UnsupervisedFlowLoss
 
 RANDOM = np.random.default_rng(17)
 LEVELS = ("flow2", "flow3", "flow4", "flow5", "flow6")
-FIVE = ((12, 16), (9, 8), (4, 6), (2, 3), (1, 1))
+FIVE = ((12, 16), (9, 8), (4, 6), (2, 3), (2, 2))
 TERMS = ("photometric", "smoothness", "ssim", "total")
 
 
@@ -91,7 +93,92 @@ def test_the_two_weightings_are_not_the_same():
     )
     for name in TERMS:
         assert_differs(paper[name], released[name])
-    assert_close(paper["photometric"], 16 * to_numpy(released["photometric"]))
+
+
+@pytest.fixture(scope="module")
+def golden():
+    """A clip, its flows and the losses of the released graph, from an interpreter of it.
+
+    Per level (photometric, SSIM, smoothness of U, of V), unweighted, for a batch of two.
+    """
+    path = pathlib.Path(__file__).parents[1] / "oracles" / "released_loss.npz"
+    with np.load(path) as file:
+        return dict(file)
+
+
+@pytest.mark.parametrize("level", range(2, 7))
+def test_released_is_the_released_graph_at_every_level(golden, level):
+    photometric, ssim, smooth_u, smooth_v = golden[f"losses{level}"]
+    # Levels are weighted by their order, so those below come along, and are taken off.
+    flows = {f"flow{n}": golden[f"flow{n}"].astype("float32") for n in range(2, level + 1)}
+    layer = UnsupervisedFlowLoss("released", released_batch=2)
+    actual = to_numpy(evaluate(layer, golden["clips"], flows))
+    del flows[f"flow{level}"]
+    below = to_numpy(evaluate(layer, golden["clips"], flows)) if flows else {}
+    expected = {
+        "photometric": photometric,
+        "smoothness": smooth_u + smooth_v,
+        "ssim": reference.GROWING[level - 2] * ssim,
+    }
+    for name, value in expected.items():
+        one = actual[name].mean() - (below[name].mean() if flows else 0.0)
+        # 1 - SSIM of float32 is off by up to 1e-7 per patch and channel.
+        assert one == pytest.approx(value, rel=1e-5, abs=2e-6), name
+
+
+def test_the_reference_is_the_released_graph(golden):
+    flows = [golden[f"flow{n}"] for n in range(2, 7)]
+    terms = reference.loss(golden["clips"], flows, "released", batch=2)
+    losses = np.stack([golden[f"losses{n}"] for n in range(2, 7)])
+    for name, value in (
+        ("photometric", losses[:, 0].sum()),
+        ("smoothness", losses[:, 2:].sum()),
+        ("ssim", (losses[:, 1] * reference.GROWING).sum()),
+    ):
+        assert terms[name].mean() == pytest.approx(value, rel=1e-6), name
+
+
+def test_both_released_batches_have_names():
+    clips, flows = random_clips(), random_flows()
+    terms = {
+        batch: to_numpy(
+            evaluate(UnsupervisedFlowLoss("released", released_batch=batch), clips, flows)
+        )
+        for batch in ("motion", 16, "end_to_end", 8)
+    }
+    assert_close(terms["motion"], terms[16], rtol=0, atol=0)
+    assert_close(terms["end_to_end"], terms[8], rtol=0, atol=0)
+    for name, factor in (("photometric", 2), ("smoothness", 2), ("ssim", 1)):
+        assert_close(terms[8][name], factor * terms[16][name], rtol=1e-6)
+
+
+@pytest.mark.parametrize("batch", ["motion", "end_to_end"])
+def test_released_on_the_kept_clip(real_data, batch):
+    """Every level of 11 frames of 224x224 against what the released prototxt gives."""
+    state = np.load(real_data("..", "oracles", "release_state.npz"))
+    losses = np.load(real_data("..", "oracles", "release_losses.npz"))
+    layer = UnsupervisedFlowLoss("released", released_batch=batch)
+    divisor = {"motion": 16, "end_to_end": 8}[batch]
+    before = dict.fromkeys(TERMS, 0.0)
+    for level in range(2, 7):
+        flows = {f"flow{n}": state[f"flow{n}"] for n in range(2, level + 1)}
+        sums = to_numpy(evaluate(layer, state["clips"], flows))
+        smooth = sum(losses[f"SmoothnessLoss{part}{level}"][0] for part in "UV")
+        for name, value in (
+            ("photometric", losses[f"PhotometricLoss{level}"][0] / divisor),
+            ("smoothness", smooth / divisor),
+            ("ssim", np.prod(losses[f"SSIMLoss{level}"])),
+        ):
+            one = float(sums[name][0]) - before[name]
+            assert one == pytest.approx(value, rel=1e-5), (name, level)
+            before[name] = float(sums[name][0])
+
+
+def test_a_level_of_one_pixel_is_finite():
+    for weighting in ("paper", "released"):
+        flows = random_flows(sizes=((1, 1),))
+        terms = evaluate(UnsupervisedFlowLoss(weighting), random_clips(), flows)
+        assert np.isfinite(to_numpy(terms)["total"]).all()
 
 
 @pytest.mark.parametrize("name", TERMS[:3])
@@ -117,10 +204,15 @@ def test_smoothness_scale_is_a_ramp_for_training():
 
 
 def test_released_weights_on_the_mean():
-    """58.8, 29.4, 19.2, 9.6, 4.8 for 11 frames at 224, as the table of the method says."""
-    clips = random_clips(1, 11, (112, 112))
+    """58.8, 29.4, 19.2, 9.6, 4.8 for 11 frames at 224: the weights by 10 pairs, 3 channels
+    and 196, 49, 16, 4 and 1 patches."""
+    # Frames of one colour each, which the two ways to shrink leave alone.
+    clips = np.broadcast_to(random_clips(1, 11, (1, 1)), (1, 11, 112, 112, 3))
     sizes = (112, 56, 28, 14, 7)
-    flows = random_flows(1, 10, [(size, size) for size in sizes])
+    flows = {
+        name: np.zeros((1, 10, size, size, 2), "float32")
+        for name, size in zip(LEVELS, sizes, strict=True)
+    }
     before, weights = 0.0, []
     for index, name in enumerate(flows):
         some = dict(list(flows.items())[: index + 1])
@@ -178,7 +270,7 @@ def test_still_pictures_and_constant_flow_cost_only_epsilon():
     flows = {"flow2": np.zeros((2, 2, 10, 12, 2), "float32")}
     terms = to_numpy(evaluate(UnsupervisedFlowLoss(), clips, flows))
     assert_close(terms["photometric"], np.full(2, 1e-6**0.4), atol=1e-6)
-    assert_close(terms["smoothness"], np.full(2, 0.01 * 1e-6**0.3), atol=1e-6)
+    assert_close(terms["smoothness"], np.full(2, 4 * 0.01 * 1e-6**0.3), atol=1e-6)
     assert_close(terms["ssim"], np.zeros(2))
     moved = to_numpy(
         evaluate(UnsupervisedFlowLoss(), clips, {"flow2": flows["flow2"] + 1.5})
@@ -264,6 +356,39 @@ def test_gradient_in_flow(weighting):
             assert np.sum(slope * direction) == pytest.approx(expected, rel=2e-3, abs=2e-4)
 
 
+@pytest.mark.parametrize("occlusion", ["forward_backward", "range_map"])
+def test_true_flow_out_of_the_picture_costs_nothing_with_a_mask(occlusion):
+    """16 pixels on pictures of 64: a quarter of every frame leaves."""
+    clips = moving_clips((16.0, 0.0), frames=2)
+    # A level of the picture's own size: nothing is lost by shrinking.
+    forth = {"flow2": np.zeros((1, 1, 64, 64, 2), "float32") + np.float32([16, 0])}
+    back = {"flow2": -forth["flow2"]}
+
+    def photometric(**options):
+        layer = UnsupervisedFlowLoss(occlusion=occlusion)
+        return to_numpy(layer(clips, forth, **options)["photometric"])[0]
+
+    assert photometric(backward_flows=back) < 0.01  # 0.004 is that of no difference
+    assert photometric() > 1.0  # without a mask
+    # The mask leaves what stays in the picture to be compared.
+    wrong = {"flow2": forth["flow2"] + np.float32([0, 1])}
+    undone = {"flow2": -wrong["flow2"]}
+    layer = UnsupervisedFlowLoss(occlusion=occlusion)
+    bad = to_numpy(layer(clips, wrong, backward_flows=undone)["photometric"])[0]
+    assert bad > 1.0
+
+
+def test_census_brings_its_own_weight():
+    clips, flows = random_clips(), random_flows()
+    terms = {
+        kind: to_numpy(UnsupervisedFlowLoss(photometric=kind)(clips, flows))
+        for kind in ("charbonnier", "census")
+    }
+    ratio = terms["census"]["photometric"] / terms["charbonnier"]["photometric"]
+    assert (ratio > 0.3).all() and (ratio < 3.0).all()
+    assert_close(terms["census"]["smoothness"], terms["charbonnier"]["smoothness"])
+
+
 def test_gradient_is_finite_where_nothing_differs():
     clips = np.zeros((1, 3, 16, 16, 3), "uint8")
     layer = UnsupervisedFlowLoss()
@@ -334,6 +459,7 @@ def test_float_clips_equal_uint8_clips():
         {},
         {
             "weighting": "released",
+            "released_batch": "end_to_end",
             "photometric_weight": 0.5,
             "smoothness_weight": 0.1,
             "ssim_weight": 2.0,
@@ -443,6 +569,8 @@ def test_frames_share_one_gather_a_tap_and_level():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
+        ({"released_batch": "stage 3"}, r"one of \['end_to_end', 'motion'\] or a positive"),
+        ({"released_batch": 0}, "released_batch must be .*received 0"),
         ({"weighting": "mine"}, r"one of \['paper', 'released'\]; received 'mine'"),
         ({"border": 0.5}, r"border must be in \[0, 0.5\); received 0.5"),
         ({"border": -0.1}, "received -0.1"),

@@ -11,6 +11,7 @@ import caffe_writer as caffe
 import keras
 import numpy as np
 import pytest
+import reference
 
 from h2s_keras.errors import UserError
 from h2s_keras.models import (
@@ -339,9 +340,11 @@ def test_stacked_model_gives_caffes_logits(two_stream):
     outputs = model(clip)
     flows = expected_flows(motion, weights, clip[0])
     assert_near(keras.ops.convert_to_numpy(outputs["flow2"])[0], flows["flow2"])
-    # The adapter has tests of its own; its output goes through both networks here.
-    adapted = keras.ops.convert_to_numpy(model.adapter(outputs["flow2"]))[0]
-    tops = caffe_forward.forward(temporal, weights, adapted.transpose(2, 0, 1))
+    # Between them the released graph clips, shifts and deconvolves with zeros around.
+    values = reference.flow_to_levels(2 * flows["flow2"])
+    adapted = reference.deconvolved_twice(values) - 128
+    adapted = adapted.transpose(0, 3, 1, 2).reshape(-1, SIZE, SIZE)
+    tops = caffe_forward.forward(temporal, weights, adapted)
     logits = keras.ops.convert_to_numpy(outputs["temporal_logits"])[0]
     assert_near(logits, tops["fc8_vgg16"])
 
@@ -383,6 +386,13 @@ def test_the_mean_of_the_prototxt(two_stream, tmp_path):
     text.write_text(caffe.prototxt(spatial, (SIZE, SIZE), mean=(104, 117, 123)))
     report = load_caffe_weights(model, folder / "spatial.caffemodel", text)
     assert report.spatial_mean == (104.0, 117.0, 123.0)
+
+
+def test_the_adapter_of_a_stacked_file_pads_zeros(two_stream):
+    model = two_stream[0]
+    assert model.get_config()["adapter"]["config"]["padding"] == "zeros"
+    other = HiddenTwoStreamBuilder(CLASSES, FRAMES, (SIZE, SIZE)).motion("tiny")
+    assert other.temporal("tiny").build().adapter.padding == "border"
 
 
 def test_motion_net_out_of_the_stacked_file(two_stream):

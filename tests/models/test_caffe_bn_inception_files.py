@@ -19,6 +19,7 @@ from h2s_keras.errors import UserError
 from h2s_keras.models import (
     HiddenTwoStreamBuilder,
     MotionNet,
+    build_backbone,
     load_caffe_weights,
     load_model,
 )
@@ -148,6 +149,25 @@ def test_convert_makes_the_stream(flow, tmp_path, capsys):
     stream = load_model(out)
     assert stream.input_shape == (None, None, None, 2 * (FRAMES - 1))
     assert difference(logits_of(stream, flow), flow.logits) < 1e-4
+
+
+def test_a_converted_stream_gives_its_weights_to_others(flow, rgb, tmp_path, capsys):
+    """What `spatial_weights` and `temporal_weights` of a recipe take."""
+    for net, channels, kind in ((rgb, 3, "images"), (flow, 20, "flow")):
+        out = tmp_path / f"{kind}.keras"
+        assert h2s("convert", write(tmp_path, net), "--out", out) == 0
+        ours = build_backbone("bn_inception", (32, 32, channels), 7, weights=str(out))
+        network = ours.get_layer("bn_inception")
+        theirs = load_model(out).get_layer("bn_inception")
+        for layer in theirs.layers:
+            if layer.weights and (net is rgb or layer.name != "conv1_7x7_s2"):
+                pairs = zip(
+                    network.get_layer(layer.name).get_weights(),
+                    layer.get_weights(),
+                    strict=True,
+                )
+                for one, two in pairs:
+                    np.testing.assert_array_equal(one, two)
 
 
 @pytest.mark.long

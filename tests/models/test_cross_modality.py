@@ -4,8 +4,14 @@ import keras
 import numpy as np
 import pytest
 
+from h2s_keras.errors import ToldWarning, UserError
+from h2s_keras.models import HiddenTwoStreamBuilder
 from h2s_keras.models.backbones import build_backbone
-from h2s_keras.models.cross_modality import copy_image_weights, inflate_channels
+from h2s_keras.models.cross_modality import (
+    adapt_flow_channels,
+    copy_image_weights,
+    inflate_channels,
+)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +78,19 @@ def test_equal_channels_answer_like_a_grey_image():
     np.testing.assert_allclose(stack, grey * 8 / 3)
 
 
+def test_flow_of_other_pairs_answers_constant_motion_alike():
+    rng = np.random.default_rng(1)
+    kernel = rng.normal(size=(3, 3, 10, 5))
+    wide = adapt_flow_channels(kernel, 20)
+    assert wide.shape == (3, 3, 20, 5)
+    patch = rng.normal(size=(3, 3, 2))
+    few, many = (
+        np.einsum("yxc,yxcf->f", np.tile(patch, (1, 1, pairs)), one)
+        for pairs, one in ((5, kernel), (10, wide))
+    )
+    np.testing.assert_allclose(many, few)
+
+
 def test_a_kernel_of_another_rank():
     with pytest.raises(ValueError, match=r"\(height, width, 3, filters\)"):
         inflate_channels(np.zeros((3, 3)), 4)
@@ -95,7 +114,7 @@ def test_weights_that_cannot_be_downloaded_say_what_to_do():
         raise OSError("no network")
 
     model = one_layer()
-    with pytest.raises(ValueError, match="no network.*path of a downloaded no-top"):
+    with pytest.raises(ValueError, match="no network.*path of a downloaded weights file"):
         copy_image_weights(build, model, "imagenet")
 
 
@@ -151,3 +170,170 @@ def test_efficientnet_divides_by_the_deviation_from_a_file_too(tmp_path):
     # Weights of one's own keep what they were trained with.
     own = (image - mean) / np.sqrt([0.5, 0.6, 0.7])
     np.testing.assert_allclose(from_file([0.5, 0.6, 0.7])(image), own, rtol=1e-4)
+
+
+@pytest.fixture(scope="module", params=["keras", "weights.h5"])
+def whole_vgg16(request, tmp_path_factory):
+    """(VGG16 with its top for images of 32 pixels and 7 classes, its file)"""
+    keras.utils.set_random_seed(4)
+    model = keras.applications.VGG16(weights=None, input_shape=(32, 32, 3), classes=7)
+    path = tmp_path_factory.mktemp("top") / f"vgg16.{request.param}"
+    model.save(path) if request.param == "keras" else model.save_weights(path)
+    yield model, str(path)
+    path.unlink()
+
+
+def test_vgg16_takes_its_dense_layers_for_images_and_for_flow(whole_vgg16, recwarn):
+    source, path = whole_vgg16
+    for channels in (3, 20):
+        model = build_backbone("vgg16", (32, 32, channels), 4, weights=path)
+        for own, other in (("fc6", "fc1"), ("fc7", "fc2")):
+            theirs = source.get_layer(other).get_weights()
+            for one, two in zip(model.get_layer(own).get_weights(), theirs, strict=True):
+                np.testing.assert_array_equal(one, two)
+        first, *rest = zip(convolutions(model), convolutions(source), strict=True)
+        for own, other in rest:
+            np.testing.assert_array_equal(own[0], other[0])
+        wanted = first[1][0] if channels == 3 else inflate_channels(first[1][0], channels)
+        np.testing.assert_allclose(first[0][0], wanted, atol=1e-7)
+    assert not [one for one in recwarn if issubclass(one.category, ToldWarning)]
+    # The whole network says the same as its parts, up to the last layer.
+    image = np.random.default_rng(2).normal(0, 50, (1, 32, 32, 3)).astype("float32")
+    images = build_backbone("vgg16", (32, 32, 3), 7, weights=path)
+    images.get_layer("fc8").set_weights(source.get_layer("predictions").get_weights())
+    scores = np.asarray(keras.ops.softmax(images(image)))
+    np.testing.assert_allclose(scores, source(image), rtol=1e-4, atol=1e-6)
+
+
+def test_dense_layers_that_do_not_fit_or_are_not_there_are_reported(whole_vgg16, image_net):
+    with pytest.warns(ToldWarning, match="fc6 and fc7.*random.*top for images of another"):
+        model = build_backbone("vgg16", (64, 64, 3), 4, weights=whole_vgg16[1])
+    for own, other in zip(convolutions(model), convolutions(whole_vgg16[0]), strict=True):
+        np.testing.assert_array_equal(own[0], other[0])
+    with pytest.warns(ToldWarning, match="fc6 and fc7 of .* at random: .* came without"):
+        build_backbone("vgg16", (32, 32, 3), 4, weights=image_net[1])
+
+
+def test_imagenet_of_vgg16_is_asked_for_with_its_top(monkeypatch):
+    asked = []
+
+    def build(**options):
+        asked.append(options)
+        raise OSError("no network")
+
+    model = keras.Sequential([keras.Input((224, 224, 20))], name="vgg16")
+    with pytest.raises(UserError, match="no network"):
+        copy_image_weights(build, model, "imagenet")
+    assert asked[0] == {"weights": "imagenet"} and not asked[1]["include_top"]
+
+
+# === Networks of this package ===
+
+
+def scrambled(network):
+    generator = np.random.default_rng(7)
+    for variable in network.weights:
+        variable.assign(generator.uniform(0.5, 1.5, variable.shape))
+    return network
+
+
+def assert_same_layers(model, source, first):
+    for layer in source.layers:
+        if layer.weights and layer.name != first:
+            pairs = zip(
+                model.get_layer(layer.name).get_weights(), layer.get_weights(), strict=True
+            )
+            for one, two in pairs:
+                np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("suffix", ["keras", "weights.h5"])
+@pytest.mark.parametrize("channels", [3, 10])
+def test_a_stream_of_bn_inception_gives_its_network(tmp_path, suffix, channels):
+    stream = scrambled(build_backbone("bn_inception", (None, None, channels), 9))
+    path = str(tmp_path / f"stream.{suffix}")
+    stream.save(path) if suffix == "keras" else stream.save_weights(path)
+    source = stream.get_layer("bn_inception")
+    kernel = source.get_layer("conv1_7x7_s2").get_weights()[0]
+    model = build_backbone("bn_inception", (32, 32, 20), 4, weights=path)
+    network = model.get_layer("bn_inception")
+    assert_same_layers(network, source, "conv1_7x7_s2")
+    adapt = inflate_channels if channels == 3 else adapt_flow_channels
+    actual = network.get_layer("conv1_7x7_s2").get_weights()[0]
+    np.testing.assert_allclose(actual, adapt(kernel, 20), rtol=1e-6)
+
+
+def test_a_stream_over_flow_is_refused_for_images(tmp_path):
+    path = str(tmp_path / "flow.keras")
+    build_backbone("bn_inception", (None, None, 10), 9).save(path)
+    with pytest.raises(UserError, match="conv1_7x7_s2: weights of shape .*do not fit"):
+        build_backbone("bn_inception", (32, 32, 3), 4, weights=path)
+
+
+def test_i3d_is_inflated_from_a_stream_of_its_parent(tmp_path):
+    stream = scrambled(build_backbone("inception_v1", (32, 32, 3), 9))
+    path = str(tmp_path / "parent.keras")
+    stream.save(path)
+    source = stream.get_layer("inception_v1")
+    model = build_backbone("i3d", (8, 32, 32, 3), 4, weights=path).get_layer("i3d")
+    name = "Mixed_3b_Branch_1_0b_3x3"
+    kernel = source.get_layer(name).get_weights()[0]
+    inflated = model.get_layer(name).get_weights()[0]
+    for step in inflated:
+        np.testing.assert_allclose(step, kernel / len(inflated), rtol=1e-6)
+
+
+def test_a_whole_model_of_something_else_is_refused(tmp_path):
+    path = str(tmp_path / "tiny.keras")
+    build_backbone("tiny", (32, 32, 3), 4).save(path)
+    with pytest.raises(UserError, match="do not fit bn_inception .*no layer 'conv1_7x7"):
+        build_backbone("bn_inception", (32, 32, 20), 4, weights=path)
+    with pytest.raises(UserError, match="another network than mobilenetv2|are needed"):
+        build_backbone("mobilenetv2", (32, 32, 20), 4, weights=path)
+
+
+def test_a_model_with_two_networks_of_one_kind_is_refused(tmp_path):
+    network = build_backbone("bn_inception", (32, 32, 3), 4)
+    other = keras.models.clone_model(network)
+    inputs = keras.Input((32, 32, 3))
+    whole = keras.Model(
+        inputs,
+        [network(inputs), keras.Model(other.inputs, other.outputs, name="other")(inputs)],
+    )
+    path = str(tmp_path / "both.keras")
+    whole.save(path)
+    with pytest.raises(UserError, match="several networks .*model.initial"):
+        build_backbone("bn_inception", (32, 32, 20), 4, weights=path)
+
+
+# === Real weights ===
+
+
+def test_real_mobilenetv2_under_images_and_flow(real_data):
+    path = real_data("weights", "mobilenetv2_notop_tfmode.weights.h5")
+    source = keras.applications.MobileNetV2(
+        include_top=False, weights=path, input_shape=(64, 64, 3)
+    )
+    images = build_backbone("mobilenetv2", (64, 64, 3), 4, weights=path)
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 3)).astype("float32")
+    network = next(one for one in images.layers if isinstance(one, keras.Model))
+    np.testing.assert_allclose(network(image), source(image), rtol=1e-4, atol=1e-5)
+    flow = build_backbone("mobilenetv2", (64, 64, 20), 4, weights=path)
+    mine, theirs = convolutions(flow), convolutions(source)
+    np.testing.assert_allclose(mine[0][0], inflate_channels(theirs[0][0], 20), atol=1e-6)
+    np.testing.assert_array_equal(mine[1][0], theirs[1][0])
+    assert np.std(theirs[0][0]) > 0.05  # trained, not drawn
+
+
+def test_a_real_whole_model_as_a_spatial_stream(real_data):
+    """A classifier of one's own, cut before its last layers, is a backbone."""
+    path = real_data("weights", "efficientnet_lite0_imagenet.keras")
+    whole = keras.saving.load_model(path, compile=False)
+    trunk = keras.Model(whole.inputs, whole.layers[-3].output)
+    builder = HiddenTwoStreamBuilder(3, 3, (64, 64)).motion("tiny").temporal("tiny")
+    model = builder.spatial(trunk, preprocessing="tf").build()
+    clips = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64, 3), "uint8")
+    logits = np.asarray(model(clips)["spatial_logits"])
+    assert logits.shape == (1, 3) and np.isfinite(logits).all()
+    with pytest.raises(UserError, match="another network than efficientnetb0: 99 layers"):
+        build_backbone("efficientnetb0", (64, 64, 3), 4, weights=path)

@@ -11,6 +11,8 @@ from h2s_keras.ops import (
     range_map_visibility,
     warp_from_margin,
 )
+from h2s_keras.ops.flow_terms import visibility
+from h2s_keras.ops.occlusion import valid_positions
 
 RANDOM = np.random.default_rng(8)
 
@@ -60,11 +62,21 @@ def test_range_map_against_a_loop():
     assert_close(range_map(ops.convert_to_tensor(flow)), expected, atol=1e-5)
 
 
-def test_flow_out_of_the_image_is_not_called_hidden():
-    out = ops.full((1, 8, 8, 2), 20.0)
-    assert_close(
-        forward_backward_visibility(out, ops.zeros((1, 8, 8, 2))), np.ones((1, 8, 8, 1))
-    )
+def test_flow_out_of_the_image_is_hidden():
+    flow = np.zeros((1, 8, 8, 2), "float32")
+    flow[..., 0] = 3.0
+    inside = np.ones((1, 8, 8, 1))
+    inside[:, :, 5:] = 0.0
+    assert_close(valid_positions(flow), inside)
+    assert_close(forward_backward_visibility(flow, -flow), inside)
+    for kind in ("forward_backward", "range_map"):
+        assert_close(visibility(flow, -flow, kind), inside)
+        # What moves into a margin of the image can be compared.
+        wide = inside.copy()
+        wide[:, :, :7] = 1.0
+        assert_close(visibility(flow, -flow, kind, margin=2), wide)
+    # A flow that lands between the last pixel and the edge is outside as well.
+    assert not to_numpy(valid_positions(flow + [0.01, 0.0]))[:, :, 4].any()
 
 
 def test_no_gradient_passes():

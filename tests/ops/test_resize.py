@@ -38,6 +38,24 @@ def test_against_the_reference(old, new):
     assert_close(actual, reference.resize(values, new), atol=1e-3)
 
 
+@pytest.mark.parametrize(("old", "new"), [((8, 9), (4, 3)), ((5, 6), (10, 12))])
+def test_aligned_corners_against_the_reference(old, new):
+    values = images(old)
+    actual = resize_bilinear(ops.convert_to_tensor(values), new, align_corners=True)
+    assert_close(actual, reference.resize(values, new, corners=True), atol=1e-3)
+    assert_differs(actual, reference.resize(values, new), by=1.0)
+
+
+def test_aligned_corners_by_hand():
+    # From 5 to 3 samples the places are 0, 2, 4 and the triangle is 2 wide to each side.
+    row = ops.convert_to_tensor(np.array([0.0, 3.0, 6.0, 12.0, 0.0]).reshape(1, 1, 5, 1))
+    actual = to_numpy(resize_bilinear(row, (1, 3), align_corners=True))[0, 0, :, 0]
+    assert_close(actual, np.array([1.5 / 1.5, 13.5 / 2, 6 / 1.5]))
+    one = to_numpy(resize_bilinear(row, (1, 1), align_corners=True))
+    # One sample lies in the middle, under a triangle 4 wide to each side.
+    assert_close(one[0, 0, 0, 0], np.float32((0.75 * 3 + 6 + 0.75 * 12) / 3.5))
+
+
 @only_tensorflow
 @pytest.mark.parametrize(
     ("old", "new"), [*SIZES, ((224, 224), (7, 7)), ((60, 81), (112, 9))]

@@ -16,7 +16,7 @@ from h2s_keras.ops import border_mask, flow_smoothness
 
 RANDOM = np.random.default_rng(3)
 FLOW = RANDOM.normal(size=(3, 6, 5, 2)).astype("float32")
-FLOOR = 1e-6**0.3  # of a difference of zero
+FLOOR = 4 * 1e-6**0.3  # of four differences of zero
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -34,7 +34,7 @@ def test_by_hand():
     flow = np.zeros((1, 3, 3, 2), "float32")
     flow[:, :, 2, 0] = 3.0
     high, low = 9.0**0.5, 0.0
-    expected = (0.5 * high + 0.5 * low + 3 * low) / 4
+    expected = (0.5 * high + 0.5 * low) + 3 * low
     actual = flow_smoothness(ops.convert_to_tensor(flow), alpha=0.5, epsilon=1e-6)
     assert_close(actual, np.array([expected]), atol=1e-4)
 
@@ -86,15 +86,40 @@ def test_border_mask_against_the_reference(size, fraction):
 
 
 def test_border_mask_by_hand():
-    mask = to_numpy(border_mask(4, 5))
-    assert mask.tolist() == [[0] * 5, [0, 1, 1, 1, 0], [0, 1, 1, 1, 0], [0] * 5]
+    mask = to_numpy(border_mask(5, 6))
+    inner = [0, 1, 1, 1, 1, 0]
+    assert mask.tolist() == [[0] * 6, inner, inner, inner, [0] * 6]
+    assert to_numpy(border_mask(4, 5)).all()
 
 
-def test_border_is_exact_for_every_multiple_of_ten():
-    # float32(0.1) is a little more than a tenth: rounding up must not add a pixel.
-    for size in (10, 20, 30, 50, 70, 90, 110, 130, 190, 370, 1270):
-        row = to_numpy(border_mask(size, size))[size // 2]
-        assert size - row.sum() == 2 * (size // 10)
+@pytest.mark.parametrize(
+    ("size", "border"),
+    [(112, 11), (56, 6), (28, 3), (14, 1), (7, 1), (4, 0), (5, 1), (15, 2), (25, 3)]
+    + [(size, size // 10) for size in (10, 20, 30, 50, 70, 90, 110, 130, 190, 370, 1270)],
+)
+def test_border_is_rounded_as_released(size, border):
+    row = to_numpy(border_mask(size, size))[size // 2]
+    assert size - row.sum() == 2 * border
+
+
+def test_undefined_differences_may_count_as_none():
+    flow = FLOW[:1, :3, :3]
+    penalties = [
+        np.pad(
+            (np.diff(flow[0, :, :, part], axis=axis) ** 2 + 1e-6) ** 0.3,
+            [(0, int(axis == side)) for side in (0, 1)],
+            constant_values=1e-6**0.3,
+        )
+        for part in (0, 1)
+        for axis in (0, 1)
+    ]
+    expected = np.array([np.mean(penalties, axis=(1, 2)).sum()])
+    assert_close(flow_smoothness(flow, undefined="zero"), expected)
+    mask = np.array([[0, 0, 0], [0, 1, 1], [0, 1, 1]], "float32")
+    expected = np.array([sum(np.mean(one[1:, 1:]) for one in penalties)])
+    assert_close(
+        flow_smoothness(flow, ops.convert_to_tensor(mask), undefined="zero"), expected
+    )
 
 
 def test_everything_masked_is_zero_not_nan():
@@ -137,7 +162,7 @@ def plain_second_order(flow, image, edge_weight, alpha=0.3, epsilon=1e-3):
                     factor = np.exp(-edge_weight * np.maximum(*steps).mean())
                     second = one - 2 * two + three
                     penalties.append(factor * (second**2 + epsilon**2) ** alpha)
-            result[n] += 0.5 * np.mean(penalties)
+            result[n] += np.mean(penalties, axis=0).sum()
     return result
 
 

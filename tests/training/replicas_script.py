@@ -37,7 +37,7 @@ BOTH = {
     "name": "end_to_end",
     "streams": ["temporal"],
     "train": ["motion", "temporal"],
-    "flow_loss": {"smoothness_weight": 10.0},
+    "flow_loss": {"smoothness_weight": 2.5},
     "smoothness_ramp": 3,
     "rate_factors": {"motion": 0.5, "temporal.bias": 2.0},
 }

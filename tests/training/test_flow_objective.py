@@ -166,7 +166,6 @@ def test_a_stage_logs_and_learns_every_term():
         ["motion"],
         UnsupervisedFlowLoss(
             photometric="census",
-            photometric_weight=10.0,
             edge_weight=10.0,
             smoothness_order=2,
             occlusion="range_map",

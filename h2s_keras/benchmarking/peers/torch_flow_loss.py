@@ -63,7 +63,7 @@ def border_mask(height, width, fraction=0.1):
 
     import torch
 
-    border = math.ceil(min(height, width) * fraction)
+    border = math.floor(min(height, width) * fraction + 0.5)
     mask = torch.zeros(height, width)
     mask[border : height - border, border : width - border] = 1.0
     return mask
@@ -75,8 +75,9 @@ def smoothness_of(flow, mask):
         size = flow.shape[axis] - 1
         penalty = charbonnier(flow.diff(dim=axis), 0.3)
         kept = mask.narrow(axis - 2, 0, size)
-        total = total + (penalty * kept).sum() / (kept.sum() * 2 * len(flow))
-    return 0.5 * total
+        # Of both components at once, so half of the sum of their means.
+        total = total + 2.0 * (penalty * kept).sum() / (kept.sum() * 2 * len(flow))
+    return total
 
 
 def patch_ssim(first, second, c1=1e-4, c2=1e-3):

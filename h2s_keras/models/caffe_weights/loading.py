@@ -61,7 +61,8 @@ def load_caffe_weights(model, path, prototxt=None, spatial_mean=None):
     Args:
         model: `MotionNet` of either variant; `HiddenTwoStream` (its MotionNet and VGG16
             temporal stream from the stacked file, where the temporal layers are named
-            conv1_1_vgg16 ... fc8_vgg16; otherwise its spatial stream from a VGG16 or
+            conv1_1_vgg16 ... fc8_vgg16, and its adapter then pads zeros as the release
+            does; otherwise its spatial stream from a VGG16 or
             BN-Inception over 3 channels, its temporal stream from one over flow); or one
             VGG16 or BN-Inception stream by itself, as `build_backbone` makes.
         path: the .caffemodel, current or V1 format.
@@ -123,9 +124,14 @@ def load_caffe_weights(model, path, prototxt=None, spatial_mean=None):
 
     # === Everything fits: fill ===
     parameters = sum(slot.fill(layer, said) for slot, layer, said in matches)
+    streams = tuple(dict.fromkeys(slot.stream for slot in slots))
+    if {"motion", "temporal"} <= set(streams):
+        # Between the networks of one file lies the released deconvolution.
+        model.adapter.padding = "zeros"
+        _forget_compiled(model)
     return CaffeReport(
         path=path,
-        streams=tuple(dict.fromkeys(slot.stream for slot in slots)),
+        streams=streams,
         loaded={layer.name: (slot.stream, slot.name) for slot, layer, _ in matches},
         by_order=by_order,
         skipped=list(dict.fromkeys(skipped + left_out)),
@@ -161,9 +167,13 @@ def _set_spatial_input(model, path, stream, text, mean):
     mode = _MODE_OF_MEAN[mean]
     if model.spatial_preprocessing.mode != mode:
         model.spatial_preprocessing.mode = mode
-        # Functions that Keras has compiled before hold the old preprocessing.
-        model.train_function = model.test_function = model.predict_function = None
+        _forget_compiled(model)
     return mean
+
+
+def _forget_compiled(model):
+    """Functions that Keras has compiled before hold the old settings."""
+    model.train_function = model.test_function = model.predict_function = None
 
 
 def _refuse_twins(path, layers):
