@@ -83,7 +83,7 @@ class HiddenTwoStreamBuilder:
         self._motion = self._make_motion = None
         self._motion_is_used = False
         self._temporal = self._spatial = self._branched = None
-        self._adapter = None
+        self._adapter_options = None
         self._fusion = (1.0, 1.5)
 
     def motion(self, motion_net, **options):
@@ -126,19 +126,25 @@ class HiddenTwoStreamBuilder:
         return self
 
     def adapter(self, **options):
-        """Options of `QuantizedFlowAdapter`: bound, levels, centre, padding.
+        """Options of `QuantizedFlowAdapter`: bound, levels, centre, padding, enlarge.
 
-        The bound is by default `flow_bound` of the clips' size, also without this step.
+        The bound is by default `flow_bound` of the clips' size, also without this step;
+        the temporal backbone "small" reads flow that is not enlarged.
         """
         if "scale" in options:
             raise ValueError(
                 ".adapter(): the scale is that of MotionNet's finest flow, 2; leave it out."
             )
-        self._adapter = self._make_adapter(**options)
+        self._adapter_options = options
+        self._make_adapter("tiny")  # Raises for options that are wrong.
         return self
 
-    def _make_adapter(self, **options):
-        options.setdefault("bound", flow_bound(self._image_size))
+    def _make_adapter(self, backbone):
+        options = {
+            "bound": flow_bound(self._image_size),
+            "enlarge": backbone != "small",
+            **(self._adapter_options or {}),
+        }
         return self._step("adapter", QuantizedFlowAdapter, **options)
 
     def temporal(
@@ -232,7 +238,7 @@ class HiddenTwoStreamBuilder:
                     f"The step .{step}() is missing; add .{step}({example}) before "
                     ".build()."
                 )
-        if self._branched and self._adapter is not None:
+        if self._branched and self._adapter_options is not None:
             raise ValueError(
                 ".adapter(): the branched variant reads MotionNet's encoder, not its flow, "
                 "and has no adapter; leave this step or branched=True out."
@@ -245,17 +251,16 @@ class HiddenTwoStreamBuilder:
             self._motion.rematerialize = True
         if not self._motion.built:
             self._motion.build((None, self._num_frames, height, width, 3))
-        adapter = self._adapter
-        if adapter is None and not self._branched:
-            adapter = self._make_adapter()
         backbone, weights, dropout, partial = self._temporal
+        adapter = None if self._branched else self._make_adapter(backbone)
         spatial, mode = None, "none"
         if self._branched:
             temporal = self._step("temporal", self._branched_head, backbone, dropout)
         else:
             if dropout is None and isinstance(backbone, str):
                 dropout = _TEMPORAL_DROPOUT.get(backbone.lower())
-            shape = (height, width, 2 * (self._num_frames - 1))
+            flow = (None, self._num_frames - 1, height // 2, width // 2, 2)
+            shape = adapter.compute_output_shape(flow)[1:]
             temporal = self._step(
                 "temporal",
                 build_backbone,

@@ -86,7 +86,7 @@ STAGE = {
     # "auto": XLA where Keras finds it worth while.
     "jit_compile": "auto",
 }
-_ADAPTER = ("bound", "levels", "centre", "padding")
+_ADAPTER = ("bound", "levels", "centre", "padding", "enlarge")
 _NEEDED = ("name", "streams", "steps", "learning_rate")
 _NEEDED_OF_RUN = ("name", "seed", "batch_size", "data", "stages")
 # Of an ablation, see `train_variants`.

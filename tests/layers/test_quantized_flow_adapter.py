@@ -182,3 +182,14 @@ def test_served_at_a_second_batch_size(tmp_path):
     serve = served(model, tmp_path)
     for count in (1, 2):
         assert_close(serve(FLOW[:count]), model(FLOW[:count]))
+
+
+def test_without_enlarging_the_values_stay_on_the_grid_of_the_flow():
+    flow = np.array([[[[[0.5, -20.0], [3.0, 0.0]]]]], "float32")  # (1, 1, 1, 2, 2)
+    adapter = QuantizedFlowAdapter(bound=10.0, scale=2, centre=0.0, enlarge=False)
+    # Full-resolution pixels 1, -40 (clipped to -10), 6, 0 of -10 .. 10 on 0 .. 255.
+    expected = [[[[140.25, 0.0], [204.0, 127.5]]]]
+    assert_close(to_numpy(adapter(flow)), np.array(expected), atol=1e-3)
+    assert adapter.compute_output_shape((None, 3, 8, 12, 2)) == (None, 8, 12, 6)
+    revived = QuantizedFlowAdapter.from_config(adapter.get_config())
+    assert_close(to_numpy(revived(flow)), np.array(expected), atol=1e-3)

@@ -263,3 +263,9 @@ def test_the_bound_of_flow_follows_the_size_of_the_clips():
     assert bound((56, 80)) == 5.0
     assert bound((56, 80), levels=256) == 5.0
     assert bound((56, 80), bound=2.0) == 2.0
+
+
+def test_the_small_temporal_network_reads_flow_on_its_own_grid():
+    model = HiddenTwoStreamBuilder(2, 3, (48, 64)).motion("tiny").temporal("small").build()
+    assert model.temporal.input_shape == (None, 24, 32, 4)
+    assert model(np.zeros((1, 3, 48, 64, 3), "uint8"))["logits"].shape == (1, 2)
