@@ -5,20 +5,22 @@ import collections
 import keras
 import numpy as np
 
-from h2s_keras.data.clips.crops import centre_crop_box, crop_frames
+from h2s_keras.data.clips.crops import centre_view
 from h2s_keras.data.clips.sampling import clip_span
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.measure import check_finite, log_softmax
+from h2s_keras.evaluation.protocol import Protocol
 
 
 def windows_reusing_flow(model, frames, step):
     """`sliding_windows` in which MotionNet sees every pair of frames about once.
 
-    MotionNet runs on clips one after the other that share a frame; a window takes the flow
-    of its pairs from there and only passes the temporal and spatial stream itself. A pair's
-    flow then comes from another place of the clip than in a window computed alone, so that
-    answers differ a little; where windows do not overlap they are the same. An answer may
-    come up to one clip later, since the frames after it complete the clip of its flow.
+    A window takes the flow of its pairs from those before and only passes the temporal and
+    spatial stream itself. With a MotionNet that sees pairs (`coarse_to_fine`) the answers
+    are those of windows computed alone. One that sees all frames in one pass runs on clips
+    one after the other that share a frame: a pair's flow then comes from another place of
+    the clip, so that answers differ a little, and an answer may come up to one clip later,
+    since the frames after it complete the clip of its flow.
 
     Args:
         model: stacked HiddenTwoStream with its parts.
@@ -39,7 +41,8 @@ def windows_reusing_flow(model, frames, step):
         )
     span = clip_span(model.num_frames, model.frame_stride)
     store, classify = _PairFlow(model), _FromFlow(model)
-    waiting, shown, told, count, box = collections.deque(), [], 0, 0, None
+    waiting, shown, told, count = collections.deque(), [], 0, 0
+    decode_size = Protocol.of_model(model).decode_size
 
     def answers(last):
         while waiting:
@@ -57,9 +60,7 @@ def windows_reusing_flow(model, frames, step):
             store.forget(waiting[0][1] - span if waiting else count - span + 1)
 
     for frame in frames:
-        if box is None:
-            box = centre_crop_box(frame.shape[:2], model.image_size)
-        store.add(count, crop_frames(frame[None], box, model.image_size, False)[0])
+        store.add(count, centre_view(frame[None], model.image_size, decode_size)[0])
         shown.append(frame)
         count += 1
         if count >= span and (count - span) % step == 0:
@@ -77,6 +78,12 @@ def windows_reusing_flow(model, frames, step):
     yield from answers(last=True)
 
 
+def sees_pairs(model):
+    """Whether the flow of a pair of frames does not depend on the clip around it."""
+    motion = getattr(model, "motion", None)
+    return motion is not None and motion.coarse_to_fine and not model.branched
+
+
 class _PairFlow:
     """Crops and the flow of their pairs, computed when asked for and then kept."""
 
@@ -84,6 +91,9 @@ class _PairFlow:
         self.motion, self.stride = model.motion, model.frame_stride
         self.pairs = model.num_frames - 1
         self.crops, self.known, self.newest = {}, {}, -1
+        self.by_pairs = sees_pairs(model)
+        if self.by_pairs:
+            self.motion = model.motion.with_num_frames(2)
 
     def add(self, index, crop):
         self.crops[index], self.newest = crop, index
@@ -97,7 +107,11 @@ class _PairFlow:
         """(pairs, h, w, 2) of the window from `start`, or None until more frames came."""
         wanted = [start + self.stride * number for number in range(self.pairs)]
         missing = [index for index in wanted if index not in self.known]
-        if missing:
+        if missing and self.by_pairs:
+            if wanted[-1] + self.stride > self.newest:
+                return None
+            self._estimate(missing)
+        elif missing:
             first = missing[0]
             if first + self.stride * self.pairs > self.newest:
                 if not last:
@@ -107,6 +121,16 @@ class _PairFlow:
             for number, one in enumerate(flow):
                 self.known.setdefault(first + self.stride * number, one)
         return np.stack([self.known[index] for index in wanted])
+
+    def _estimate(self, missing):
+        pairs = np.stack(
+            [[self.crops[index], self.crops[index + self.stride]] for index in missing]
+        )
+        # A few sizes of batch, so that the network is compiled a few times only.
+        size = min(self.pairs, 2 ** (len(missing) - 1).bit_length())
+        full = np.resize(pairs, (max(size, len(missing)), *pairs.shape[1:]))
+        flow = self.motion.predict_on_batch(full)["flow2"][: len(missing), 0]
+        self.known.update(zip(missing, flow, strict=True))
 
     def forget(self, before):
         for kept in (self.crops, self.known):

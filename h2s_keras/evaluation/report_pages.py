@@ -4,11 +4,12 @@ import os
 
 import numpy as np
 
-from h2s_keras.data.clips.crops import centre_crop_box, crop_frames
+from h2s_keras.data.clips.crops import centre_view
 from h2s_keras.data.clips.sampling import segment_clip_indices
 from h2s_keras.data.video.frame_reader import FrameReader
 from h2s_keras.evaluation.flow_results import flow_rows
 from h2s_keras.evaluation.grad_cam import grad_cam, heat_overlay
+from h2s_keras.evaluation.protocol import Protocol
 from h2s_keras.evaluation.recognition_results import figure_rows, probabilities
 from h2s_keras.visualization import (
     HtmlReport,
@@ -160,8 +161,8 @@ def middle_clip(model, example, rate=None):
     indices = indices + frames.start
     pictures = dict(reader.read(example.path, indices))
     pictures = np.stack([pictures[number] for number in indices])
-    box = centre_crop_box(pictures.shape[1:3], model.image_size)
-    return crop_frames(pictures, box, model.image_size, False)
+    decode_size = Protocol.of_model(model).decode_size
+    return centre_view(pictures, model.image_size, decode_size)
 
 
 def _fused(scores):

@@ -4,11 +4,12 @@ import dataclasses
 
 import numpy as np
 
-from h2s_keras.data.clips.crops import centre_crop_box, crop_frames
+from h2s_keras.data.clips.crops import centre_view
 from h2s_keras.data.clips.sampling import clip_span
 from h2s_keras.errors import UserError
-from h2s_keras.evaluation.flow_reuse import windows_reusing_flow
+from h2s_keras.evaluation.flow_reuse import sees_pairs, windows_reusing_flow
 from h2s_keras.evaluation.measure import check_finite, log_softmax
+from h2s_keras.evaluation.protocol import Protocol
 
 
 @dataclasses.dataclass
@@ -44,7 +45,7 @@ def sliding_windows(model, frames, step=None, reuse_flow=False):
         frames: iterable of uint8 (height, width, 3), of one size.
         step: frames from window to window, 1 to the span of a clip; default the span.
         reuse_flow: compute the flow of a pair of frames once for all windows that share it;
-            see `windows_reusing_flow`.
+            see `windows_reusing_flow`. A MotionNet that sees pairs always does.
 
     Yields:
         Window, as soon as its last frame has come; together they cover every frame once.
@@ -63,16 +64,15 @@ def sliding_windows(model, frames, step=None, reuse_flow=False):
             f"the step between windows must be from 1 to the {span} frames that a clip "
             f"spans, so that no frame is left out; received {step}"
         )
-    if reuse_flow:
+    if reuse_flow or sees_pairs(model):
         yield from windows_reusing_flow(model, frames, step)
         return
     held, told, count = [], 0, 0
-    box = None
+    decode_size = Protocol.of_model(model).decode_size
     for frame in frames:
-        if box is None:
-            box = centre_crop_box(frame.shape[:2], model.image_size)
-        # Only the crop that the model sees is kept of frames that were told already.
-        held.append((frame, crop_frames(frame[None], box, model.image_size, False)[0]))
+        # Only the crop that the model sees is kept of frames that were answered already.
+        view = centre_view(frame[None], model.image_size, decode_size)
+        held.append((frame, view[0]))
         count += 1
         if count >= span and (count - span) % step == 0:
             yield answer_window(model, held[-span:], told, count)

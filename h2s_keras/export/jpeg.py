@@ -8,18 +8,20 @@ from h2s_keras.ops.resize import resize_bilinear
 MAX_PIXELS = 1 << 25  # of one frame: a small file can claim to hold gigabytes
 
 
-def decode_clips(frames_bytes, num_frames, image_size):
+def decode_clips(frames_bytes, num_frames, image_size, decode_size=None):
     """JPEG frames of any size as the clips that the model takes.
 
     A frame of the model's own size is used as it is. Any other is treated as testing
     does: the centre 7/8 of its largest box of the model's aspect, resized bilinearly,
-    averaging where it shrinks.
+    averaging where it shrinks; with a `decode_size` of (height, width) the whole frame is
+    squeezed to that size first.
 
     Args:
         frames_bytes: string (batch, num_frames), one JPEG file each, of one size within a
             clip.
         num_frames: frames of a clip.
         image_size: (height, width) of the model.
+        decode_size: of the model's `test_protocol`.
 
     Returns:
         uint8 (batch, num_frames, height, width, 3), RGB.
@@ -31,7 +33,7 @@ def decode_clips(frames_bytes, num_frames, image_size):
     height, width = image_size
     flat = tf.reshape(frames_bytes, [-1])
     frames, sizes = tf.map_fn(
-        lambda content: _decode(content, height, width),
+        lambda content: _decode(content, height, width, decode_size),
         flat,
         fn_output_signature=(
             tf.TensorSpec((height, width, 3), tf.uint8),
@@ -52,7 +54,7 @@ def decode_clips(frames_bytes, num_frames, image_size):
         return tf.reshape(frames, [-1, num_frames, height, width, 3])
 
 
-def _decode(content, height, width):
+def _decode(content, height, width, decode_size):
     head = tf.strings.substr(content, 0, 3)
     is_jpeg = tf.debugging.Assert(
         tf.equal(head, b"\xff\xd8\xff"),
@@ -71,11 +73,17 @@ def _decode(content, height, width):
     )
     with tf.control_dependencies([is_small]):
         frame = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
-    top, left, rows, columns = _box(shape[0], shape[1], height, width)
-    frame = tf.slice(frame, [top, left, 0], [rows, columns, 3])[None]
-    resized = tf.round(resize_bilinear(frame, (height, width)))[0]
-    resized = tf.ensure_shape(resized, (height, width, 3))
-    return tf.cast(tf.clip_by_value(resized, 0.0, 255.0), tf.uint8), shape[:2]
+    if isinstance(decode_size, (tuple, list)):
+        frame = _resized(frame, tuple(decode_size))
+    top, left, rows, columns = _box(*tf.unstack(tf.shape(frame)[:2]), height, width)
+    frame = tf.slice(frame, [top, left, 0], [rows, columns, 3])
+    return _resized(frame, (height, width)), shape[:2]
+
+
+def _resized(frame, size):
+    resized = tf.round(resize_bilinear(frame[None], size))[0]
+    resized = tf.ensure_shape(resized, (*size, 3))
+    return tf.cast(tf.clip_by_value(resized, 0.0, 255.0), tf.uint8)
 
 
 def _box(frame_height, frame_width, height, width):

@@ -40,6 +40,7 @@ def build_signatures(network, classes, top_k=5):
     top_k = min(int(top_k), len(labels))
     num_frames, size = network.num_frames, network.image_size
     clip_shape = (None, num_frames, *size, 3)
+    decode_size = (getattr(network, "test_protocol", None) or {}).get("decode_size")
 
     def answer(clips):
         logits = logits_of(network, clips)
@@ -57,7 +58,7 @@ def build_signatures(network, classes, top_k=5):
 
     def predict_jpeg(frames_bytes):
         frames_bytes = _checked(frames_bytes, clip_shape[:2], "frames_bytes")
-        return answer(decode_clips(frames_bytes, num_frames, size))
+        return answer(decode_clips(frames_bytes, num_frames, size, decode_size))
 
     def motion(clips):
         return {"flow": flow_of(network, _checked(clips, clip_shape, "clips"))}

@@ -165,3 +165,22 @@ def crop_frames(frames, box, image_size, mirrored):
     top, left, height, width = box
     frames = resize_frames(frames[:, top : top + height, left : left + width], image_size)
     return np.ascontiguousarray(frames[:, :, ::-1] if mirrored else frames)
+
+
+def centre_view(frames, image_size, decode_size=None):
+    """What testing sees of frames: the centre crop, or the whole frames squeezed.
+
+    Args:
+        frames: uint8 (time, height, width, 3) of any size.
+        image_size: `(height, width)` of the clips.
+        decode_size: as `video_clip_dataset`; `(height, width)` squeezes whole frames to
+            that size first. A short side changes nothing here: it is about the cost of
+            decoding.
+
+    Returns:
+        uint8 (time, *image_size, 3).
+    """
+    if isinstance(decode_size, (tuple, list)):
+        frames = resize_frames(frames, decode_size)
+    box = centre_crop_box(frames.shape[1:3], image_size)
+    return crop_frames(frames, box, image_size, False)
