@@ -59,8 +59,9 @@ def get_config(smoke=False):
             "temporal": "small",
             "temporal_weights": None,
             "temporal_dropout": 0.5,
-            "spatial": "small",
-            "spatial_weights": None,
+            # Without its ImageNet weights the backbone "small", from scratch.
+            "spatial": "small" if smoke else "mobilenetv2",
+            "spatial_weights": None if smoke else "imagenet_if_available",
             "spatial_dropout": 0.5,
             "branched": False,
             # Chosen anew on the validation videos.
@@ -78,6 +79,19 @@ def get_config(smoke=False):
                 "learning_rate": 2e-3,
                 "warmup": 20,
                 "weight_decay": 1e-4,
+                "label_smoothing": 0.1,
+            },
+            {
+                "name": "end_to_end",
+                "streams": ["temporal"],
+                "train": ["motion", "temporal"],
+                "batch_size": 4,
+                "steps": steps(60),
+                "epoch": 30,
+                "learning_rate": 1e-4,
+                "warmup": 5,
+                "rate_factors": {"motion": 0.2},
+                "flow_loss": {"weighting": "paper", "smoothness_weight": 2.5},
                 "label_smoothing": 0.1,
             },
             {

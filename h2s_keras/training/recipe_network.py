@@ -1,7 +1,10 @@
 """The untrained network that a recipe describes."""
 
+import socket
+
 import keras
 
+from h2s_keras.errors import UserError
 from h2s_keras.evaluation.protocol import Protocol
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
 from h2s_keras.models.backbones import build_backbone
@@ -9,6 +12,10 @@ from h2s_keras.models.builder import HiddenTwoStreamBuilder, flow_bound
 from h2s_keras.models.motion_net import VARIANTS, MotionNet
 from h2s_keras.models.stored_flow import StoredFlowStream
 from h2s_keras.training.stage_options import complete_config
+
+# Of "spatial_weights".
+IF_AVAILABLE = "imagenet_if_available"
+_SECONDS = 15  # that a server may take to answer
 
 
 def build_network(config, class_names):
@@ -87,3 +94,37 @@ def _motion_alone(model, frames, size):
         motion_net = _trained_motion_net(motion, frames, size)
     motion_net.rematerialize = model["rematerialize"]
     return motion_net
+
+
+def with_available_weights(config, say):
+    """`config` whose spatial stream has ImageNet weights where they can be had.
+
+    For "imagenet_if_available": a network of keras.applications with the weights in Keras'
+    cache or from the network; else the backbone "small", from random weights, with a line
+    that says so.
+
+    Args:
+        config: complete plain values of a recipe.
+        say: function of a line of text.
+    """
+    model = config["model"]
+    if model["spatial_weights"] != IF_AVAILABLE:
+        return config
+    weights, backbone = "imagenet", model["spatial"]
+    shape = (*config["data"]["image_size"], 3)
+    waiting = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_SECONDS)
+    try:
+        build_backbone(backbone, shape, 2, weights=weights)
+    except (UserError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())[:160]
+        say(
+            f"spatial: ImageNet weights of {backbone} cannot be had here ({reason}), so a "
+            "small network learns from scratch; --set model.spatial_weights=FILE takes a "
+            "file of them"
+        )
+        weights, backbone = None, "small"
+    finally:
+        socket.setdefaulttimeout(waiting)
+    chosen = {**model, "spatial": backbone, "spatial_weights": weights}
+    return {**config, "model": chosen}

@@ -17,7 +17,7 @@ from h2s_keras.training.initial_weights import copy_initial_weights
 from h2s_keras.training.memory_cure import out_of_memory
 from h2s_keras.training.preparation import check_stages
 from h2s_keras.training.random_start import RandomStartWarning, random_start
-from h2s_keras.training.recipe_network import build_network
+from h2s_keras.training.recipe_network import build_network, with_available_weights
 from h2s_keras.training.run_figures import (
     accuracy_intervals,
     action_figures,
@@ -82,6 +82,7 @@ def check_run(config, class_names, hosts=None):
         UserError: as `train`.
     """
     with _policy(config):
+        config = with_available_weights(config, lambda line: None)
         _make_network(config, class_names, make_strategy(config["strategy"]), hosts)
 
 
@@ -106,6 +107,7 @@ def _train(config, run, resume, progress, hosts):
     if chosen:
         data_config = {**config["data"], **chosen, "clip_seconds": None}
         config = {**config, "data": data_config}
+    config = with_available_weights(config, say)
     network, synchronized = _make_network(
         config, data.class_names, strategy, hosts, find_states(run.path), say
     )

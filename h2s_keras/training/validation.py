@@ -23,8 +23,8 @@ class Validation(keras.callbacks.Callback):
         patience: epochs without improvement after which the stage stops; 0 for none.
 
     Attributes:
-        history: list of dicts "step", "loss", "accuracy" and "training_accuracy", one per
-            epoch. The loss is the mean negative log-probability of the true class, averaged
+        history: list of dicts "step", "loss", "accuracy" and "training_accuracy", one before
+            the first step and one per epoch. The loss is the mean negative log-probability of the true class, averaged
             over a video's clips.
     """
 
@@ -52,17 +52,25 @@ class Validation(keras.callbacks.Callback):
         since = [entry["step"] for entry in self.history].index(self.best["step"])
         return len(self.history) - 1 - since >= self.patience
 
-    def on_epoch_end(self, epoch, logs=None):
-        entry = {"step": self.position.step, **self.measure(self.model)}
-        if logs and "accuracy" in logs:
-            entry["training_accuracy"] = float(logs["accuracy"])
-        self.history.append(entry)
-        if self.best is entry:
+    def on_train_begin(self, logs=None):
+        # What the stage begins with is kept where it makes nothing better.
+        if not self.history:
+            self._note(self.measure(self.model))
+
+    def _note(self, figures):
+        self.history.append({"step": self.position.step, **figures})
+        if self.best is self.history[-1]:
             self._best = self.model.get_weights()
         self._write()
+
+    def on_epoch_end(self, epoch, logs=None):
+        figures = self.measure(self.model)
         if logs is not None:
-            logs["validation_loss"] = entry["loss"]
-            logs["validation_accuracy"] = entry["accuracy"]
+            logs["validation_loss"] = figures["loss"]
+            logs["validation_accuracy"] = figures["accuracy"]
+            if "accuracy" in logs:
+                figures["training_accuracy"] = float(logs["accuracy"])
+        self._note(figures)
         if self.exhausted:
             self.model.stop_training = True
 
