@@ -23,9 +23,9 @@ class Validation(keras.callbacks.Callback):
         patience: epochs without improvement after which the stage stops; 0 for none.
 
     Attributes:
-        history: list of dicts "step", "loss", "accuracy" and "training_accuracy", one before
-            the first step and one per epoch. The loss is the mean negative log-probability of the true class, averaged
-            over a video's clips.
+        history: list of dicts "step", "loss", "accuracy" and "training_accuracy", one
+            before the first step and one per epoch. The loss is the mean negative
+            log-probability of the true class, averaged over a video's clips.
     """
 
     def __init__(self, path, batches, stream, position, patience=0):
