@@ -42,6 +42,7 @@ PUBLIC = {
         "FlowVolume",
         "ImagePreprocessing",
         "LocalResponseNormalization",
+        "MixedFlowLoss",
         "MultiScaleFlowHead",
         "QuantizedFlowAdapter",
         "SegmentConsensus",

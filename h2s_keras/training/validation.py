@@ -53,18 +53,24 @@ class Validation(keras.callbacks.Callback):
         return len(self.history) - 1 - since >= self.patience
 
     def on_epoch_end(self, epoch, logs=None):
-        entry = {"step": self.position.step, **self.measure(self.model)}
+        measured = self.measure(self.model)
         if logs and "accuracy" in logs:
-            entry["training_accuracy"] = float(logs["accuracy"])
+            measured["training_accuracy"] = float(logs["accuracy"])
+        self.note(measured)
+        if logs is not None:
+            for name in ("loss", "accuracy"):
+                if name in measured:
+                    logs[f"validation_{name}"] = measured[name]
+        if self.exhausted:
+            self.model.stop_training = True
+
+    def note(self, measured):
+        """Adds to the history, and keeps the weights where they are the best so far."""
+        entry = {"step": self.position.step, **measured}
         self.history.append(entry)
         if self.best is entry:
             self._best = self.model.get_weights()
         self._write()
-        if logs is not None:
-            logs["validation_loss"] = entry["loss"]
-            logs["validation_accuracy"] = entry["accuracy"]
-        if self.exhausted:
-            self.model.stop_training = True
 
     def measure(self, model):
         """dict "loss" and "accuracy" of a stage model on the validation videos."""
