@@ -230,6 +230,7 @@ def test_a_run_on_unlabelled_videos(tmp_path, make_videos):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_run_that_makes_things_worse_leaves_what_it_began_with(tmp_path, make_videos):
     """The negative control of a whole run: it learns to explain frames badly."""
     worse = {"photometric_weight": -1.0, "ssim_weight": -1.0, "supervised_weight": 0.0}
@@ -246,8 +247,9 @@ def test_a_run_that_makes_things_worse_leaves_what_it_began_with(tmp_path, make_
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_first_stage_of_a_network_of_longer_clips(tmp_path, make_videos):
-    """Only MotionNet learns, on pairs, and nothing is said to be chosen without videos."""
+    """The stage sees pairs, whatever number of frames the network takes."""
     config = config_of(tmp_path, make_videos, tensorboard=True)
     config["data"] = {
         "kind": "synthetic",
