@@ -216,7 +216,7 @@ def test_a_run_on_unlabelled_videos(tmp_path, make_videos):
     losses = [entry["loss"] for entry in stage["history"]]
     assert final["warped_error_before"] == losses[0]
     assert final["warped_error"] == min(losses) and "history" not in final
-    assert said[0] == "1 videos to learn motion from, 1 held out"
+    assert said[0] == "1 video to learn motion from, 1 held out"
     assert any("held-out pairs of frames" in text for text in said)
     assert "videos (or the end of a single one) set aside" in done["results"]["test"]
     saved = json.loads((tmp_path / "run" / "results.json").read_text())
