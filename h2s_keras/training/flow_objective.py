@@ -43,7 +43,8 @@ class FlowObjective(keras.layers.Layer):
         self_supervision_start: batches before that.
         refinement: the network sees the clips at half their size first, then at full size
             with the second frame warped by what it found; both count alike. What a
-            MotionNet of 2 frames with `coarse_to_fine` needs to know.
+            MotionNet of 2 frames with `coarse_to_fine` needs to know. An int for that many
+            halvings: with 2 it starts at a quarter of the size.
 
     Raises:
         ValueError: for `refinement` together with occlusion or self-supervision, which
@@ -76,7 +77,9 @@ class FlowObjective(keras.layers.Layer):
         self.self_supervision_weight = self_supervision_weight
         self.self_supervision_start = self_supervision_start
         self.self_supervision_crop = self_supervision_crop
-        self.refinement = refinement
+        self.refinement = int(refinement)
+        if self.refinement < 0:
+            raise ValueError(f"refinement must be 0 or more; received {refinement!r}.")
         if refinement and (loss.occlusion or self_supervision_weight):
             raise ValueError("refinement goes without occlusion and self-supervision.")
         if margin and self.supervised:
@@ -101,8 +104,8 @@ class FlowObjective(keras.layers.Layer):
         return clips[:, :, cut:-cut, cut:-cut] if cut else clips
 
     def first_view(self, clips):
-        """What the first pass sees of visible clips: all, or half their size."""
-        return _halved(clips) if self.refinement else clips
+        """What the first pass sees of visible clips: all, or the smallest size."""
+        return _halved(clips, self.refinement)
 
     def extra_passes(self, motion, clips, flows, step):
         """Outputs of the further passes of a training step, by name.
@@ -120,9 +123,11 @@ class FlowObjective(keras.layers.Layer):
         if self.self_supervision_weight:
             student = motion(self._student_clips(clips, step), training=True)
             outputs[STUDENT + "flow2"] = student["flow2"]
-        if self.refinement:
-            refined = refined_flows(motion, clips, flows, training=True)
-            outputs.update({REFINED + name: flow for name, flow in refined.items()})
+        for halvings in reversed(range(self.refinement)):
+            view = _halved(clips, halvings)
+            flows = refined_flows(motion, view, flows, training=True)
+            prefix = _refined_prefix(halvings)
+            outputs.update({prefix + name: flow for name, flow in flows.items()})
         return outputs
 
     def _student_clips(self, clips, step):
@@ -151,11 +156,16 @@ class FlowObjective(keras.layers.Layer):
         Returns:
             dict of `terms` and "total", each float32 (batch,).
         """
-        flows, refined = _named(outputs, ""), _named(outputs, REFINED)
-        terms = self._loss(clips, flows, outputs, step, truth, self.refinement)
-        if refined:
-            again = self._loss(clips, refined, outputs, step, truth)
-            terms = {name: 0.5 * (terms[name] + again[name]) for name in terms}
+        flows = _named(outputs, "")
+        passes = [self._loss(clips, flows, outputs, step, truth, self.refinement)]
+        for halvings in reversed(range(self.refinement)):
+            refined = _named(outputs, _refined_prefix(halvings))
+            # Outside of training there is the first pass alone.
+            if refined:
+                passes.append(self._loss(clips, refined, outputs, step, truth, halvings))
+        terms = {
+            name: sum(terms[name] for terms in passes) / len(passes) for name in passes[0]
+        }
         if self.self_supervision_weight:
             if STUDENT + "flow2" in outputs:
                 distance = self._student_distance(
@@ -172,18 +182,18 @@ class FlowObjective(keras.layers.Layer):
             terms["total"] = terms["total"] + terms["self_supervision"]
         return terms
 
-    def _loss(self, clips, flows, outputs, step, truth, half=False):
-        """Terms of flows on the clips, or on the clips at half their size."""
+    def _loss(self, clips, flows, outputs, step, truth, halvings=0):
+        """Terms of flows on the clips at their size, or halved some times."""
         if self.supervised:
-            size = (size_of(truth, 2) // 2, size_of(truth, 3) // 2)
-            return self.loss(resize_flow(truth, size) if half else truth, flows)
+            size = [size_of(truth, axis) >> halvings for axis in (2, 3)]
+            return self.loss(resize_flow(truth, size) if halvings else truth, flows)
         return self.loss(
-            _halved(clips) if half else clips,
+            _halved(clips, halvings),
             flows,
             smoothness_scale=self._smoothness_scale(step),
             backward_flows=_named(outputs, BACKWARD) or None,
             occlusion_scale=self._begun(step, self.occlusion_start),
-            margin=self.margin // 2 if half else self.margin,
+            margin=self.margin >> halvings,
         )
 
     def _student_distance(self, teacher, student, clip_height):
@@ -242,5 +252,11 @@ def _resized(clips, size):
     return channels_to_clip(channels, clips.shape[1])
 
 
-def _halved(clips):
-    return _resized(clips, (size_of(clips, 2) // 2, size_of(clips, 3) // 2))
+def _halved(clips, times):
+    if not times:
+        return clips
+    return _resized(clips, [size_of(clips, axis) >> times for axis in (2, 3)])
+
+
+def _refined_prefix(halvings):
+    return f"refined{halvings}_" if halvings else REFINED
