@@ -51,6 +51,7 @@ KNOWN = {
         "max_displacement",
         "degrade",
         "pool",
+        "filmed",
         "targets",
     ),
     "videos": (*_VIDEOS, "root", "csv", "group_pattern", "group_column"),
