@@ -280,7 +280,8 @@ SLOW = {"activitynet", "thumos14", "thumos14_101", "hmdb51", "ucf101"} | {
     f"{data}_{kind}" for data in ("ucf101", "hmdb51") for kind in ("tsn", "i3d")
 }
 SLOW |= {"quickstart", "gestures", "ut_interaction"}
-SLOW |= {"tiny_synthetic"}  # tests/training has SupervisedFlowLoss
+# tests/training has SupervisedFlowLoss, and small_video runs.
+SLOW |= {"tiny_synthetic", "small_start"}
 LONG = {"videos"}
 ABLATIONS = {name for name in RECIPES if name.startswith("ablation")}
 

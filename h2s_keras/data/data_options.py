@@ -53,6 +53,7 @@ KNOWN = {
         "max_displacement",
         "degrade",
         "pool",
+        "filmed",
         "targets",
     ),
     "videos": (*_VIDEOS, "root", "csv", "group_pattern", "group_column"),

@@ -65,8 +65,47 @@ VARIANTS = {
         "decoder": (32, 12),
         "scales": (2.5, 5.0, 10.0),
         "smooth_prefix": "xconv",
+        "first_filters": "contrast",
     },
 }
+
+
+class ContrastFilters(keras.initializers.Initializer):
+    """First filters that see contrast in space or change in time, but no brightness.
+
+    A clip is mostly brightness, which puts every unit of a layer far to one side of its
+    activation: what is left is a linear network, and the best linear guess is that nothing
+    moves. Wide networks have units to spare and get away from it; narrow ones do not.
+
+    Every second filter weighs a frame and the next one with opposite signs; the others have
+    mean zero in each colour of each frame.
+
+    Args:
+        frames: of the clips.
+        gain: contrast is about a sixth of full brightness.
+    """
+
+    def __init__(self, frames, gain=6.0):
+        self.frames, self.gain = frames, gain
+
+    def __call__(self, shape, dtype=None):
+        height, width, channels, filters = shape
+        kernel = keras.initializers.HeNormal()(shape, dtype=dtype)
+        split = (height, width, self.frames, channels // self.frames, filters)
+        kernel = ops.reshape(kernel, split)
+        contrast = kernel - ops.mean(kernel, axis=(0, 1), keepdims=True)
+        # Filter 1 compares frames 0 and 1, filter 3 frames 1 and 2, and so on around.
+        numbers = np.arange(filters)
+        first = (numbers // 2) % (self.frames - 1)
+        signs = np.zeros((self.frames, 1, filters), "float32")
+        signs[first, 0, numbers], signs[first + 1, 0, numbers] = 1.0, -1.0
+        change = kernel[:, :, :1] * ops.cast(signs, kernel.dtype)
+        odd = ops.cast(numbers % 2, kernel.dtype)
+        kernel = self.gain * (contrast + odd * (change - contrast))
+        return ops.reshape(kernel, shape)
+
+    def get_config(self):
+        return {"frames": self.frames, "gain": self.gain}
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -151,6 +190,9 @@ class MotionNet(ChecksClips, keras.Model):
             strides[0], strides[first] = 2, 1
         for row, stride in zip(table["encoder"], strides, strict=True):
             name, kernel, _, filters, is_level = row
+            initializer = "he_normal"
+            if not self.convolutions and table.get("first_filters") == "contrast":
+                initializer = ContrastFilters(num_frames)
             self.convolutions.append(
                 keras.layers.Conv2D(
                     filters,
@@ -158,7 +200,7 @@ class MotionNet(ChecksClips, keras.Model):
                     strides=stride,
                     padding="valid",
                     data_format="channels_last",
-                    kernel_initializer="he_normal",
+                    kernel_initializer=initializer,
                     name=name,
                     dtype=self.dtype_policy,
                 )

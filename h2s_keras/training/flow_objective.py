@@ -44,10 +44,11 @@ class FlowObjective(keras.layers.Layer):
             off every side, enlarged again, in other light. It teaches flow near the
             border, from flow that saw beyond it.
         self_supervision_start: batches before that.
-        refinement: two passes of a MotionNet with `coarse_to_fine` over clips of 2 frames:
-            at half their size, then at full size with the second frame warped by what the
-            first found; both count alike. So the network learns what each of its passes
-            needs to know; without it the loss is that of the last pass alone.
+        refinement: passes of a MotionNet with `coarse_to_fine` over clips of 2 frames: at half
+            their size, then at full size with the second frame warped by what the first
+            found; all count alike. So the network learns what each of its passes needs to
+            know; without it the loss is that of the last pass alone. An int for that many
+            halvings: with 2 it starts at a quarter of the size.
 
     Raises:
         ValueError: for `refinement` together with occlusion or self-supervision, which
@@ -83,7 +84,9 @@ class FlowObjective(keras.layers.Layer):
         self.self_supervision_weight = self_supervision_weight
         self.self_supervision_start = self_supervision_start
         self.self_supervision_crop = self_supervision_crop
-        self.refinement = refinement
+        self.refinement = int(refinement)
+        if self.refinement < 0:
+            raise ValueError(f"refinement must be 0 or more; received {refinement!r}.")
         if refinement and (loss.occlusion or self_supervision_weight):
             raise ValueError("refinement goes without occlusion and self-supervision.")
         if int(self_supervision_crop) != self_supervision_crop or self_supervision_crop < 0:
@@ -113,8 +116,8 @@ class FlowObjective(keras.layers.Layer):
         return clips[:, :, cut:-cut, cut:-cut] if cut else clips
 
     def first_view(self, clips):
-        """What the first pass sees of visible clips: all, or half their size."""
-        return _halved(clips) if self.refinement else clips
+        """What the first pass sees of visible clips: all, or the smallest size."""
+        return _halved(clips, self.refinement)
 
     def extra_passes(self, motion, clips, flows, step):
         """Outputs of the further passes of a training step, by name.
@@ -132,11 +135,14 @@ class FlowObjective(keras.layers.Layer):
         if self.self_supervision_weight:
             student = clip_flows(motion, self._student_clips(clips, step), training=True)
             outputs[STUDENT + "flow2"] = student["flow2"]
-        if self.refinement:
-            refined = refined_flows(
-                lambda pairs: motion.single_pass(pairs, training=True), clips, flows
+        for halvings in reversed(range(self.refinement)):
+            flows = refined_flows(
+                lambda pairs: motion.single_pass(pairs, training=True),
+                _halved(clips, halvings),
+                flows,
             )
-            outputs.update({REFINED + name: flow for name, flow in refined.items()})
+            prefix = _refined_prefix(halvings)
+            outputs.update({prefix + name: flow for name, flow in flows.items()})
         return outputs
 
     def _student_clips(self, clips, step):
@@ -173,11 +179,16 @@ class FlowObjective(keras.layers.Layer):
         Returns:
             dict of `terms` and "total", each float32 (batch,).
         """
-        flows, refined = _named(outputs, ""), _named(outputs, REFINED)
-        terms = self._loss(clips, flows, outputs, step, truth, self.refinement)
-        if refined:
-            again = self._loss(clips, refined, outputs, step, truth)
-            terms = {name: 0.5 * (terms[name] + again[name]) for name in terms}
+        flows = _named(outputs, "")
+        passes = [self._loss(clips, flows, outputs, step, truth, self.refinement)]
+        for halvings in reversed(range(self.refinement)):
+            refined = _named(outputs, _refined_prefix(halvings))
+            # Outside of training there is the first pass alone.
+            if refined:
+                passes.append(self._loss(clips, refined, outputs, step, truth, halvings))
+        terms = {
+            name: sum(terms[name] for terms in passes) / len(passes) for name in passes[0]
+        }
         if self.self_supervision_weight:
             if STUDENT + "flow2" in outputs:
                 distance = self._student_distance(
@@ -194,10 +205,11 @@ class FlowObjective(keras.layers.Layer):
             terms["total"] = terms["total"] + terms["self_supervision"]
         return terms
 
-    def _loss(self, clips, flows, outputs, step, truth, half=False):
-        """Terms of flows on the clips, or on the clips at half their size."""
-        if self.supervised and half:
-            truth = resize_flow(truth, (size_of(truth, 2) // 2, size_of(truth, 3) // 2))
+    def _loss(self, clips, flows, outputs, step, truth, halvings=0):
+        """Terms of flows on the clips at their size, or halved some times."""
+        if self.supervised and halvings:
+            size = [size_of(truth, axis) >> halvings for axis in (2, 3)]
+            truth = resize_flow(truth, size)
         if isinstance(self.loss, SupervisedFlowLoss):
             return self.loss(truth, flows)
         options = {
@@ -205,11 +217,10 @@ class FlowObjective(keras.layers.Layer):
             "backward_flows": _named(outputs, BACKWARD) or None,
             "occlusion_scale": self._begun(step, self.occlusion_start),
         }
-        clips = _halved(clips) if half else clips
+        clips = _halved(clips, halvings)
         if self.supervised:
             return self.loss(clips, truth, flows, **options)
-        margin = self.margin // 2 if half else self.margin
-        return self.loss(clips, flows, margin=margin, **options)
+        return self.loss(clips, flows, margin=self.margin >> halvings, **options)
 
     def _student_distance(self, teacher, student, clip_height):
         """Charbonnier distance between student and the middle of teacher, (batch,)."""
@@ -282,5 +293,11 @@ def _resized(clips, size):
     return channels_to_clip(channels, clips.shape[1])
 
 
-def _halved(clips):
-    return _resized(clips, (size_of(clips, 2) // 2, size_of(clips, 3) // 2))
+def _halved(clips, times):
+    if not times:
+        return clips
+    return _resized(clips, [size_of(clips, axis) >> times for axis in (2, 3)])
+
+
+def _refined_prefix(halvings):
+    return f"refined{halvings}_" if halvings else REFINED

@@ -99,7 +99,7 @@ def test_from_preset_gives_the_class_that_was_asked_for(clips):
     np.testing.assert_array_equal(own.estimate_flow(clips), plain.estimate_flow(clips))
     assert type(HiddenTwoStream.from_preset("quickstart")) is HiddenTwoStream
     with pytest.raises(UserError, match="holds a MotionNet, not a HiddenTwoStream"):
-        HiddenTwoStream.from_preset("tiny_synthetic_2")
+        HiddenTwoStream.from_preset("tiny_synthetic")
     with pytest.raises(UserError, match="cannot be loaded as OtherArguments"):
         OtherArguments.from_preset("tiny_synthetic", 2)
 

@@ -169,6 +169,25 @@ def test_parameter_counts_for_any_frames(variant, frames):
     assert bare.count_params() != model.count_params()
 
 
+@pytest.mark.parametrize("frames", [2, 4])
+def test_first_filters_of_small_see_no_brightness(frames):
+    model = MotionNet(frames, "small")
+    model.build((None, frames, None, None, 3))
+    kernel = ops.convert_to_numpy(model.convolutions[0].kernel)
+    kernel = kernel.reshape(5, 5, frames, 3, 32)
+    assert kernel.std() > 0.05
+    # Even ones: mean zero in every colour of every frame, but not blind.
+    np.testing.assert_allclose(kernel[..., ::2].sum(axis=(0, 1)), 0.0, atol=1e-5)
+    # Odd ones: two neighbouring frames with opposite signs, and all pairs in turn.
+    change, pairs = kernel[..., 1::2], set()
+    np.testing.assert_allclose(change.sum(axis=2), 0.0, atol=1e-6)
+    for number in range(16):
+        seen = np.flatnonzero(np.abs(change[..., number]).max(axis=(0, 1, 3)))
+        assert len(seen) == 2 and seen[1] == seen[0] + 1
+        pairs.add(int(seen[0]))
+    assert pairs == set(range(frames - 1))
+
+
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
 def test_outputs_are_float32_flows_under_every_policy(golden, policy):
     keras.config.set_dtype_policy(policy)

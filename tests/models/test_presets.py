@@ -24,7 +24,7 @@ def test_all_together_stay_small():
         os.path.getsize(os.path.join(PRESETS, name)) for name in os.listdir(PRESETS)
     )
     assert total <= 12e6
-    assert {"tiny_synthetic", "quickstart"} <= set(NAMES)
+    assert {"tiny_synthetic", "small_video", "quickstart"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -159,6 +159,31 @@ def test_refinement_works_from_half_size_up():
         FlowObjective(UnsupervisedFlowLoss(occlusion="range_map"), refinement=True)
 
 
+def test_refinement_by_two_halvings_works_from_a_quarter_up():
+    clips, motion_net = make_clips(), make_motion()
+    loss = UnsupervisedFlowLoss()
+    objective = FlowObjective(loss, refinement=2)
+    quarter = objective.first_view(clips)
+    assert quarter.shape == (2, 2, 8, 8, 3)
+    flows = motion_net(quarter)
+    extra = objective.extra_passes(motion_net, clips, flows, 0.0)
+    half = FlowObjective(loss, refinement=True).first_view(clips)
+    sizes = {"": quarter, "refined1_": half, "refined_": clips}
+    outputs, totals = {**flows, **extra}, []
+    for prefix, view in sizes.items():
+        own = {f"flow{n}": outputs[f"{prefix}flow{n}"] for n in (2, 3, 4)}
+        assert own["flow2"].shape[2] == view.shape[2] // 2
+        totals.append(to_numpy(loss(view, own)["total"]))
+    terms = objective.evaluate(clips, outputs)
+    assert_close(terms["total"], np.mean(totals, axis=0))
+    # What a stage measures outside of training is the first pass alone.
+    assert_close(objective.evaluate(clips, flows)["total"], totals[0])
+    again = FlowObjective.from_config(objective.get_config())
+    assert again.first_view(clips).shape == (2, 2, 8, 8, 3)
+    with pytest.raises(ValueError, match="0 or more; received -1"):
+        FlowObjective(loss, refinement=-1)
+
+
 def test_a_stage_logs_and_learns_every_term():
     motion_net = make_motion(3)
     stage = StageModel(

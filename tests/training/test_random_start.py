@@ -56,7 +56,7 @@ def test_a_run_begins_with_it():
     with warnings.catch_warnings():
         warnings.simplefilter("error", RandomStartWarning)
         run._make_network(config, ["a", "b"], None, None, ["one"], said.append)
-        config["model"]["motion"] = "tiny_synthetic_2"
+        config["model"]["motion"] = "tiny_synthetic"
         config["model"]["motion_options"] = {}
         run._make_network(config, ["a", "b"], None, None, say=said.append)
     assert not said

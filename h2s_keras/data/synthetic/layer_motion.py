@@ -13,6 +13,8 @@ class MovingLayers:
     change of size.
     """
 
+    count = LAYERS
+
     def __init__(self, tf, draw, clips):
         self.tf = tf
         self.texels = clips.texels(tf)
@@ -22,32 +24,32 @@ class MovingLayers:
         size = tf.constant([width, height], tf.float32)
         # The camera moves everything, every shape adds a motion of its own.
         camera = 0.5 * most * draw.uniform() ** 1.5
-        own = 0.5 * most * draw.uniform(shape=(LAYERS,))
-        is_shape = tf.constant([0.0] + [1.0] * (LAYERS - 1))
-        heading = draw.uniform(0.0, 2 * math.pi, (LAYERS + 1,))
+        own = 0.5 * most * draw.uniform(shape=(self.count,))
+        is_shape = tf.constant([0.0] + [1.0] * (self.count - 1))
+        heading = draw.uniform(0.0, 2 * math.pi, (self.count + 1,))
         direction = tf.stack([tf.cos(heading), tf.sin(heading)], -1)
         self.velocity = camera * direction[0] + (is_shape * own)[:, None] * direction[1:]
-        radius = short * draw.uniform(0.08, 0.35, (LAYERS,))
+        radius = short * draw.uniform(0.08, 0.35, (self.count,))
         reach = tf.concat([[0.7 * max(height, width)], radius[1:]], 0)
-        change = 0.15 * most * draw.uniform(-1.0, 1.0, (2, LAYERS)) / reach
+        change = 0.15 * most * draw.uniform(-1.0, 1.0, (2, self.count)) / reach
         # A small shape would spin: half a radian a frame is enough.
         self.turn, self.growth = tf.unstack(tf.clip_by_value(change, -0.5, 0.5))
         self.growth = tf.clip_by_value(self.growth, -0.1, 0.1)
-        place = draw.uniform(-0.05, 1.05, (LAYERS, 2)) * size
+        place = draw.uniform(-0.05, 1.05, (self.count, 2)) * size
         self.centre = tf.concat([size[None] / 2, place[1:]], 0)
 
         self.radius = radius
-        self.ripples = draw.uniform(-0.18, 0.18, (3, LAYERS))
-        self.phases = draw.uniform(0.0, 2 * math.pi, (3, LAYERS))
-        self.present = draw.uniform(shape=(LAYERS,)) < 0.6
+        self.ripples = draw.uniform(-0.18, 0.18, (3, self.count))
+        self.phases = draw.uniform(0.0, 2 * math.pi, (3, self.count))
+        self.present = draw.uniform(shape=(self.count,)) < 0.6
 
-        self.texture = tf.stack([draw.integer(BANK) for _ in range(LAYERS)])
-        angle = draw.uniform(0.0, 2 * math.pi, (LAYERS,))
-        texels = tf.exp(draw.uniform(math.log(0.35), math.log(1.2), (LAYERS,)))
+        self.texture = tf.stack([draw.integer(BANK) for _ in range(self.count)])
+        angle = draw.uniform(0.0, 2 * math.pi, (self.count,))
+        texels = tf.exp(draw.uniform(math.log(0.35), math.log(1.2), (self.count,)))
         self.on_texture = self._rotation(angle) * texels[:, None, None]
-        self.offset = draw.uniform(0.0, float(TEXTURE), (LAYERS, 2))
-        self.gain = draw.uniform(0.5, 1.2, (LAYERS, 3))
-        self.shade = draw.uniform(-45.0, 45.0, (LAYERS, 3))
+        self.offset = draw.uniform(0.0, float(TEXTURE), (self.count, 2))
+        self.gain = draw.uniform(0.5, 1.2, (self.count, 3))
+        self.shade = draw.uniform(-45.0, 45.0, (self.count, 3))
 
     def _rotation(self, angle):
         """(layers, 2, 2)"""

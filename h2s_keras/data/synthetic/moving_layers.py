@@ -8,7 +8,9 @@ own way, hide and uncover each other; then blur, a change of light and noise. Un
 import numpy as np
 
 from h2s_keras.data.synthetic.clip_stream import ClipStream
-from h2s_keras.data.synthetic.layer_motion import BANK, LAYERS, TEXTURE, MovingLayers
+from h2s_keras.data.synthetic.codec_artifacts import CODECS, through_codec
+from h2s_keras.data.synthetic.filmed_layers import FilmedLayers
+from h2s_keras.data.synthetic.layer_motion import BANK, TEXTURE, MovingLayers
 from h2s_keras.data.synthetic.stateless_draws import StatelessDraws
 
 CLASS_NAMES = ("moving layers",)
@@ -30,10 +32,13 @@ class MovingLayerClips(ClipStream):
         pool: None, or the number of clips that are really made: to make one costs more than
             a small network needs to learn from it. The stream then shows them again
             mirrored, turned and with colours exchanged (48 ways), at random.
+        filmed: share of clips that are as ordinary video (`FilmedLayers`): cameras that
+            stand still, parts without texture, thin things, darkness, and in three of five
+            of them what a codec leaves (`through_codec`). Small motions are frequent there.
 
     Raises:
-        ValueError: for fewer than 2 frames, an image below 16 pixels, or a pool of images
-            that are not square.
+        ValueError: for fewer than 2 frames, an image below 16 pixels, a pool of images that
+            are not square, or a share that is none.
 
     Example:
         >>> clips = MovingLayerClips(num_frames=2, seed=1)
@@ -53,50 +58,81 @@ class MovingLayerClips(ClipStream):
         max_displacement=8.0,
         degrade=True,
         pool=None,
+        filmed=0.0,
     ):
         super().__init__(num_frames, image_size, seed, split)
         if pool and image_size[0] != image_size[1]:
             raise ValueError(
                 f"Clips of a pool are turned and so square; received {tuple(image_size)}."
             )
+        if not 0.0 <= filmed <= 1.0:
+            raise ValueError(f"filmed is a share, 0 to 1; received {filmed!r}.")
         self.max_displacement, self.degrade = max_displacement, degrade
-        self.pool = pool
+        self.pool, self.filmed = pool, filmed
         self._textures = self._texels = self._pool = self._guises = None
 
     @property
     def kind(self):
         # The textures follow from the seed.
-        own = self.max_displacement, self.degrade, self.stream_seed
+        own = self.max_displacement, self.degrade, self.stream_seed, self.filmed
         return *super().kind, *own
 
     def make(self, draw):
         tf = draw.tf
-        layers = MovingLayers(tf, draw, self)
+        if self.filmed in (0, 1):
+            clip, flow = self._filmed(draw) if self.filmed else self._plain(draw)
+        else:
+            clip, flow = tf.cond(
+                draw.uniform() < self.filmed,
+                lambda: self._filmed(draw),
+                lambda: self._plain(draw),
+            )
+        return {"clip": clip, "flow": flow, "label": tf.zeros((), tf.int32)}
+
+    def _plain(self, draw):
+        clip, flow = self._frames(MovingLayers(draw.tf, draw, self), self.num_frames)
+        if self.degrade:
+            clip = _degrade(draw.tf, draw, clip)
+        return _bytes(draw.tf, clip), flow
+
+    def _filmed(self, draw):
+        tf = draw.tf
+        # A frame more, so that not always the first one is that a codec begins with.
+        layers = FilmedLayers(tf, draw, self)
+        clip, flow = self._frames(layers, self.num_frames + 1)
+        if self.degrade:
+            clip = _degrade(tf, draw, _darken(tf, draw, clip))
+        clip = _bytes(tf, clip)
+        if self.degrade:
+            clip = _encode(tf, draw, clip)
+        first = draw.integer(2)
+        clip = clip[first : first + self.num_frames]
+        flow = flow[first : first + self.num_frames - 1]
+        size = self.image_size
+        clip = tf.ensure_shape(clip, (self.num_frames, *size, 3))
+        return clip, tf.ensure_shape(flow, (self.num_frames - 1, *size, 2))
+
+    def _frames(self, layers, count):
+        """(frames, flow between them) as floats, with nothing lost."""
+        tf = layers.tf
         height, width = self.image_size
         x, y = tf.meshgrid(tf.range(width), tf.range(height))
         points = tf.cast(tf.stack([x, y], -1), tf.float32)
         frames, flows = [], []
-        for frame in range(self.num_frames):
-            time = frame - (self.num_frames - 1) / 2
+        for frame in range(count):
+            time = frame - (count - 1) / 2
             inner = layers.to_layer(points, time)
             cover = layers.cover(inner)
             colours = layers.paint(inner)
             moves = layers.flow(inner, points, time)
             picture, flow = colours[0], moves[0]
-            for layer in range(1, LAYERS):
+            for layer in range(1, layers.count):
                 share = cover[layer][..., None]
                 picture += share * (colours[layer] - picture)
                 flow = tf.where(share > 0.5, moves[layer], flow)
             frames.append(picture)
             flows.append(flow)
-        clip = tf.stack(frames)
-        if self.degrade:
-            clip = _degrade(tf, draw, clip)
-        return {
-            "clip": tf.cast(tf.clip_by_value(tf.round(clip), 0, 255), tf.uint8),
-            "flow": tf.stack(flows[:-1]),
-            "label": tf.zeros((), tf.int32),
-        }
+        return tf.stack(frames), tf.stack(flows[:-1])
 
     def training_examples(self, tf):
         """As they are, or of a pool its guises; those with flow for tests are made anew."""
@@ -161,6 +197,10 @@ class MovingLayerClips(ClipStream):
         return self._texels
 
 
+def _bytes(tf, clip):
+    return tf.cast(tf.clip_by_value(tf.round(clip), 0, 255), tf.uint8)
+
+
 def _degrade(tf, draw, clip):
     """Blur, then light that changes steadily, then noise; each in part of the clips."""
     frames = clip.shape[0]
@@ -180,3 +220,24 @@ def _degrade(tf, draw, clip):
     clip = clip * tf.exp(gain * time) + offset * time
     deviation = tf.maximum(draw.uniform(-2.0, 6.0), 0.0)
     return clip + deviation * draw.normal(1.0, clip.shape)
+
+
+def _darken(tf, draw, clip):
+    """Less light in a fifth of the clips, less contrast in a quarter."""
+    dark = tf.exp(tf.minimum(draw.uniform(-1.8, 7.2), 0.0))
+    flat = tf.exp(tf.minimum(draw.uniform(-1.5, 4.5), 0.0))
+    return dark * (128.0 + flat * (clip - 128.0))
+
+
+def _encode(tf, draw, clip):
+    """Two of five stay as they are; the others go through a codec, more often finely."""
+    codec, coarseness = draw.integer(len(CODECS)), draw.uniform() ** 2
+    offset = tf.stack([draw.integer(16), draw.integer(16)])
+
+    def encoded():
+        coded = tf.numpy_function(
+            through_codec, [clip, codec, coarseness, offset], tf.uint8, stateful=False
+        )
+        return tf.ensure_shape(coded, clip.shape)
+
+    return tf.cond(draw.uniform() < 0.6, encoded, lambda: clip)
