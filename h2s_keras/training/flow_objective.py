@@ -44,11 +44,11 @@ class FlowObjective(keras.layers.Layer):
             off every side, enlarged again, in other light. It teaches flow near the
             border, from flow that saw beyond it.
         self_supervision_start: batches before that.
-        refinement: passes of a MotionNet with `coarse_to_fine` over clips of 2 frames: at half
-            their size, then at full size with the second frame warped by what the first
-            found; all count alike. So the network learns what each of its passes needs to
-            know; without it the loss is that of the last pass alone. An int for that many
-            halvings: with 2 it starts at a quarter of the size.
+        refinement: passes of a MotionNet with `coarse_to_fine` over clips of 2 frames: at
+            half their size, then at full size with the second frame warped by what the
+            first found; all count alike. So the network learns what each of its passes
+            needs to know; without it the loss is that of the last pass alone. An int for
+            that many halvings: with 2 it starts at a quarter of the size.
 
     Raises:
         ValueError: for `refinement` together with occlusion or self-supervision, which
