@@ -177,6 +177,11 @@ class MotionNet(ChecksClips, keras.Model):
         num_frames = int(num_frames)
         self.num_frames, self.variant = num_frames, variant
         self.coarse_to_fine = coarse_to_fine
+        if coarse_to_fine and keras.backend.backend() == "tensorflow":
+            # XLA compiles the passes four times as long as TensorFlow traces them (24 and
+            # 5.5 s of a processor) and computes them no faster (32 and 35 ms a pair of
+            # 128x128); JAX always compiles.
+            self.supports_jit = False
         self.intermediate_convolution = intermediate_convolution
         self.small_displacement = small_displacement
         self.rematerialize = rematerialize

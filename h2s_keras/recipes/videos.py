@@ -11,7 +11,7 @@ Expected: depends on the videos. The run ends with figures on videos that it set
     data.group_pattern='person(\\d+)' --set data.test_group=1 (or =each, one run a group).
 """
 
-from h2s_keras.recipes.motion import PRESET, motion_stage
+from h2s_keras.recipes.motion import PRESET
 
 
 def get_config(smoke=False):
@@ -71,8 +71,6 @@ def get_config(smoke=False):
         },
         "batch_size": 4 if smoke else 32,
         "stages": [
-            # On the training videos, before their flow is computed.
-            motion_stage(smoke),
             {
                 "name": "temporal",
                 "streams": ["temporal"],
