@@ -11,7 +11,7 @@ import numpy as np
 
 from h2s_keras.errors import UserError
 from h2s_keras.model_files import INDEX, PRESETS, preset_index
-from h2s_keras.models.motion_net import motion_net_of
+from h2s_keras.models.motion_net_of import motion_net_of
 
 
 def read_preset(name, folder=PRESETS):

@@ -4,7 +4,7 @@ from keras import ops
 from h2s_keras.errors import UserError
 from h2s_keras.layers.segment_consensus import SegmentConsensus
 from h2s_keras.models.checks_clips import ChecksClips
-from h2s_keras.models.motion_net import motion_net_of
+from h2s_keras.models.motion_net_of import motion_net_of
 from h2s_keras.ops.clip_range import looked_at
 from h2s_keras.ops.host_values import host_values
 from h2s_keras.training.action_losses import ActionLosses

@@ -102,7 +102,7 @@ def _classical(name):
 
 def _motion_net(name):
     # The networks lie above this folder.
-    from h2s_keras.models.presets import load_flow_network
+    from h2s_keras.models.flow_network import load_flow_network
 
     return load_flow_network(name)
 
