@@ -520,18 +520,13 @@ def test_opencv_flow_is_stored(listed, tmp_path, method):
 
 
 def test_every_nth_frame_is_packed_with_the_flow_between_those(
-    make_video, tmp_path, numbers_of, monkeypatch
+    make_video, tmp_path, numbers_of
 ):
     path = str(make_video("videos/run/a.avi", 40, "mpeg4"))
     examples = [
         VideoExample(path, 0),
         VideoExample(path, 0, start=0.2, end=1.0),  # frames 5 to 24
     ]
-    # Flow that tells which frames it was made of: their numbers, as x and y.
-    monkeypatch.setattr(
-        "h2s_keras.data.records.record_writer.flow_estimator",
-        lambda _: numbers_as_flow(numbers_of),
-    )
     plan = plan_of(
         DatasetList("numbers", ["run"], examples, ()),
         tmp_path,
@@ -539,7 +534,12 @@ def test_every_nth_frame_is_packed_with_the_flow_between_those(
         flow_format="float16",
         stride=4,
     )
-    index = pack_records(plan, str(tmp_path / "out"))
+    # Flow that tells which frames it was made of: their numbers, as x and y.
+    index = pack_records(
+        plan,
+        str(tmp_path / "out"),
+        flow_estimator=lambda method: numbers_as_flow(numbers_of),
+    )
     whole, segment = index.examples()
     assert (whole["frames"], segment["frames"]) == (10, 5) and whole["rate"] == 25 / 4
     assert all(verify_shard(index, shard).problem is None for shard in index.shards)

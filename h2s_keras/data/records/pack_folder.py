@@ -118,7 +118,7 @@ def _with_free(old, plan):
     the default is.
     """
     free = {name: plan.settings[name] for name in _FREE}
-    defaults = dataclasses.asdict(PackSettings())
+    defaults = PackSettings().as_dict()
     # Of an older folder nothing tells whether the model of its flow was changed since.
     if "flow_sha256" in plan.settings:
         defaults["flow_sha256"] = plan.settings["flow_sha256"]
