@@ -33,6 +33,7 @@ from h2s_keras.data.clips.graph_sampling import (
 )
 from h2s_keras.data.datasets.dataset_list import DatasetList
 from h2s_keras.data.records import record_frames
+from h2s_keras.data.records.file_systems import file_errors
 from h2s_keras.data.records.pack import pack_records
 from h2s_keras.data.records.pack_folder import begin
 from h2s_keras.data.records.packing import PackSettings, list_plan, synthetic_plan
@@ -47,7 +48,7 @@ from h2s_keras.data.synthetic.action_clips import CLASS_NAMES, SyntheticClips
 from h2s_keras.data.training_data import make_data
 from h2s_keras.data.video import decoder, frame_spool
 from h2s_keras.errors import FileError, UserError, VideoError
-from h2s_keras.files import alone_in, file_errors
+from h2s_keras.files import alone_in
 from h2s_keras.ops import flow_to_uint8
 
 SIZE = {"num_frames": 5, "image_size": (48, 48)}

@@ -4,11 +4,12 @@ import concurrent.futures
 import threading
 
 from h2s_keras.data.records.classical_flow import classical_flow
+from h2s_keras.data.records.file_systems import exists, join, make_folder
 from h2s_keras.data.records.pack_folder import begin, finish
 from h2s_keras.data.records.record_index import INDEX, read_index
 from h2s_keras.data.records.record_writer import pack_shard
 from h2s_keras.errors import UserError
-from h2s_keras.files import alone_in, exists, join
+from h2s_keras.files import alone_in
 
 
 def pack_records(plan, out, workers=2, done=None, flow_estimator=classical_flow):
@@ -40,6 +41,7 @@ def pack_records(plan, out, workers=2, done=None, flow_estimator=classical_flow)
     """
     if workers < 1:
         raise UserError(f"the number of workers must be 1 or more; received {workers}")
+    make_folder(out)
     with alone_in(out):
         plan = begin(plan, out)
         if exists(join(out, INDEX)):

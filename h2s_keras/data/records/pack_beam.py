@@ -5,10 +5,11 @@ a folder that every worker can reach, and the videos under the same names everyw
 """
 
 from h2s_keras.data.records.classical_flow import classical_flow
+from h2s_keras.data.records.file_systems import exists, join, make_folder
 from h2s_keras.data.records.pack_folder import begin, finish
 from h2s_keras.data.records.record_index import INDEX, PLAN, read_index, read_json
 from h2s_keras.errors import UserError
-from h2s_keras.files import alone_in, exists, join
+from h2s_keras.files import alone_in
 
 
 def pack_with_beam(plan, out, runner=None, options=(), flow_estimator=classical_flow):
@@ -44,6 +45,7 @@ def pack_with_beam(plan, out, runner=None, options=(), flow_estimator=classical_
         ) from None
 
     options = PipelineOptions([f"--runner={runner or 'DirectRunner'}", *options])
+    make_folder(out)
     with alone_in(out):
         plan = begin(plan, out)
         if exists(join(out, INDEX)):

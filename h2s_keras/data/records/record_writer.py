@@ -11,6 +11,13 @@ import os
 from h2s_keras.data.datasets.segments import segment_frames
 from h2s_keras.data.datasets.sources import VideoExample
 from h2s_keras.data.records.classical_flow import classical_flow
+from h2s_keras.data.records.file_systems import (
+    file_errors,
+    file_size,
+    join,
+    publish,
+    temporary_file,
+)
 from h2s_keras.data.records.pack_folder import finished_shard
 from h2s_keras.data.records.record_format import encode_flow, encode_record, record_bytes
 from h2s_keras.data.records.record_index import shard_names, write_json
@@ -19,14 +26,7 @@ from h2s_keras.data.video.frame_spool import FrameSpool
 from h2s_keras.data.video.frame_times import FrameTimes
 from h2s_keras.data.video.reading import count_frames, iterate_frames
 from h2s_keras.errors import VideoError
-from h2s_keras.files import (
-    file_errors,
-    file_size,
-    join,
-    publish,
-    sha256_of,
-    temporary_file,
-)
+from h2s_keras.files import sha256_of
 
 WHOLE = range(1 << 40)
 
