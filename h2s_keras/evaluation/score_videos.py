@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-from h2s_keras.data.clips.dataset import frame_size
+from h2s_keras.data.clips.clip_dataset import frame_size
 from h2s_keras.data.video.frame_reader import FrameReader
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.fusion import normalize_scores

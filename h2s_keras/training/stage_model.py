@@ -9,12 +9,12 @@ from h2s_keras.ops.clip_range import looked_at
 from h2s_keras.ops.host_values import host_values
 from h2s_keras.training.action_losses import ActionLosses
 from h2s_keras.training.checked_data import DataChecks
-from h2s_keras.training.flow_objective import FlowObjective
-from h2s_keras.training.labels import (
+from h2s_keras.training.class_labels import (
     check_labels,
     is_one_hot,
     per_sample_weights,
 )
+from h2s_keras.training.flow_objective import FlowObjective
 from h2s_keras.training.replicas import sum_over_replicas
 
 
