@@ -137,54 +137,6 @@ def test_importing_the_package_registers_every_public_class():
     assert {"h2s_keras>StageModel", "h2s_keras>StageSchedule"} <= registered
 
 
-def imports(path):
-    """Top names of everything that a file imports, also inside functions."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found.add(node.module or "")
-    return found
-
-
-def files_of(*folders):
-    return sorted(path for folder in folders for path in (PACKAGE / folder).glob("*.py"))
-
-
-@pytest.mark.parametrize(
-    "path", files_of("ops", "layers", "models", "metrics"), ids=lambda p: p.name
-)
-def test_lower_floors_do_not_import_tensorflow(path):
-    heavy = {"tensorflow", "torch", "jax", "av", "cv2"}
-    assert not {name.split(".")[0] for name in imports(path)} & heavy
-
-
-def test_the_scan_does_find_tensorflow_where_it_is():
-    assert "tensorflow" in imports(PACKAGE / "data" / "clip_stream.py")
-
-
-ABOVE = {
-    "ops": ("layers", "metrics", "models", "data", "training", "evaluation", "cli"),
-    "layers": ("metrics", "models", "data", "training", "evaluation", "cli"),
-    "metrics": ("layers", "models", "data", "training", "evaluation", "cli"),
-    "models": ("data", "training", "evaluation", "cli", "recipes"),
-    "data": ("layers", "models", "training", "evaluation", "cli", "recipes"),
-    "ethogram": ("layers", "cli", "recipes"),
-    "training": ("cli", "recipes"),
-    "visualization": ("models", "training", "evaluation", "cli", "recipes"),
-}
-
-
-@pytest.mark.parametrize("folder", ABOVE)
-def test_arrows_go_down_only(folder):
-    for path in files_of(folder):
-        for name in imports(path):
-            parts = name.split(".")
-            if parts[0] == "h2s_keras" and len(parts) > 1:
-                assert parts[1] not in ABOVE[folder], f"{path.name} imports {name}"
-
-
 # === Examples in docstrings ===
 
 
