@@ -101,9 +101,10 @@ class AnnotatedVideo:
     def __exit__(self, kind, error, trace):
         if kind is None:
             self.close()
-        elif self.container is not None:
+            return
+        if self.container is not None:
             self.container.close()
-            self._file.__exit__(kind, error, trace)
+        self._file.__exit__(kind, error, trace)
 
 
 def annotate(frame, window, class_names, max_flow=4.0):
