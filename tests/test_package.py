@@ -34,6 +34,7 @@ PUBLIC = {
         "metrics",
         "models",
         "ops",
+        "train_videos",
         "training",
         "visualization",
     },
