@@ -90,7 +90,7 @@ def timed(function):
 def speed(examples, rounds, batches):
     """Clips per second of every peer in every round."""
     from h2s_keras.data import ClipReport, video_clip_dataset
-    from h2s_keras.data.clips.dataset import frame_size
+    from h2s_keras.data.clips.clip_dataset import frame_size
     from h2s_keras.data.clips.training_stream import TrainingStream
     from h2s_keras.data.video.video_store import VideoStore
 

@@ -15,7 +15,8 @@ import cv2
 from h2s_keras.evaluation.flow_pairs import find_flow_pairs
 from h2s_keras.evaluation.flow_results import flow_results, flow_rows, pair_flow
 from h2s_keras.evaluation.text_table import table_lines
-from h2s_keras.models.presets import load_flow_network
+from h2s_keras.models.flow_network import load_flow_network
+from h2s_keras.runtimes.in_runtime import in_runtime
 
 
 def grey(frames):
@@ -23,11 +24,11 @@ def grey(frames):
 
 
 def main(model, folder, runtime="keras"):
-    motion_net = load_flow_network(model)
+    motion_net = in_runtime(load_flow_network(model), runtime)
     total_variation = cv2.optflow.DualTVL1OpticalFlow_create()
     inverse_search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     methods = {
-        f"MotionNet, {runtime}": lambda frames: pair_flow(motion_net, frames, runtime),
+        f"MotionNet, {runtime}": lambda frames: pair_flow(motion_net, frames),
         "TV-L1": lambda frames: total_variation.calc(*grey(frames), None),
         "Farneback": lambda frames: cv2.calcOpticalFlowFarneback(
             *grey(frames), None, 0.5, 5, 15, 3, 5, 1.1, 0

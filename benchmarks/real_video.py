@@ -332,10 +332,10 @@ def main():
         for name, method in simple_methods().items():
             rows[name] = bench.figures(method, options.short)
             show(name, rows[name])
-    from h2s_keras.models.presets import load_motion_net
+    from h2s_keras.models.flow_network import load_flow_network
 
     for path in options.models:
-        motion_net = load_motion_net(path, 2)
+        motion_net = load_flow_network(path)
         rows[path] = bench.figures(whole_method(motion_net), options.short)
         rows[path]["GFLOP"] = gigaflop(motion_net)
         show(path, rows[path])

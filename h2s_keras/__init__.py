@@ -40,7 +40,7 @@ def __getattr__(name):
 
         return VideoClassifier
     if name == "train_videos":
-        from h2s_keras.training.videos import train_videos
+        from h2s_keras.training.own_videos import train_videos
 
         return train_videos
     raise AttributeError(f"module 'h2s_keras' has no attribute {name!r}")

@@ -1,19 +1,17 @@
-"""Folders on a disk or in an object store, through TensorFlow's file systems.
+"""Files on a disk: written whole or not at all, locked, and their checksums.
 
-Plain paths and `gs://` are known to every TensorFlow; `s3://`, `az://` and `hdfs://` come
-with tensorflow-io, whose last release is built for TensorFlow 2.16 (extra `io`).
+The only place for each of the three; folders in an object store are in
+`h2s_keras.data.records.file_systems`.
 """
 
 import contextlib
-import errno
 import hashlib
 import os
 import tempfile
 
-from h2s_keras.data.video.images import follow_umask
-from h2s_keras.errors import FileError, UserError
+from h2s_keras.errors import FileError
 
-PART = ".part"
+PREFIX, PART = ".h2s-", ".part"
 _CHUNK = 1 << 22
 
 
@@ -22,134 +20,156 @@ def is_remote(path):
     return "://" in os.fspath(path)
 
 
-def join(folder, name):
-    """A name inside a folder, with the separator of the folder's file system."""
-    folder = os.fspath(folder)
-    return (
-        folder.rstrip("/") + "/" + name if is_remote(folder) else os.path.join(folder, name)
-    )
+# === Written whole or not at all ===
 
 
-def require_file_system(path):
-    """Makes the file system of a path ready.
+@contextlib.contextmanager
+def whole_file(path, suffix=PART, sync=False):
+    """Writes a file so that a reader sees the old one or the new one, never half of it.
 
-    Raises:
-        UserError: nothing here knows it; the text names the extra and what it needs.
+    Args:
+        path: name of the file; an older one is replaced when the block ends, and kept
+            where it raises.
+        suffix: of the temporary name, for writers that go by it.
+        sync: wait until the bytes are on the disk, so that a crash of the machine leaves
+            no half file either.
+
+    Yields:
+        name of an empty file in the same folder, to write to.
 
     Example:
 
     ```python
-    require_file_system("s3://bucket/records")
+    with whole_file("model.keras", ".keras") as temporary:
+        model.save(temporary)
     ```
     """
-    if not is_remote(path):
-        return
-    import tensorflow as tf
-
-    scheme = os.fspath(path).partition("://")[0]
-    if _knows(tf, scheme):
-        return
-    with contextlib.suppress(ImportError, NotImplementedError, AttributeError):
-        import tensorflow_io  # noqa: F401  (importing it registers its file systems)
-    if not _knows(tf, scheme):
-        raise UserError(
-            f"{path}: TensorFlow {tf.__version__} here knows no {scheme}:// files; s3://, "
-            "az:// and hdfs:// come with tensorflow-io, built for TensorFlow 2.16 only: "
-            "pip install 'h2s_keras[io]' in an environment of its own, or copy the folder "
-            "to a disk"
-        )
-
-
-def _knows(tf, scheme):
-    # Looking is surer than tf.io.gfile.get_registered_schemes, which lists schemes whose
-    # libraries are still to be loaded.
+    path = os.fspath(path)
+    temporary = new_temporary(os.path.dirname(path) or ".", suffix)
     try:
-        tf.io.gfile.exists(f"{scheme}:///")
-    except tf.errors.UnimplementedError:
-        return False
-    except tf.errors.OpError:
-        pass
-    return True
+        yield temporary
+        replace_file(temporary, path, sync)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
 
 
-@contextlib.contextmanager
-def file_errors(path):
-    """Turns errors about a file, TensorFlow's and Python's, into one clear line."""
-    import tensorflow as tf
+def new_temporary(folder=None, suffix=PART):
+    """Name of a new, empty file; `is_unfinished` knows it."""
+    handle, temporary = tempfile.mkstemp(prefix=PREFIX, suffix=suffix, dir=folder)
+    os.close(handle)
+    return temporary
 
+
+def replace_file(temporary, path, sync=False):
+    """Gives a finished file of `new_temporary` its final name and its permissions."""
+    follow_umask(temporary)
+    if sync:
+        sync_to_disk(temporary)
+    os.replace(temporary, path)
+    if sync:
+        sync_to_disk(os.path.dirname(os.path.abspath(path)))
+
+
+def follow_umask(path, mode=0o666):
+    """Gives what mkstemp made private the permissions that the user expects.
+
+    Args:
+        path: a file, or a folder with the mode 0o777.
+        mode: before the umask is taken off.
+    """
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(path, mode & ~mask)
+
+
+def sync_to_disk(path):
+    """Waits until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
-        yield
-    except tf.errors.NotFoundError:
-        raise FileError(path, "no such file or folder; check the name") from None
-    except (tf.errors.PermissionDeniedError, tf.errors.UnauthenticatedError):
-        raise FileError(path, "may not be used; check permissions or credentials") from None
-    except (tf.errors.OpError, OSError) as error:
-        text = getattr(error, "strerror", None) or getattr(error, "message", None)
-        text = (text or type(error).__name__).splitlines()[0]
-        full = isinstance(error, tf.errors.ResourceExhaustedError) or (
-            getattr(error, "errno", None) == errno.ENOSPC
-        )
-        cure = "; free some space and run the same command again" if full else ""
-        raise FileError(path, f"cannot be read or written ({text}){cure}") from None
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
-def exists(path):
-    """Whether there is a file or a folder."""
-    import tensorflow as tf
-
-    with file_errors(path):
-        return tf.io.gfile.exists(os.fspath(path))
+def is_unfinished(name):
+    """Whether a name is that of a file which a killed process left half written."""
+    return name.startswith(PREFIX)
 
 
-def file_size(path):
-    """Bytes of a file, or None where there is none."""
-    import tensorflow as tf
+def remove_unfinished(folder):
+    """Removes what a killed process left half written; it may be of full size.
 
+    Args:
+        folder: in which nobody else writes.
+    """
+    for name in os.listdir(folder):
+        if is_unfinished(name):
+            os.unlink(os.path.join(folder, name))
+
+
+def write_file(path, content, error_class=FileError):
+    """Writes a file whole or not at all.
+
+    Args:
+        path: name of the file; an older one is replaced.
+        content: bytes.
+        error_class: subclass of `FileError` to raise.
+    """
+    folder = os.path.dirname(os.fspath(path)) or "."
     try:
-        with file_errors(path):
-            return tf.io.gfile.stat(os.fspath(path)).length
-    except FileError:
-        if exists(path):
-            raise
-        return None
+        with whole_file(path) as temporary, open(temporary, "wb") as file:
+            file.write(content)
+    except FileNotFoundError:
+        raise error_class(path, f"its folder {folder} does not exist; make it") from None
+    except OSError as error:
+        raise error_class(path, f"cannot be written ({error.strerror})") from None
 
 
-def names_in(folder):
-    """Sorted names in a folder; none where there is no such folder."""
-    import tensorflow as tf
+def read_file(path, error_class=FileError, limit=1 << 31):
+    """Reads a whole regular file.
 
-    folder = os.fspath(folder)
-    with file_errors(folder):
-        # An object store has no folders, only names that begin alike.
-        if not (is_remote(folder) or tf.io.gfile.isdir(folder)):
-            return []
-        try:
-            names = tf.io.gfile.listdir(folder)
-        except tf.errors.NotFoundError:
-            return []
-    return sorted(name.rstrip("/") for name in names)
+    Args:
+        path: name of the file.
+        error_class: subclass of `FileError` to raise.
+        limit: longest file that is read, in bytes.
+
+    Returns:
+        bytes, never empty.
+    """
+    try:
+        if os.path.isdir(path):
+            raise error_class(path, "is a folder; give a file")
+        # Opening a pipe or a device could wait for ever.
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise error_class(path, "is not a regular file; copy it to one")
+        size = os.path.getsize(path)
+        if size > limit:
+            raise error_class(path, f"has {size} bytes, more than {limit}; shrink it")
+        with open(path, "rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        raise error_class(path, "no such file; check the name") from None
+    except OSError as error:
+        raise error_class(path, f"cannot be read ({error.strerror})") from None
+    if not content:
+        raise error_class(path, "is empty (0 bytes); fetch or save it again")
+    return content
 
 
-def make_folder(folder):
-    """Makes a folder and those above it."""
-    import tensorflow as tf
-
-    if is_remote(folder):
-        return
-    with file_errors(folder):
-        tf.io.gfile.makedirs(os.fspath(folder))
+# === Folders ===
 
 
 @contextlib.contextmanager
 def alone_in(folder):
-    """Makes a folder on a disk and keeps others out who ask for it, until this one ends.
+    """Keeps others out of a folder who ask for it, until this block or process ends.
 
     An object store, Windows, and a network file system without such locks let everybody in.
 
     Raises:
-        UserError: another process is at work in the folder.
+        FileError: another process is at work in the folder.
     """
-    make_folder(folder)
     if is_remote(folder) or os.name != "posix":
         yield
         return
@@ -194,80 +214,23 @@ def removed_if_unused(folders):
         raise
 
 
-def remove(path):
-    """Removes a file, if it is there."""
-    import tensorflow as tf
-
-    with file_errors(path), contextlib.suppress(tf.errors.NotFoundError):
-        tf.io.gfile.remove(os.fspath(path))
+# === Checksums ===
 
 
-def read_bytes(path):
-    """The content of a file."""
-    import tensorflow as tf
+def sha256_of(path, opener=open):
+    """Hexadecimal SHA-256 of a file's bytes, read in pieces.
 
-    with file_errors(path), tf.io.gfile.GFile(os.fspath(path), "rb") as file:
-        return file.read()
-
-
-def write_whole(path, content):
-    """Writes bytes so that a reader sees the old file or the new one, never half of it."""
-    local = temporary_file(path)
-    try:
-        with file_errors(path), open(local, "wb") as file:
-            file.write(content)
-        publish(local, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(local)
-
-
-def temporary_file(path):
-    """Name of a new, empty local file from which `publish` makes `path`."""
-    with file_errors(path):
-        handle, local = tempfile.mkstemp(prefix=".h2s-", suffix=PART, dir=_nearby(path))
-    os.close(handle)
-    return local
-
-
-def publish(local, path):
-    """Gives a finished local file its final name, once its bytes are safely there.
-
-    On a disk it is synced and renamed; to an object store it is uploaded under a
-    temporary name and renamed there.
+    Args:
+        path: of the file.
+        opener: function as `open`, for files that are not on a disk.
     """
-    import tensorflow as tf
-
-    path = os.fspath(path)
-    if is_remote(path):
-        with file_errors(path):
-            tf.io.gfile.copy(local, path + PART, overwrite=True)
-            tf.io.gfile.rename(path + PART, path, overwrite=True)
-        os.unlink(local)
-        return
-    with file_errors(path):
-        follow_umask(local)
-        with open(local, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(local, path)
-    folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with opener(os.fspath(path), "rb") as file:
+        return sha256(iter(lambda: file.read(_CHUNK), b""))
 
 
-def sha256_of(path):
-    """Hexadecimal SHA-256 of a file's bytes, read in pieces."""
-    import tensorflow as tf
-
+def sha256(parts):
+    """Hexadecimal SHA-256 of bytes, or contiguous arrays, one after the other."""
     digest = hashlib.sha256()
-    with file_errors(path), tf.io.gfile.GFile(os.fspath(path), "rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
+    for part in parts:
+        digest.update(part)
     return digest.hexdigest()
-
-
-def _nearby(path):
-    """The folder for temporary files: beside a local file, so that renaming is atomic."""
-    return None if is_remote(path) else os.path.dirname(os.path.abspath(path))

@@ -32,7 +32,8 @@ def _measure_variant(figures, variant, settings):
     from h2s_keras.benchmarking.motion_cost import multiply_adds
     from h2s_keras.errors import UserError
     from h2s_keras.models.motion_net import MotionNet
-    from h2s_keras.runtimes.in_runtime import RUNTIMES, in_runtime
+    from h2s_keras.runtimes.check_runtime import RUNTIMES
+    from h2s_keras.runtimes.in_runtime import in_runtime
 
     size = SMOKE_SIZE if settings.smoke else SIZE
     shape = (1, FRAMES, size, size, 3)

@@ -2,11 +2,11 @@
 
 import json
 import os
-import tempfile
 
 from h2s_keras.cli.class_names import read_class_names
 from h2s_keras.cli.quiet import import_keras
 from h2s_keras.errors import FileError, UserError
+from h2s_keras.files import whole_file
 
 HELP = "turn Caffe weights (.caffemodel) into a .keras model"
 EXAMPLE = "h2s convert motion_net.caffemodel --out motion_net.keras"
@@ -245,7 +245,5 @@ def _save(model, out):
     """Writes beside the target and renames, so that no half file is left."""
     folder = os.path.dirname(out) or "."
     os.makedirs(folder, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".convert-") as scratch:
-        part = os.path.join(scratch, "model.keras")
-        model.save(part)
-        os.replace(part, out)
+    with whole_file(out, ".keras") as temporary:
+        model.save(temporary)

@@ -1,5 +1,6 @@
 """`h2s data pack`: frames of a dataset into sharded TFRecords."""
 
+import dataclasses
 import json
 import re
 import shlex
@@ -151,7 +152,12 @@ def pack_settings(arguments):
         stride=arguments.stride,
     )
     settings.check(synthetic=arguments.kind == "synthetic")
-    return settings
+    if settings.flow in (None, "true"):
+        return settings
+    from h2s_keras.evaluation.flow_estimators import check_flow_method, flow_checksum
+
+    check_flow_method(settings.flow)
+    return dataclasses.replace(settings, flow_sha256=flow_checksum(settings.flow))
 
 
 def make_plan(arguments, lists, settings, shard_bytes):
@@ -185,13 +191,18 @@ def pack(plan, arguments):
     from h2s_keras.cli.progress import Progress
     from h2s_keras.data.records.pack import pack_records
     from h2s_keras.data.records.pack_beam import pack_with_beam
+    from h2s_keras.evaluation.flow_estimators import flow_estimator
 
     if arguments.beam or arguments.runner or arguments.beam_options:
         options = shlex.split(arguments.beam_options)
-        return pack_with_beam(plan, arguments.out, arguments.runner, options)
+        return pack_with_beam(
+            plan, arguments.out, arguments.runner, options, flow_estimator
+        )
     with Progress().count("examples packed", len(plan.examples)) as counter:
         try:
-            return pack_records(plan, arguments.out, arguments.workers, counter.advance)
+            return pack_records(
+                plan, arguments.out, arguments.workers, counter.advance, flow_estimator
+            )
         except KeyboardInterrupt:
             print("h2s: run the same command again to go on", file=sys.stderr)
             raise

@@ -16,7 +16,7 @@ def run_flow(arguments):
     from h2s_keras.evaluation.report_pages import write_flow_report
     from h2s_keras.evaluation.score_videos import model_checksum
     from h2s_keras.evaluation.text_table import table_lines
-    from h2s_keras.models.presets import load_flow_network
+    from h2s_keras.models.flow_network import load_flow_network
 
     motion_net = load_flow_network(arguments.model)
 

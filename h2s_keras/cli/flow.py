@@ -73,15 +73,16 @@ def _write_flows(arguments, frames, single, to_file):
     import_keras()
     from h2s_keras.cli.progress import Progress
     from h2s_keras.data.flow_files import write_flow
-    from h2s_keras.models.presets import load_flow_network
+    from h2s_keras.models.flow_network import load_flow_network
+    from h2s_keras.runtimes.in_runtime import in_runtime
 
-    motion_net = load_flow_network(arguments.model)
-    count, name, runtime = 0, arguments.inputs[0], arguments.runtime
+    motion_net = in_runtime(load_flow_network(arguments.model), arguments.runtime)
+    count, name = 0, arguments.inputs[0]
     progress = Progress()
     print_device(progress.message)
     pairs = 1 if single else arguments.max_pairs
     with progress.count("pairs", pairs) as counter:
-        for flow in flow_of_frames(motion_net, frames, name, runtime):
+        for flow in flow_of_frames(motion_net, frames, name):
             if to_file:
                 write_flow(arguments.out, flow)
             else:
@@ -94,7 +95,7 @@ def _write_flows(arguments, frames, single, to_file):
     return 0
 
 
-def flow_of_frames(motion_net, frames, name="this video", runtime="keras"):
+def flow_of_frames(motion_net, frames, name="this video"):
     """Flow (H, W, 2) of every pair of neighbouring frames, in flat memory.
 
     Frames pass in windows of `num_frames` that share one frame; the last window is
@@ -104,7 +105,7 @@ def flow_of_frames(motion_net, frames, name="this video", runtime="keras"):
     import numpy as np
 
     def flows(clip):
-        return motion_net.estimate_flow(np.stack(clip)[None], runtime=runtime)[0]
+        return motion_net.estimate_flow(np.stack(clip)[None])[0]
 
     window, pending, size = [], 0, motion_net.num_frames
     for frame in frames:

@@ -1,6 +1,6 @@
 """The option --runtime of commands that compute a network."""
 
-# Those of h2s_keras.runtimes.in_runtime, whose import would load Keras before it is needed.
+# Those of h2s_keras.runtimes.check_runtime, whose import would load Keras too early.
 RUNTIMES = ("keras", "openvino", "litert", "litert_8bit")
 
 

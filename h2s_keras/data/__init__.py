@@ -4,9 +4,9 @@ Importing this package imports neither TensorFlow nor PyAV; the functions do whe
 """
 
 from h2s_keras.data.clips.augmentation import ClipAugmentation, flip_flow
+from h2s_keras.data.clips.clip_dataset import video_clip_dataset
 from h2s_keras.data.clips.clip_report import ClipReport
 from h2s_keras.data.clips.crops import centre_crop_box, random_crop_box, resize_frames
-from h2s_keras.data.clips.dataset import video_clip_dataset
 from h2s_keras.data.clips.sampling import (
     clip_indices,
     clip_span,
@@ -14,10 +14,10 @@ from h2s_keras.data.clips.sampling import (
     random_clip_indices,
     segment_clip_indices,
 )
-from h2s_keras.data.datasets.activitynet import activitynet_list
+from h2s_keras.data.datasets.activitynet_lists import activitynet_list
 from h2s_keras.data.datasets.csv_source import csv_source
 from h2s_keras.data.datasets.dataset_list import DatasetList
-from h2s_keras.data.datasets.hmdb51 import hmdb51_list
+from h2s_keras.data.datasets.hmdb51_lists import hmdb51_list
 from h2s_keras.data.datasets.list_source import list_source
 from h2s_keras.data.datasets.sources import (
     VIDEO_SUFFIXES,
@@ -25,8 +25,8 @@ from h2s_keras.data.datasets.sources import (
     class_folder_source,
     leave_one_group_out,
 )
-from h2s_keras.data.datasets.thumos14 import thumos14_list
-from h2s_keras.data.datasets.ucf101 import ucf101_list
+from h2s_keras.data.datasets.thumos14_lists import thumos14_list
+from h2s_keras.data.datasets.ucf101_lists import ucf101_list
 from h2s_keras.data.flow_files import read_flow, write_flow
 from h2s_keras.data.synthetic.action_clips import SyntheticClips
 from h2s_keras.data.synthetic.moving_layers import MovingLayerClips

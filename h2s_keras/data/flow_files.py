@@ -9,13 +9,9 @@ import struct
 
 import numpy as np
 
-from h2s_keras.data.video.images import (
-    decode_image_frame,
-    encode_png,
-    read_bytes,
-    write_bytes,
-)
+from h2s_keras.data.video.images import decode_image_frame, encode_png
 from h2s_keras.errors import FlowFileError, ImageError
+from h2s_keras.files import read_file, write_file
 
 FLO_MAGIC = 202021.25
 FLO_UNKNOWN = 1e9
@@ -83,7 +79,7 @@ def write_flow(path, flow):
         content = _flo_bytes(path, flow, unknown)
     else:
         content = _kitti_bytes(path, flow, unknown)
-    write_bytes(path, content, FlowFileError)
+    write_file(path, content, FlowFileError)
 
 
 def _suffix(path):
@@ -98,7 +94,7 @@ def _suffix(path):
 
 
 def _read_flo(path):
-    content = read_bytes(path, FlowFileError)
+    content = read_file(path, FlowFileError)
     if len(content) < 12:
         raise FlowFileError(path, f"has {len(content)} bytes, too few for a .flo header")
     magic, width, height = struct.unpack("<fii", content[:12])

@@ -5,24 +5,24 @@ import math
 
 from h2s_keras.data.clips.augmentation import ClipAugmentation, class_numbers
 from h2s_keras.data.clips.cached_flow_data import CachedFlowData
+from h2s_keras.data.clips.clip_dataset import frame_size, video_clip_dataset
 from h2s_keras.data.clips.clip_report import ClipReport
 from h2s_keras.data.clips.clip_timing import clip_timing
-from h2s_keras.data.clips.dataset import frame_size, video_clip_dataset
 from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO
 from h2s_keras.data.clips.training_stream import TrainingStream
 from h2s_keras.data.data_options import OFFICIAL
-from h2s_keras.data.datasets.activitynet import activitynet_list
+from h2s_keras.data.datasets.activitynet_lists import activitynet_list
 from h2s_keras.data.datasets.csv_source import csv_source
 from h2s_keras.data.datasets.dataset_list import DatasetList
-from h2s_keras.data.datasets.hmdb51 import hmdb51_list
+from h2s_keras.data.datasets.hmdb51_lists import hmdb51_list
 from h2s_keras.data.datasets.list_source import check_lists
 from h2s_keras.data.datasets.sources import (
     class_folder_source,
     leave_one_group_out,
     unlabelled_source,
 )
-from h2s_keras.data.datasets.thumos14 import thumos14_list
-from h2s_keras.data.datasets.ucf101 import ucf101_list
+from h2s_keras.data.datasets.thumos14_lists import thumos14_list
+from h2s_keras.data.datasets.ucf101_lists import ucf101_list
 from h2s_keras.data.datasets.validation_split import split_in_time, split_validation
 from h2s_keras.data.video.video_store import VideoStore
 from h2s_keras.errors import UserError

@@ -20,9 +20,9 @@ _HOMES = {
     "find_videos": "dataset",
     "load_labels": "dataset",
     "measure": "figures",
-    "read_labels": "files",
-    "video_times": "videos",
-    "write_labels": "files",
+    "read_labels": "annotation_files",
+    "video_times": "decoded_times",
+    "write_labels": "annotation_files",
 }
 
 __all__ = sorted(_HOMES)

@@ -6,7 +6,7 @@ import difflib
 import os
 
 from h2s_keras.errors import FileError, UserError, what_was_meant
-from h2s_keras.ethogram.files import choose, read_annotations, resolved
+from h2s_keras.ethogram.annotation_files import choose, read_annotations, resolved
 
 _COLUMNS = ("video", "labels", "group")
 

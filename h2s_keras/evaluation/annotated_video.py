@@ -7,6 +7,7 @@ import numpy as np
 from h2s_keras.data.clips.crops import resize_frames
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.bitmap_text import LETTER_WIDTH, draw_text
+from h2s_keras.files import whole_file
 from h2s_keras.visualization.flow_color import flow_to_color
 
 _CODECS = ("libx264", "mpeg4")
@@ -44,7 +45,7 @@ class AnnotatedVideo:
         folder = os.path.dirname(self.path) or "."
         if not os.path.isdir(folder):
             raise UserError(f"{path}: its folder {folder} does not exist; make it")
-        self.partial = os.path.join(folder, f".{os.path.basename(path)}.{os.getpid()}.mp4")
+        self._file = contextlib.ExitStack()
         self.class_names, self.max_flow = list(class_names), max_flow
         self.rate = fractions.Fraction(rate).limit_denominator(1001)
         self.container = self.stream = None
@@ -81,13 +82,14 @@ class AnnotatedVideo:
             self.container.mux(self.stream.encode())
             self.container.close()
             self.container = None
-            os.replace(self.partial, self.path)
+            self._file.close()
 
     def _open(self, shape):
         import av
 
         codec = next(name for name in _CODECS if name in av.codecs_available)
-        self.container = av.open("file:" + self.partial, "w")
+        temporary = self._file.enter_context(whole_file(self.path, ".mp4"))
+        self.container = av.open("file:" + temporary, "w")
         self.stream = self.container.add_stream(codec, rate=self.rate)
         self.stream.height, self.stream.width = shape[0] // 2 * 2, shape[1] // 2 * 2
         self.stream.pix_fmt = "yuv420p"
@@ -99,11 +101,10 @@ class AnnotatedVideo:
     def __exit__(self, kind, error, trace):
         if kind is None:
             self.close()
-        elif self.container is not None:
+            return
+        if self.container is not None:
             self.container.close()
-            # A video cut before its first packet has made no file.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.partial)
+        self._file.__exit__(kind, error, trace)
 
 
 def annotate(frame, window, class_names, max_flow=4.0):

@@ -32,23 +32,22 @@ _REGIONS = {
 }
 
 
-def pair_flow(motion_net, frames, runtime="keras"):
+def pair_flow(motion_net, frames):
     """Flow between two frames, by a MotionNet that takes any number of them.
 
     Frames beyond the second repeat it, as `h2s flow FRAME FRAME` does; a network of 2
     frames sees just the pair.
 
     Args:
-        motion_net: MotionNet.
+        motion_net: MotionNet, or what `in_runtime` makes of it.
         frames: uint8 (2, height, width, 3).
-        runtime: of `MotionNet.estimate_flow`.
 
     Returns:
         float32 (height, width, 2), pixels.
     """
     missing = motion_net.num_frames - 2
     clip = np.concatenate([frames, np.repeat(frames[1:], missing, axis=0)])
-    return motion_net.estimate_flow(clip[None], runtime=runtime)[0, 0]
+    return motion_net.estimate_flow(clip[None])[0, 0]
 
 
 def flow_figures(frames, estimate, truth=None):

@@ -10,6 +10,7 @@ from h2s_keras.data.clips.sampling import clip_span
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.measure import check_finite, log_softmax
 from h2s_keras.evaluation.protocol import Protocol
+from h2s_keras.evaluation.windows import Window, answer_window
 
 
 def windows_reusing_flow(model, frames, step):
@@ -32,8 +33,6 @@ def windows_reusing_flow(model, frames, step):
     Raises:
         UserError: an exported or branched model, or fewer than two frames.
     """
-    from h2s_keras.evaluation.streaming import Window, answer_window
-
     if not hasattr(model, "motion") or model.branched:
         raise UserError(
             "flow is reused between windows by a stacked .keras model only, on the runtime "

@@ -1,20 +1,20 @@
 """Runs a classifier over labelled videos by a protocol, in micro-batches."""
 
 import dataclasses
-import hashlib
 import itertools
 import json
 import os
 
 import numpy as np
 
-from h2s_keras.data.clips.dataset import frame_size
+from h2s_keras.data.clips.clip_dataset import frame_size
 from h2s_keras.data.video.frame_reader import FrameReader
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.fusion import normalize_scores
 from h2s_keras.evaluation.measure import check_finite, log_softmax
 from h2s_keras.evaluation.scores import VideoScores
 from h2s_keras.evaluation.views import video_views
+from h2s_keras.files import sha256, sha256_of
 from h2s_keras.model_files import preset_index, preset_name
 from h2s_keras.out_of_memory import JAX_ERRORS, is_out_of_memory
 
@@ -303,9 +303,8 @@ def model_checksum(path):
     if version is not None:
         # The graph and its weights; the files beside them are there to be edited.
         digests = json.dumps(file_digests(version), sort_keys=True)
-        return hashlib.sha256(digests.encode()).hexdigest()
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256([digests.encode()])
+    return sha256_of(path)
 
 
 def matched_examples(examples, class_names, model_names):

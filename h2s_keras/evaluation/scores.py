@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 
-from h2s_keras.data.video.images import write_bytes
 from h2s_keras.errors import FileError
 from h2s_keras.evaluation.score_files import only_matrix, read_arrays
+from h2s_keras.files import write_file
 
 STREAMS = ("fused", "temporal", "spatial")
 
@@ -91,7 +91,7 @@ class VideoScores:
                 arrays[name] = np.array([str(value) for value in values], dtype=np.str_)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
-        write_bytes(path, buffer.getvalue(), FileError)
+        write_file(path, buffer.getvalue(), FileError)
 
     @classmethod
     def load(cls, path):

@@ -1,7 +1,7 @@
 import numpy as np
 
+from h2s_keras.data.clips.clip_dataset import frame_size
 from h2s_keras.data.clips.crops import centre_crop_box, resize_frames
-from h2s_keras.data.clips.dataset import frame_size
 from h2s_keras.data.clips.sampling import clip_indices, even_clip_starts
 from h2s_keras.data.video.frame_times import FrameTimes
 from h2s_keras.data.video.reading import count_frames, read_frames

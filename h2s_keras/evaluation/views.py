@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from h2s_keras.data.clips.clip_dataset import frame_size
 from h2s_keras.data.clips.crops import crop_frames, ten_crop_boxes
-from h2s_keras.data.clips.dataset import frame_size
 from h2s_keras.data.clips.sampling import (
     clip_indices,
     clip_span,

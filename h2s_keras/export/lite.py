@@ -7,6 +7,7 @@ import numpy as np
 
 from h2s_keras.errors import FileError, UserError
 from h2s_keras.export.inference import inference_network
+from h2s_keras.files import write_file
 from h2s_keras.ops.flow import flow_to_channels
 
 PRECISIONS = ("float32", "dynamic", "int8")
@@ -52,14 +53,12 @@ def export_lite(model, path, precision="float32", calibration=None, batch_size=1
         raise UserError(
             "a LiteRT file is made on the backend TensorFlow; set KERAS_BACKEND"
         )
-    from h2s_keras.data.video.images import write_bytes
-
     network, _ = inference_network(model)
     shape = (network.num_frames, *network.image_size, 3)
     if precision == "int8":
         calibration = _checked_clips(calibration, shape)
     content = _convert(network, (batch_size, *shape), precision, calibration)
-    write_bytes(path, content, FileError)
+    write_file(path, content, FileError)
     return len(content)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from h2s_keras.errors import FileError, UserError
 from h2s_keras.export.inference import inference_network
+from h2s_keras.files import write_file
 
 TOLERANCE = 1e-3  # of logits and of flow in pixels, relative to values above 1
 
@@ -47,13 +48,11 @@ def export_onnx(model, path):
         raise UserError(
             f"ONNX needs the package {error.name}: pip install 'h2s_keras[onnx]'"
         ) from error
-    from h2s_keras.data.video.images import write_bytes
-
     network, _ = inference_network(model)
     content = _convert(network)
     session = onnxruntime.InferenceSession(content)
     _compare(network, session)
-    write_bytes(path, content, FileError)
+    write_file(path, content, FileError)
     return len(content)
 
 

@@ -12,7 +12,12 @@ from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO
 from h2s_keras.errors import UserError
 from h2s_keras.export.inference import inference_network
 from h2s_keras.export.serving_files import write_description, write_server_files
-from h2s_keras.files import missing_folders, removed_if_unused
+from h2s_keras.files import (
+    follow_umask,
+    missing_folders,
+    removed_if_unused,
+    sync_to_disk,
+)
 
 _TEMPORARY = ".exporting-"  # no number, so a server that watches the folder passes it by
 
@@ -190,23 +195,13 @@ def _write(network, classes, top_k, batch_sizes, folder, version, folded):
 
 def _publish(temporary, target):
     """Gets every byte to disk, then shows the folder under its number at once."""
-    mask = os.umask(0)
-    os.umask(mask)
     for folder, _, names in os.walk(temporary, topdown=False):
         for name in names:
-            _sync(os.path.join(folder, name))
+            sync_to_disk(os.path.join(folder, name))
         # mkdtemp makes private folders; a server runs as another user.
-        os.chmod(folder, 0o777 & ~mask)
-        _sync(folder)
+        follow_umask(folder, 0o777)
+        sync_to_disk(folder)
     if os.path.lexists(target):
         raise UserError(f"{target}: was made by someone else meanwhile; export once more")
     os.rename(temporary, target)
-    _sync(os.path.dirname(target) or ".")
-
-
-def _sync(path):
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_to_disk(os.path.dirname(target) or ".")

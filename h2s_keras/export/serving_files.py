@@ -1,6 +1,5 @@
 """The small files around a SavedModel: h2s.json, batching, models and README."""
 
-import hashlib
 import json
 import os
 import re
@@ -8,6 +7,7 @@ import warnings
 
 from h2s_keras.errors import FileError, ServerFilesWarning
 from h2s_keras.export.serving_readme import readme
+from h2s_keras.files import sha256_of, write_file
 from h2s_keras.version import __version__
 
 DESCRIPTION_FILE = os.path.join("assets.extra", "h2s.json")
@@ -19,11 +19,7 @@ def file_digests(folder):
     weights = os.path.join(folder, "variables")
     if os.path.isdir(weights):
         names += [os.path.join("variables", name) for name in sorted(os.listdir(weights))]
-    digests = {}
-    for name in names:
-        with open(os.path.join(folder, name), "rb") as file:
-            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return digests
+    return {name: sha256_of(os.path.join(folder, name)) for name in names}
 
 
 def write_description(folder, facts, signatures):
@@ -90,8 +86,6 @@ def write_server_files(directory, version_folder):
         ServerFilesWarning: a configuration that is kept is of other batch sizes or of
             another name than this version.
     """
-    from h2s_keras.data.video.images import write_bytes
-
     with open(os.path.join(version_folder, DESCRIPTION_FILE), encoding="utf-8") as file:
         facts = json.load(file)
     files = {
@@ -102,7 +96,7 @@ def write_server_files(directory, version_folder):
     for name, text in files.items():
         path = os.path.join(directory, name)
         if name == "README.md" or not os.path.exists(path):
-            write_bytes(path, text.encode(), FileError)
+            write_file(path, text.encode(), FileError)
             continue
         kept, wanted = _facts_of(_read(path)), _facts_of(text)
         if kept and kept != wanted:

@@ -5,6 +5,7 @@ from h2s_keras.models.builder import HiddenTwoStreamBuilder
 from h2s_keras.models.caffe_weights.loading import load_caffe_weights
 from h2s_keras.models.motion_net import MotionNet
 from h2s_keras.models.presets import load_model
+from h2s_keras.models.stored_flow import StoredFlowStream  # noqa: F401 (to load it)
 from h2s_keras.models.two_stream import HiddenTwoStream
 
 __all__ = [

@@ -9,14 +9,16 @@ from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.multi_scale_flow_head import SLOPE, MultiScaleFlowHead
 from h2s_keras.models.checks_clips import ChecksClips
 from h2s_keras.models.coarse_to_fine import clip_pairs, coarse_to_fine_flows
+from h2s_keras.models.full_resolution_flow import full_resolution_flow
+from h2s_keras.models.motion_net_of import motion_net_of
 from h2s_keras.models.named_shapes import NamedShapes
 from h2s_keras.models.preset_class import as_class
+from h2s_keras.models.presets import load_model
 from h2s_keras.ops.aligned_convolution import aligned_clip, aligned_convolution
 from h2s_keras.ops.backend_forms import leaky_relu
-from h2s_keras.ops.clip_range import looked_at, warn_unit_range
-from h2s_keras.ops.flow import clip_to_channels, resize_flow
+from h2s_keras.ops.clip_range import warn_unit_range
+from h2s_keras.ops.flow import clip_to_channels
 from h2s_keras.ops.rematerialize import rematerialize
-from h2s_keras.runtimes.in_runtime import in_runtime
 
 # Rows of an encoder: (name, kernel, stride, filters, whether a flow level reads it).
 VARIANTS = {
@@ -185,7 +187,6 @@ class MotionNet(ChecksClips, keras.Model):
         self.intermediate_convolution = intermediate_convolution
         self.small_displacement = small_displacement
         self.rematerialize = rematerialize
-        self._in_runtimes = {}
         table = VARIANTS[variant]
         self.preprocessing = ImagePreprocessing("unit", dtype=self.dtype_policy)
         self.convolutions, self._levels = [], []
@@ -313,7 +314,7 @@ class MotionNet(ChecksClips, keras.Model):
             return self.head(features, rematerialized=True)
         return self.head(features)
 
-    def estimate_flow(self, clips, batch_size=8, runtime="keras"):
+    def estimate_flow(self, clips, batch_size=8):
         """Flow at full resolution, for clips of any height and width.
 
         Clips are padded by repeating their border to the next size that fits, and the
@@ -322,45 +323,14 @@ class MotionNet(ChecksClips, keras.Model):
         Args:
             clips: array (batch, num_frames, height, width, 3), RGB 0..255, usually uint8.
             batch_size: clips computed at a time.
-            runtime: "keras", or another of `h2s_keras.runtimes`, which converts the network
-                for every shape of a batch and again once its weights have changed.
 
         Returns:
             NumPy float32 (batch, num_frames-1, height, width, 2), pixels.
 
         Raises:
-            UserError: if clips has another rank, number of frames or channels, or the
-                runtime is unknown or not installed.
+            UserError: if clips has another rank, number of frames or channels.
         """
-        clips = np.asarray(clips)
-        if clips.ndim != 5 or clips.shape[1] != self.num_frames or clips.shape[4] != 3:
-            raise UserError(
-                f"estimate_flow takes clips (batch, {self.num_frames}, height, width, 3); "
-                f"received shape {clips.shape}."
-            )
-        warn_unit_range(clips, f"{type(self).__name__}.estimate_flow")
-        height, width = clips.shape[2:4]
-        below, right = -height % self.size_multiple, -width % self.size_multiple
-        padded = np.pad(
-            clips, ((0, 0), (0, 0), (0, below), (0, right), (0, 0)), mode="edge"
-        )
-        size = padded.shape[2:4]
-        network = self._in_runtime(runtime)
-
-        def predict(batch):
-            # Compiled, once for a shape. Under a strategy each replica answers for all
-            # clips, one after the other.
-            with looked_at():
-                return network.predict_on_batch(batch)["flow2"][: len(batch)]
-
-        results = []
-        for start in range(0, len(padded), batch_size):
-            flow = predict(padded[start : start + batch_size])
-            full = resize_flow(ops.convert_to_tensor(flow), size)
-            results.append(ops.convert_to_numpy(full)[:, :, :height, :width])
-        if not results:
-            return np.zeros((0, self.num_frames - 1, height, width, 2), "float32")
-        return np.concatenate(results)
+        return full_resolution_flow(self, clips, batch_size)
 
     def with_num_frames(self, num_frames):
         """A MotionNet with the same weights for clips of another number of frames.
@@ -387,14 +357,6 @@ class MotionNet(ChecksClips, keras.Model):
         network.build((None, num_frames, None, None, 3))
         network.set_weights(self.get_weights())
         return network
-
-    def _in_runtime(self, runtime):
-        if runtime == "keras":
-            return self
-        known = self._in_runtimes.get(runtime)
-        if known is None or not known.is_current():
-            self._in_runtimes[runtime] = in_runtime(self, runtime)
-        return self._in_runtimes[runtime]
 
     def _check(self, shape, frames=None):
         shape, frames = tuple(shape), frames or self.num_frames
@@ -457,9 +419,11 @@ class MotionNet(ChecksClips, keras.Model):
             UserError: no such preset or file, it is damaged, it takes another number of
                 frames, or a subclass does not take its configuration.
         """
-        from h2s_keras.models.presets import load_motion_net
-
-        motion_net = load_motion_net(preset)
+        motion_net = motion_net_of(load_model(preset))
+        if not isinstance(motion_net, MotionNet):
+            raise UserError(
+                f"{preset}: holds a {type(motion_net).__name__}, not a MotionNet"
+            )
         if num_frames not in (None, motion_net.num_frames):
             if not motion_net.coarse_to_fine:
                 raise UserError(
@@ -468,13 +432,3 @@ class MotionNet(ChecksClips, keras.Model):
                 )
             motion_net = motion_net.with_num_frames(num_frames)
         return as_class(cls, MotionNet, motion_net, preset)
-
-
-def motion_net_of(network):
-    """The MotionNet of a two-stream network, which a MotionNet alone is itself."""
-    return getattr(network, "motion", network)
-
-
-def sees_pairs(motion_net):
-    """Whether the flow of two frames depends on these two alone, whatever the clip."""
-    return motion_net.coarse_to_fine or motion_net.num_frames == 2

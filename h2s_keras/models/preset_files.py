@@ -1,6 +1,5 @@
 """Trained networks that come with the package: one .npz file each, and an index."""
 
-import hashlib
 import io
 import json
 import os
@@ -10,8 +9,9 @@ import keras
 import numpy as np
 
 from h2s_keras.errors import UserError
+from h2s_keras.files import sha256
 from h2s_keras.model_files import INDEX, PRESETS, preset_index
-from h2s_keras.models.motion_net import motion_net_of
+from h2s_keras.models.motion_net_of import motion_net_of
 
 
 def read_preset(name, folder=PRESETS):
@@ -46,7 +46,7 @@ def read_preset(name, folder=PRESETS):
             f"{path}: the preset {name!r} cannot be read ({error.strerror}); install the "
             "package again"
         ) from None
-    if hashlib.sha256(data).hexdigest() != index[name]["sha256"]:
+    if sha256([data]) != index[name]["sha256"]:
         raise UserError(
             f"{path}: the preset {name!r} is damaged (its SHA-256 is not that of the "
             "index); install the package again"
@@ -100,7 +100,7 @@ def write_preset(model, name, about, folder=PRESETS):
     index = preset_index(folder) if os.path.exists(index_path) else {}
     index[name] = {
         "file": os.path.basename(path),
-        "sha256": hashlib.sha256(whole.getvalue()).hexdigest(),
+        "sha256": sha256([whole.getvalue()]),
         "kind": type(model).__name__,
         "num_frames": motion_net_of(model).num_frames,
         "parameters": int(model.count_params()),

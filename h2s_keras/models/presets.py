@@ -19,9 +19,6 @@ def load_model(path):
     Raises:
         UserError: if it is missing, damaged or something else.
     """
-    import h2s_keras
-
-    h2s_keras.register()
     path = os.fspath(path)
     name = preset_name(path)
     if name is not None:
@@ -32,31 +29,3 @@ def load_model(path):
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: cannot be loaded as a Keras model ({reason})") from error
-
-
-def load_motion_net(path):
-    """MotionNet of a preset or from its own file, also out of a whole two-stream model.
-
-    Args:
-        path: as for `load_model`.
-
-    Raises:
-        UserError: as `load_model`, or the model holds no MotionNet.
-    """
-    from h2s_keras.models.motion_net import MotionNet, motion_net_of
-
-    model = load_model(path)
-    model = motion_net_of(model)
-    if not isinstance(model, MotionNet):
-        raise UserError(f"{path}: holds a {type(model).__name__}, not a MotionNet")
-    return model
-
-
-def load_flow_network(path):
-    """The MotionNet of `load_motion_net` for flow of single pairs of frames.
-
-    One with `coarse_to_fine` takes two frames, whatever clips it was saved for; any other
-    keeps its own number.
-    """
-    motion_net = load_motion_net(path)
-    return motion_net.with_num_frames(2) if motion_net.coarse_to_fine else motion_net

@@ -6,6 +6,7 @@ from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
 from h2s_keras.models.checks_clips import ChecksClips
 from h2s_keras.models.named_shapes import NamedShapes
 from h2s_keras.models.preset_class import as_class
+from h2s_keras.models.presets import load_model
 from h2s_keras.ops.clip_range import warn_unit_range
 
 
@@ -221,6 +222,4 @@ class HiddenTwoStream(ChecksClips, keras.Model):
         Raises:
             UserError: no such preset or file, it is damaged, or holds another network.
         """
-        from h2s_keras.models.presets import load_model
-
         return as_class(cls, HiddenTwoStream, load_model(preset), preset)

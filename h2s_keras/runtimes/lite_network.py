@@ -4,7 +4,7 @@ import numpy as np
 
 from h2s_keras.cores import usable_cores
 from h2s_keras.errors import UserError
-from h2s_keras.runtimes.in_runtime import check_runtime
+from h2s_keras.runtimes.check_runtime import check_runtime
 from h2s_keras.runtimes.runtime_network import RuntimeNetwork
 
 

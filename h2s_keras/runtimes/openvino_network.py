@@ -6,7 +6,7 @@ import tempfile
 import keras
 import numpy as np
 
-from h2s_keras.runtimes.in_runtime import check_runtime
+from h2s_keras.runtimes.check_runtime import check_runtime
 from h2s_keras.runtimes.runtime_network import RuntimeNetwork
 
 

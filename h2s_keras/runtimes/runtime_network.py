@@ -6,8 +6,13 @@ import keras
 import numpy as np
 
 from h2s_keras.errors import UserError
+from h2s_keras.models.full_resolution_flow import full_resolution_flow
 from h2s_keras.ops.clip_range import warn_unit_range
 
+_FACTS = (
+    *("class_names", "num_frames", "image_size", "frame_stride", "frame_rate"),
+    "size_multiple",
+)
 # A prime: no change of places inside a kernel shifts values by whole rows.
 _ROW = 4093
 
@@ -26,8 +31,8 @@ class RuntimeNetwork:
         runtime: its name, for errors.
 
     Attributes:
-        class_names, num_frames, image_size, frame_stride, frame_rate: those that `model`
-            has.
+        class_names, num_frames, image_size, frame_stride, frame_rate, size_multiple: those
+            that `model` has.
 
     Raises:
         UserError: the model is an export, which has a runtime of its own, or the backend
@@ -49,8 +54,7 @@ class RuntimeNetwork:
             model.build((None, model.num_frames, None, None, 3))
         self._model, self._runtime = model, runtime
         self._checksum = _checksum(model)
-        facts = ("class_names", "num_frames", "image_size", "frame_stride", "frame_rate")
-        for name in facts:
+        for name in _FACTS:
             if hasattr(model, name):
                 setattr(self, name, getattr(model, name))
 
@@ -76,6 +80,10 @@ class RuntimeNetwork:
         warn_unit_range(clips, f"{type(self).__name__}.predict_on_batch")
         dtype = "uint8" if clips.dtype == np.uint8 else "float32"
         return self._predict(np.ascontiguousarray(clips, dtype), dtype)
+
+    def estimate_flow(self, clips, batch_size=8):
+        """As `MotionNet.estimate_flow`, of a MotionNet."""
+        return full_resolution_flow(self, clips, batch_size)
 
 
 def _checksum(model):

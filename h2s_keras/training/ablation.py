@@ -5,12 +5,13 @@ import dataclasses
 import os
 import statistics
 
-from h2s_keras.data.clips.dataset import frame_size
+from h2s_keras.data.clips.clip_dataset import frame_size
 from h2s_keras.data.datasets.dataset_list import DatasetList
 from h2s_keras.data.records.pack import pack_records
 from h2s_keras.data.records.packing import PackSettings, list_plan, synthetic_plan
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
+from h2s_keras.evaluation.flow_estimators import flow_checksum, flow_estimator
 from h2s_keras.training.groups import train_each_group, trainer
 from h2s_keras.training.run import check_run, recipe_data
 from h2s_keras.training.run_folder import RunFolder
@@ -153,7 +154,7 @@ def _pack_flow(settings, variant, run):
     """Packs the clips of `settings` with their flow; the data of a run on that flow."""
     method = variant["stored_flow"]
     root = run.file(f"stored-flow-{os.path.basename(method)}")
-    pack = PackSettings(size=None, flow=method)
+    pack = PackSettings(size=None, flow=method, flow_sha256=flow_checksum(method))
     if settings["kind"] == "synthetic":
         clips = {k: v for k, v in settings.items() if k not in ("kind", "test_count")}
         count = variant.get("packed_clips", 2000)
@@ -169,7 +170,7 @@ def _pack_flow(settings, variant, run):
         pack = dataclasses.replace(pack, size=size, **steps)
         listed = DatasetList("videos", videos.class_names, videos.train, videos.test)
         plan = list_plan({"1": listed}, settings.get("root"), pack, 4)
-    pack_records(plan, root)
+    pack_records(plan, root, flow_estimator=flow_estimator)
     kept = ("num_frames", "image_size", "flip", "clips_per_video")
     kept += ("group_pattern", "test_group")
     return {

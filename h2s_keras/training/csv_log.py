@@ -3,6 +3,8 @@ import os
 
 import keras
 
+from h2s_keras.files import whole_file
+
 _HEADER = ["stage", "step", "seconds", "term", "value"]
 
 
@@ -61,6 +63,5 @@ def cut_log(path, stages, index, step):
     kept = [row for row in rows if stays(row)]
     if kept == rows:
         return
-    with open(path + ".tmp", "w", newline="") as file:
+    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
         csv.writer(file).writerows(kept)
-    os.replace(path + ".tmp", path)

@@ -3,9 +3,9 @@
 import numpy as np
 from keras import ops
 
-from h2s_keras.data.records.flow_estimators import flow_estimator
 from h2s_keras.errors import UserError
-from h2s_keras.models.motion_net import motion_net_of
+from h2s_keras.evaluation.flow_estimators import flow_estimator
+from h2s_keras.models.motion_net_of import motion_net_of
 from h2s_keras.ops.warp import backward_warp
 from h2s_keras.training.validation import Validation
 

@@ -3,7 +3,7 @@
 import keras
 
 from h2s_keras.errors import UserError
-from h2s_keras.models.motion_net import motion_net_of
+from h2s_keras.models.motion_net_of import motion_net_of
 from h2s_keras.training.in_place import apply_adam, apply_momentum, updates_in_place
 from h2s_keras.training.schedule import StageSchedule
 from h2s_keras.training.stage_options import complete_stage

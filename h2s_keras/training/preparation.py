@@ -7,7 +7,7 @@ from h2s_keras.errors import UserError
 from h2s_keras.layers.mixed_flow_loss import MixedFlowLoss
 from h2s_keras.layers.supervised_flow_loss import SupervisedFlowLoss
 from h2s_keras.layers.unsupervised_flow_loss import UnsupervisedFlowLoss
-from h2s_keras.models.motion_net import motion_net_of, sees_pairs
+from h2s_keras.models.motion_net_of import motion_net_of, sees_pairs
 from h2s_keras.training.freezing import set_trainable
 from h2s_keras.training.optimizers import build_optimizer
 from h2s_keras.training.stage_model import StageModel

@@ -7,7 +7,13 @@ import sys
 import tempfile
 
 from h2s_keras.errors import FileError, UserError
-from h2s_keras.files import alone_in, missing_folders, removed_if_unused
+from h2s_keras.files import (
+    alone_in,
+    is_unfinished,
+    missing_folders,
+    removed_if_unused,
+    whole_file,
+)
 from h2s_keras.version import __version__
 
 
@@ -57,7 +63,7 @@ class RunFolder:
         held = os.path.isdir(self.path) and [
             name
             for name in os.listdir(self.path)
-            if not name.startswith("host-") and not name.endswith(".tmp")
+            if not name.startswith("host-") and not is_unfinished(name)
         ]
         if resume and not os.path.exists(self.file("config.json")):
             raise UserError(
@@ -133,18 +139,13 @@ class RunFolder:
         """Writes a JSON file atomically."""
         target = self.file(name)
         try:
-            with open(target + ".tmp", "w") as file:
+            with whole_file(target) as temporary, open(temporary, "w") as file:
                 json.dump(value, file, indent=2, default=os.fspath)
-            os.replace(target + ".tmp", target)
-        except BaseException as error:
-            with contextlib.suppress(OSError):
-                os.unlink(target + ".tmp")
-            if isinstance(error, TypeError):
-                raise UserError(
-                    f"{target}: cannot be written ({error}); a recipe holds numbers, "
-                    "texts, lists and dicts of them alone"
-                ) from error
-            raise
+        except TypeError as error:
+            raise UserError(
+                f"{target}: cannot be written ({error}); a recipe holds numbers, "
+                "texts, lists and dicts of them alone"
+            ) from error
 
     def read_json(self, name):
         """Value of a JSON file, or None where there is none."""
@@ -156,7 +157,6 @@ class RunFolder:
     def save_model(self, model, name="model.keras"):
         """Saves a model atomically and returns its path."""
         target = self.file(name)
-        temporary = self.file(f".writing-{name}")
-        model.save(temporary)
-        os.replace(temporary, target)
+        with whole_file(target, os.path.splitext(name)[1]) as temporary:
+            model.save(temporary)
         return target

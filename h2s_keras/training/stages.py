@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import time
 
 import keras
@@ -12,7 +11,8 @@ from absl import logging
 from h2s_keras.data.clips.cached_flow import PAIRS_AT_ONCE
 from h2s_keras.data.clips.motion_pairs import MotionPairs
 from h2s_keras.errors import UserError
-from h2s_keras.models.motion_net import motion_net_of, sees_pairs
+from h2s_keras.files import remove_unfinished, sha256
+from h2s_keras.models.motion_net_of import motion_net_of, sees_pairs
 from h2s_keras.training.callbacks import (
     Interruption,
     OptimizerFigures,
@@ -27,7 +27,6 @@ from h2s_keras.training.stage_options import complete_config
 from h2s_keras.training.state import (
     find_states,
     read_state,
-    remove_unfinished,
     restore_state,
     save_state,
     saved_seconds,
@@ -134,16 +133,14 @@ def _flow_data(network, data, run, progress):
         )
     if pair_network.num_frames != 2:
         pair_network = pair_network.with_num_frames(2)
-    digest = hashlib.sha256()
-    for weight in pair_network.get_weights():
-        digest.update(np.ascontiguousarray(weight))
+    key = sha256(np.ascontiguousarray(weight) for weight in pair_network.get_weights())
 
     def estimate(frames):
         # Always as many pairs, so that the network is compiled once.
         full = np.resize(frames, (PAIRS_AT_ONCE, *frames.shape[1:]))
         return pair_network.predict_on_batch(full)["flow2"][: len(frames), 0]
 
-    folder, key = run.file("flow"), digest.hexdigest()
+    folder = run.file("flow")
     if progress is None:
         return data.flow_data(folder, key, estimate)
     videos = len(data.train) + len(data.validation)

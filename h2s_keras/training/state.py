@@ -1,15 +1,14 @@
 """Everything a stage needs to go on, in one file that is never half written."""
 
-import hashlib
 import json
 import os
 import re
-import tempfile
 
 import keras
 import numpy as np
 
 from h2s_keras.errors import UserError
+from h2s_keras.files import sha256, whole_file
 
 _KEPT = 2
 _NAME = re.compile(r"state-(\d+)-(\d+)\.npz")
@@ -40,7 +39,8 @@ def save_state(folder, stage_index, step, stage_model, seconds=0.0):
     arrays["checksum"] = np.array(_checksum(arrays))
     path = state_path(folder, stage_index, step)
     try:
-        _write(folder, path, arrays)
+        with whole_file(path, sync=True) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **arrays)
     except OSError as error:
         raise UserError(
             f"{path}: the training state could not be written ({error.strerror or error}); "
@@ -50,27 +50,6 @@ def save_state(folder, stage_index, step, stage_model, seconds=0.0):
     for old in find_states(folder)[_KEPT:]:
         os.unlink(old[2])
     return path
-
-
-def _write(folder, path, arrays):
-    with tempfile.NamedTemporaryFile(
-        dir=folder, prefix=".state-", suffix=".tmp", delete=False
-    ) as file:
-        try:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
-
-
-def remove_unfinished(folder):
-    """Removes what a save that was killed left behind; it may be of full size."""
-    for name in os.listdir(folder):
-        if name.startswith(".state-") and name.endswith(".tmp"):
-            os.unlink(os.path.join(folder, name))
 
 
 def state_path(folder, stage_index, step):
@@ -129,9 +108,10 @@ def restore_state(stage_model, arrays):
 
 
 def _checksum(arrays):
-    digest = hashlib.sha256()
-    for name in sorted(arrays, key=lambda name: (len(name), name)):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(json.dumps([name, str(array.dtype), array.shape]).encode())
-        digest.update(array.data if array.size else b"")
-    return digest.hexdigest()
+    def parts():
+        for name in sorted(arrays, key=lambda name: (len(name), name)):
+            array = np.ascontiguousarray(arrays[name])
+            yield json.dumps([name, str(array.dtype), array.shape]).encode()
+            yield array.data if array.size else b""
+
+    return sha256(parts())

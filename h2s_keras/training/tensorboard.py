@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 
-from h2s_keras.models.motion_net import motion_net_of
+from h2s_keras.models.motion_net_of import motion_net_of
 from h2s_keras.visualization import motion_panel
 
 

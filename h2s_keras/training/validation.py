@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from h2s_keras.evaluation.measure import accuracy, collect_scores
+from h2s_keras.files import whole_file
 
 
 class Validation(keras.callbacks.Callback):
@@ -103,6 +104,5 @@ class Validation(keras.callbacks.Callback):
 
     def _write(self):
         arrays = {f"w{n}": array for n, array in enumerate(self._best)}
-        with open(self.path + ".tmp", "wb") as file:
+        with whole_file(self.path) as temporary, open(temporary, "wb") as file:
             np.savez(file, history=np.array(json.dumps(self.history)), **arrays)
-        os.replace(self.path + ".tmp", self.path)

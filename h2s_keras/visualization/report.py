@@ -1,13 +1,13 @@
 """One self-contained HTML file of text, tables, pictures and charts."""
 
 import base64
-import os
 import pathlib
 import struct
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 
+from h2s_keras.files import whole_file
 from h2s_keras.visualization.svg import escape_text
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -163,13 +163,9 @@ class HtmlReport:
         """
         path = pathlib.Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # In the same folder, since a rename is atomic only within a file system.
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            partial.write_text(self._document(), encoding="utf-8", newline="\n")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with whole_file(path) as temporary:
+            text = self._document()
+            pathlib.Path(temporary).write_text(text, encoding="utf-8", newline="\n")
         return path
 
     def _document(self):

@@ -272,7 +272,7 @@ def test_packing_loads_a_model_in_a_process_of_its_own(cold_h2s, tmp_path, files
     for name in ("a", "b"):
         (tmp_path / "videos" / name).mkdir(parents=True)
         os.link(files / "good.mp4", tmp_path / "videos" / name / "good.mp4")
-    from h2s_keras.data.records.flow_estimators import check_flow_method
+    from h2s_keras.evaluation.flow_estimators import check_flow_method
     from h2s_keras.models import MotionNet
 
     model = tmp_path / "run" / "model.keras"

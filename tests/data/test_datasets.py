@@ -19,7 +19,7 @@ from h2s_keras.data import (
 )
 from h2s_keras.data.datasets.dataset_list import DatasetList
 from h2s_keras.data.datasets.segments import segment_frames
-from h2s_keras.data.datasets.thumos14 import ambiguous_segments
+from h2s_keras.data.datasets.thumos14_lists import ambiguous_segments
 from h2s_keras.errors import UserError
 
 

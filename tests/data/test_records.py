@@ -33,6 +33,7 @@ from h2s_keras.data.clips.graph_sampling import (
 )
 from h2s_keras.data.datasets.dataset_list import DatasetList
 from h2s_keras.data.records import record_frames
+from h2s_keras.data.records.file_systems import file_errors
 from h2s_keras.data.records.pack import pack_records
 from h2s_keras.data.records.pack_folder import begin
 from h2s_keras.data.records.packing import PackSettings, list_plan, synthetic_plan
@@ -47,7 +48,7 @@ from h2s_keras.data.synthetic.action_clips import CLASS_NAMES, SyntheticClips
 from h2s_keras.data.training_data import make_data
 from h2s_keras.data.video import decoder, frame_spool
 from h2s_keras.errors import FileError, UserError, VideoError
-from h2s_keras.files import alone_in, file_errors
+from h2s_keras.files import alone_in
 from h2s_keras.ops import flow_to_uint8
 
 SIZE = {"num_frames": 5, "image_size": (48, 48)}
@@ -520,18 +521,13 @@ def test_opencv_flow_is_stored(listed, tmp_path, method):
 
 
 def test_every_nth_frame_is_packed_with_the_flow_between_those(
-    make_video, tmp_path, numbers_of, monkeypatch
+    make_video, tmp_path, numbers_of
 ):
     path = str(make_video("videos/run/a.avi", 40, "mpeg4"))
     examples = [
         VideoExample(path, 0),
         VideoExample(path, 0, start=0.2, end=1.0),  # frames 5 to 24
     ]
-    # Flow that tells which frames it was made of: their numbers, as x and y.
-    monkeypatch.setattr(
-        "h2s_keras.data.records.record_writer.flow_estimator",
-        lambda _: numbers_as_flow(numbers_of),
-    )
     plan = plan_of(
         DatasetList("numbers", ["run"], examples, ()),
         tmp_path,
@@ -539,7 +535,12 @@ def test_every_nth_frame_is_packed_with_the_flow_between_those(
         flow_format="float16",
         stride=4,
     )
-    index = pack_records(plan, str(tmp_path / "out"))
+    # Flow that tells which frames it was made of: their numbers, as x and y.
+    index = pack_records(
+        plan,
+        str(tmp_path / "out"),
+        flow_estimator=lambda method: numbers_as_flow(numbers_of),
+    )
     whole, segment = index.examples()
     assert (whole["frames"], segment["frames"]) == (10, 5) and whole["rate"] == 25 / 4
     assert all(verify_shard(index, shard).problem is None for shard in index.shards)

@@ -11,7 +11,8 @@ from h2s_keras.errors import UserError
 from h2s_keras.evaluation.annotated_video import AnnotatedVideo, annotate
 from h2s_keras.evaluation.bitmap_text import draw_text, text_mask
 from h2s_keras.evaluation.camera import stream_frames
-from h2s_keras.evaluation.streaming import Window, merged_timeline, sliding_windows
+from h2s_keras.evaluation.streaming import merged_timeline, sliding_windows
+from h2s_keras.evaluation.windows import Window
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (11, 40, 56, 3)).astype("uint8")
 

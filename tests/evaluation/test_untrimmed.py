@@ -9,7 +9,7 @@ import pytest
 from evaluation.samples import make_network, write_video
 
 from h2s_keras.data import VideoExample, read_frames, write_png
-from h2s_keras.data.clips.dataset import frame_size
+from h2s_keras.data.clips.clip_dataset import frame_size
 from h2s_keras.data.video.frame_reader import FrameReader
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.protocol import Protocol

@@ -11,9 +11,8 @@ from checks import assert_close
 from h2s_keras.errors import UserError
 from h2s_keras.model_files import PRESETS, preset_index, preset_name
 from h2s_keras.models import MotionNet, load_model, preset_files
-from h2s_keras.models.motion_net import motion_net_of
+from h2s_keras.models.motion_net_of import motion_net_of
 from h2s_keras.models.preset_files import read_preset, write_preset
-from h2s_keras.models.presets import load_motion_net
 
 NAMES = sorted(preset_index())
 FRAMES = np.random.default_rng(0).integers(0, 256, (1, 11, 40, 56, 3), dtype="uint8")
@@ -79,7 +78,7 @@ def test_what_lies_on_disk_under_the_name_goes_first(tmp_path, monkeypatch):
     os.mkdir("tiny_synthetic")
     motion_net.save("tiny_synthetic/model.keras")
     assert preset_name("tiny_synthetic") is None
-    assert load_motion_net("tiny_synthetic").num_frames == 3
+    assert MotionNet.from_preset("tiny_synthetic").num_frames == 3
 
 
 def test_write_and_read_again(tmp_path):

@@ -10,7 +10,8 @@ from h2s_keras.cli import runtime_option
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.video_classifier import VideoClassifier
 from h2s_keras.models import HiddenTwoStreamBuilder, MotionNet
-from h2s_keras.runtimes.in_runtime import RUNTIMES, in_runtime
+from h2s_keras.runtimes.check_runtime import RUNTIMES
+from h2s_keras.runtimes.in_runtime import in_runtime
 from h2s_keras.runtimes.runtime_network import RuntimeNetwork
 
 CLIPS = np.random.default_rng(0).integers(0, 256, (2, 3, 61, 83, 3), "uint8")
@@ -49,12 +50,12 @@ def test_a_missing_runtime_is_told(monkeypatch, runtime, extra):
     monkeypatch.setitem(sys.modules, PACKAGES[runtime], None)
     motion_net = MotionNet(3, "tiny")
     with pytest.raises(UserError, match=rf"pip install 'h2s_keras\[{extra}\]'"):
-        motion_net.estimate_flow(CLIPS, runtime=runtime)
+        in_runtime(motion_net, runtime)
 
 
 def test_an_unknown_runtime_is_told():
     with pytest.raises(UserError, match="one of keras, openvino, .*; received 'tpu'"):
-        MotionNet(3, "tiny").estimate_flow(CLIPS, runtime="tpu")
+        in_runtime(MotionNet(3, "tiny"), "tpu")
 
 
 @pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="of other backends")
@@ -73,19 +74,20 @@ def test_an_export_keeps_its_own_runtime(exact):
 def test_flow_is_the_same(exact):
     motion_net = MotionNet(3, "tiny")
     # The other runtime goes first: it finds a network that has no weights yet.
-    again = motion_net.estimate_flow(CLIPS, runtime=exact)
+    network = in_runtime(motion_net, exact)
+    again = network.estimate_flow(CLIPS)
     flow = motion_net.estimate_flow(CLIPS)
     assert np.abs(flow).max() > 0.01
     np.testing.assert_allclose(again, flow, atol=1e-4)
     # Another size, and another number of clips, on the same network.
     small = CLIPS[:1, :, :40, :48]
-    again = motion_net.estimate_flow(small, runtime=exact)
+    again = network.estimate_flow(small)
     np.testing.assert_allclose(again, motion_net.estimate_flow(small), atol=1e-4)
-    again = motion_net.estimate_flow(CLIPS[1:], runtime=exact)
+    again = network.estimate_flow(CLIPS[1:])
     np.testing.assert_allclose(again, flow[1:], atol=1e-4)
-    # A known size, after further training.
+    # After further training the network is given to the runtime once more.
     motion_net.set_weights([0.9 * weight for weight in motion_net.get_weights()])
-    again = motion_net.estimate_flow(small, runtime=exact)
+    again = in_runtime(motion_net, exact).estimate_flow(small)
     np.testing.assert_allclose(again, motion_net.estimate_flow(small), atol=1e-4)
 
 
@@ -135,7 +137,7 @@ def test_scores_of_every_stream_are_the_same(exact):
 def test_frames_warped_between_passes_are_not_rounded(exact):
     motion_net = MotionNet.from_preset("tiny_synthetic", num_frames=2)
     clips = CLIPS[:, :2]
-    again = motion_net.estimate_flow(clips, runtime=exact)
+    again = in_runtime(motion_net, exact).estimate_flow(clips)
     np.testing.assert_allclose(again, motion_net.estimate_flow(clips), atol=1e-3)
 
 
@@ -148,7 +150,8 @@ def test_eight_bits_round_but_find_the_same_motion():
     picture = np.repeat(picture, 3, axis=-1)
     pair = np.stack([picture[8:72, 8:72], picture[8:72, 5:69]])[None].astype("uint8")
     flow = motion_net.estimate_flow(pair)[0, 0, 12:-12, 12:-12]
-    again = motion_net.estimate_flow(pair, runtime=runtime)[0, 0, 12:-12, 12:-12]
+    network = in_runtime(motion_net, runtime)
+    again = network.estimate_flow(pair)[0, 0, 12:-12, 12:-12]
     assert flow[..., 0].mean() == pytest.approx(3.0, abs=0.5)
     distance = np.sqrt(np.square(again - flow).sum(-1)).mean()
     assert 1e-4 < distance < 0.1 * 3.0

@@ -146,9 +146,9 @@ def test_a_run_cut_twice_ends_bit_equal_to_the_whole_one(whole, tmp_path):
     assert stage == 1 and step % 10 == 0 and step <= int(seen[-1].split()[1])
     assert not (folder / "model.keras").exists()
     # As a kill in the midst of a save leaves it, of full size.
-    (folder / ".state-half.tmp").write_bytes(b"half")
+    (folder / ".h2s-half.part").write_bytes(b"half")
     resumed = train(None, folder, resume=True)
-    assert not (folder / ".state-half.tmp").exists()
+    assert not (folder / ".h2s-half.part").exists()
     assert_equal_weights(resumed["network"].get_weights(), expected)
     assert set(resumed["results"]["stages"]) == {"motion", "temporal"}
 

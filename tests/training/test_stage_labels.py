@@ -8,7 +8,7 @@ from h2s_keras.errors import UserError
 from h2s_keras.layers import UnsupervisedFlowLoss
 from h2s_keras.models import HiddenTwoStreamBuilder, MotionNet
 from h2s_keras.training import StageModel
-from h2s_keras.training.labels import check_labels
+from h2s_keras.training.class_labels import check_labels
 
 LABELS = np.arange(8) % 4
 WEIGHTS = np.array([0, 0, 0.5, 0, 1, 1, 1, 5.0], "float32")

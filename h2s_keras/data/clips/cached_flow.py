@@ -13,6 +13,7 @@ import numpy as np
 from h2s_keras.data.clips.augmentation import flip_flow
 from h2s_keras.data.clips.sampling import even_clip_starts
 from h2s_keras.errors import UserError, VideoError
+from h2s_keras.files import remove_unfinished, whole_file, write_file
 
 # Of a crop, of the whole frame; height and width are drawn apart.
 _SMALLEST_CROP = 0.8
@@ -69,8 +70,9 @@ class FlowCache:
         if self._read():
             return
         os.makedirs(self.folder, exist_ok=True)
+        remove_unfinished(self.folder)
         rows, windows = 0, {}
-        with open(self._path("flow.part"), "wb") as file:
+        with whole_file(self._path("flow.raw")) as raw, open(raw, "wb") as file:
             for place, example in enumerate(self.examples):
                 try:
                     found = self._windows(example)
@@ -89,17 +91,13 @@ class FlowCache:
                     progress(place + 1)
         if not windows:
             return
-        os.replace(self._path("flow.part"), self._path("flow.raw"))
         about = {
             **self.key,
             "shape": [rows, *shape],
             "windows": windows,
             "bad": {place: str(error) for place, error in self.bad.items()},
         }
-        temporary = self._path("flow.json.tmp")
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(about, file)
-        os.replace(temporary, self._path("flow.json"))
+        write_file(self._path("flow.json"), json.dumps(about).encode())
         self._open(about)
 
     def remove(self):

@@ -4,13 +4,15 @@ The shards are byte for byte those of `pack_records`, whichever runner makes the
 a folder that every worker can reach, and the videos under the same names everywhere.
 """
 
+from h2s_keras.data.records.classical_flow import classical_flow
+from h2s_keras.data.records.file_systems import exists, join, make_folder
 from h2s_keras.data.records.pack_folder import begin, finish
 from h2s_keras.data.records.record_index import INDEX, PLAN, read_index, read_json
 from h2s_keras.errors import UserError
-from h2s_keras.files import alone_in, exists, join
+from h2s_keras.files import alone_in
 
 
-def pack_with_beam(plan, out, runner=None, options=()):
+def pack_with_beam(plan, out, runner=None, options=(), flow_estimator=classical_flow):
     """Packs a plan into the folder `out`; goes on where an earlier run stopped.
 
     Args:
@@ -18,6 +20,8 @@ def pack_with_beam(plan, out, runner=None, options=()):
         out: folder that all workers reach, such as `gs://bucket/records`.
         runner: Beam's name of a runner; by default the direct one, in this process.
         options: list of Beam's own flags, such as `["--region=europe-west1"]`.
+        flow_estimator: as for `pack_records`; a function of a module, found there by the
+            workers.
 
     Returns:
         `RecordIndex`.
@@ -41,6 +45,7 @@ def pack_with_beam(plan, out, runner=None, options=()):
         ) from None
 
     options = PipelineOptions([f"--runner={runner or 'DirectRunner'}", *options])
+    make_folder(out)
     with alone_in(out):
         plan = begin(plan, out)
         if exists(join(out, INDEX)):
@@ -50,13 +55,14 @@ def pack_with_beam(plan, out, runner=None, options=()):
                 pipeline
                 | "shard numbers" >> beam.Create(range(plan.shards))
                 | "spread" >> beam.Reshuffle()
-                | "pack" >> beam.Map(_pack_one, str(out))
+                | "pack" >> beam.Map(_pack_one, str(out), flow_estimator)
             )
         return finish(plan, out)
 
 
-def _pack_one(number, out):
+def _pack_one(number, out, flow_estimator):
     from h2s_keras.data.records.packing import PackPlan
     from h2s_keras.data.records.record_writer import pack_shard
 
-    pack_shard(PackPlan(**read_json(join(out, PLAN))), number, out)
+    plan = PackPlan(**read_json(join(out, PLAN)))
+    pack_shard(plan, number, out, flow_estimator=flow_estimator)

@@ -3,6 +3,15 @@
 import dataclasses
 import os
 
+from h2s_keras.data.records.file_systems import (
+    exists,
+    file_size,
+    join,
+    make_folder,
+    names_in,
+    remove,
+    require_file_system,
+)
 from h2s_keras.data.records.packing import PackPlan, PackSettings
 from h2s_keras.data.records.record_index import (
     INDEX,
@@ -14,16 +23,7 @@ from h2s_keras.data.records.record_index import (
     write_json,
 )
 from h2s_keras.errors import FileError
-from h2s_keras.files import (
-    PART,
-    exists,
-    file_size,
-    join,
-    make_folder,
-    names_in,
-    remove,
-    require_file_system,
-)
+from h2s_keras.files import PART
 
 # What to do about bad files may change meanwhile: the bytes of good ones stay the same.
 _FREE = ("on_bad_file", "timeout")
@@ -118,7 +118,7 @@ def _with_free(old, plan):
     the default is.
     """
     free = {name: plan.settings[name] for name in _FREE}
-    defaults = dataclasses.asdict(PackSettings())
+    defaults = PackSettings().as_dict()
     # Of an older folder nothing tells whether the model of its flow was changed since.
     if "flow_sha256" in plan.settings:
         defaults["flow_sha256"] = plan.settings["flow_sha256"]

@@ -9,11 +9,7 @@ import os
 
 import numpy as np
 
-from h2s_keras.data.records.flow_estimators import (
-    CLASSICAL_FLOWS,
-    check_flow_method,
-    flow_model,
-)
+from h2s_keras.data.records.classical_flow import CLASSICAL_FLOWS, require_opencv
 from h2s_keras.data.records.record_format import FLOW_FORMATS
 from h2s_keras.data.synthetic.action_clips import SyntheticClips
 from h2s_keras.errors import UserError
@@ -38,6 +34,7 @@ class PackSettings:
         rate: frames per second to read the videos at; None for their frames as they are.
         stride: every how many of these frames one is packed. Flow is then that from one
             packed frame to the next.
+        flow_sha256: of the file of the trained model that `flow` names, else None.
 
     Raises:
         UserError: a value makes no sense, or a flow method cannot work here.
@@ -52,6 +49,7 @@ class PackSettings:
     timeout: float = 60
     rate: float | None = None
     stride: int = 1
+    flow_sha256: str | None = None
 
     def check(self, synthetic=False):
         """Raises a UserError where the values make no sense."""
@@ -75,8 +73,25 @@ class PackSettings:
             raise UserError(f"on_bad_file must be one of {POLICIES} when packing")
         if self.flow == "true" and not synthetic:
             raise UserError("the true flow is known of synthetic clips only")
-        if self.flow not in (None, "true"):
-            check_flow_method(self.flow)
+        if self.flow in CLASSICAL_FLOWS:
+            require_opencv(self.flow)
+
+    def as_dict(self):
+        """The settings as the records keep them: a model for flow by its content as well.
+
+        Raises:
+            UserError: flow by a trained model without its checksum.
+        """
+        values = dataclasses.asdict(self)
+        if self.flow_sha256 is None:
+            del values["flow_sha256"]
+            if self.flow not in (None, "true", *CLASSICAL_FLOWS):
+                raise UserError(
+                    f"no flow method {self.flow!r}; there are "
+                    f"{', '.join(CLASSICAL_FLOWS)}; a trained model is given with "
+                    "flow_sha256, the SHA-256 of its file (evaluation.flow_estimators)"
+                )
+        return values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +168,7 @@ def list_plan(lists, root, settings, shards):
         list(first.class_names),
         splits,
         list(examples.values()),
-        _as_dict(settings),
+        settings.as_dict(),
         _shard_count(shards, len({example["path"] for example in examples.values()})),
     )
 
@@ -190,7 +205,7 @@ def synthetic_plan(clips, count, test_count, class_names, settings, shards):
         list(class_names),
         ["synthetic"],
         examples,
-        {**_as_dict(settings), "synthetic": clips},
+        {**settings.as_dict(), "synthetic": clips},
         _shard_count(shards, len(examples)),
     )
 
@@ -203,14 +218,6 @@ def _base(lists, root):
     if root is not None and os.path.commonpath([root, *folders]) == root:
         return root
     return os.path.commonpath(folders) if folders else root
-
-
-def _as_dict(settings):
-    """The settings as the records keep them: a model for flow by its content as well."""
-    values = dataclasses.asdict(settings)
-    if settings.flow not in (None, "true", *CLASSICAL_FLOWS):
-        values["flow_sha256"] = flow_model(settings.flow)[1]
-    return values
 
 
 def _shard_count(shards, videos):

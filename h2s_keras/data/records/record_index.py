@@ -7,8 +7,7 @@ Until then each finished shard has a small JSON file of its own beside it.
 import dataclasses
 import json
 
-from h2s_keras.errors import FileError, UserError
-from h2s_keras.files import (
+from h2s_keras.data.records.file_systems import (
     file_size,
     join,
     names_in,
@@ -16,6 +15,7 @@ from h2s_keras.files import (
     require_file_system,
     write_whole,
 )
+from h2s_keras.errors import FileError, UserError
 
 INDEX, PLAN = "index.json", "packing.json"
 FORMAT, VERSION = "h2s_keras records", 1

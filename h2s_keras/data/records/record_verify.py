@@ -2,9 +2,9 @@
 
 import dataclasses
 
+from h2s_keras.data.records.file_systems import checksum_of, file_size, join
 from h2s_keras.data.records.record_format import decode_flow, parse_frames
 from h2s_keras.errors import FileError
-from h2s_keras.files import file_size, join, sha256_of
 
 CURE = (
     "delete the file and run the same h2s data pack command again: only what is missing "
@@ -72,7 +72,7 @@ def _check_bytes(path, shard, quick):
 
 
 def _check_checksum(path, shard):
-    if sha256_of(path) != shard["sha256"]:
+    if checksum_of(path) != shard["sha256"]:
         raise FileError(path, f"its bytes are not those that were packed; {CURE}")
 
 

@@ -10,7 +10,14 @@ import os
 
 from h2s_keras.data.datasets.segments import segment_frames
 from h2s_keras.data.datasets.sources import VideoExample
-from h2s_keras.data.records.flow_estimators import flow_estimator
+from h2s_keras.data.records.classical_flow import classical_flow
+from h2s_keras.data.records.file_systems import (
+    file_errors,
+    file_size,
+    join,
+    publish,
+    temporary_file,
+)
 from h2s_keras.data.records.pack_folder import finished_shard
 from h2s_keras.data.records.record_format import encode_flow, encode_record, record_bytes
 from h2s_keras.data.records.record_index import shard_names, write_json
@@ -19,14 +26,7 @@ from h2s_keras.data.video.frame_spool import FrameSpool
 from h2s_keras.data.video.frame_times import FrameTimes
 from h2s_keras.data.video.reading import count_frames, iterate_frames
 from h2s_keras.errors import VideoError
-from h2s_keras.files import (
-    file_errors,
-    file_size,
-    join,
-    publish,
-    sha256_of,
-    temporary_file,
-)
+from h2s_keras.files import sha256_of
 
 WHOLE = range(1 << 40)
 
@@ -35,7 +35,7 @@ class PackingStopped(Exception):
     """Another shard failed, or the user stopped the packing."""
 
 
-def pack_shard(plan, number, out, stopped=None, done=None):
+def pack_shard(plan, number, out, stopped=None, done=None, flow_estimator=classical_flow):
     """Writes a shard of a plan, unless it is there already.
 
     Args:
@@ -44,6 +44,7 @@ def pack_shard(plan, number, out, stopped=None, done=None):
         out: folder of the records.
         stopped: function that says whether to give up; asked before each frame.
         done: function called with the number of examples after each video.
+        flow_estimator: as for `pack_records`.
 
     Returns:
         dict of the shard, as in `RecordIndex.shards`.
@@ -62,7 +63,8 @@ def pack_shard(plan, number, out, stopped=None, done=None):
         return shard
     local = temporary_file(path)
     try:
-        packer = _ShardPacker(plan, local, path, stopped or (lambda: False))
+        stopped = stopped or (lambda: False)
+        packer = _ShardPacker(plan, local, path, stopped, flow_estimator)
         with packer:
             for examples in videos:
                 packer.pack(examples)
@@ -84,7 +86,7 @@ def pack_shard(plan, number, out, stopped=None, done=None):
 
 
 class _ShardPacker:
-    def __init__(self, plan, local, path, stopped):
+    def __init__(self, plan, local, path, stopped, flow_estimator):
         import tensorflow as tf
 
         self.tf, self.class_names, self.path = tf, plan.class_names, path

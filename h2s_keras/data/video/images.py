@@ -9,7 +9,6 @@ some (such as the name of a colour profile) a second time, which ends the proces
 
 import os
 import struct
-import tempfile
 import zlib
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from h2s_keras.data.video.exif import exif_orientation
 from h2s_keras.data.video.frame_filter import FrameFilter, mirroring
 from h2s_keras.errors import ImageError
+from h2s_keras.files import read_file, write_file
 
 # The first bytes of a file say what it is; a wrong suffix must not matter.
 SIGNATURES = (
@@ -84,7 +84,7 @@ def decode_image_frame(path):
     import av
 
     av.logging.set_level(None)
-    content = read_bytes(path, ImageError)
+    content = read_file(path, ImageError)
     codec = next((name for head, name in SIGNATURES if content.startswith(head)), None)
     if codec is None:
         raise ImageError(
@@ -223,69 +223,4 @@ def write_png(path, array):
     """
     if os.path.splitext(os.fspath(path))[1].lower() != ".png":
         raise ImageError(path, "the name of a PNG file must end in .png; rename it")
-    write_bytes(path, encode_png(array), ImageError)
-
-
-def read_bytes(path, error_class, limit=1 << 31):
-    """Reads a whole regular file.
-
-    Args:
-        path: name of the file.
-        error_class: subclass of `FileError` to raise.
-        limit: longest file that is read, in bytes.
-
-    Returns:
-        bytes, never empty.
-    """
-    try:
-        if os.path.isdir(path):
-            raise error_class(path, "is a folder; give a file")
-        # Opening a pipe or a device could wait for ever.
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise error_class(path, "is not a regular file; copy it to one")
-        size = os.path.getsize(path)
-        if size > limit:
-            raise error_class(path, f"has {size} bytes, more than {limit}; shrink it")
-        with open(path, "rb") as file:
-            content = file.read()
-    except FileNotFoundError:
-        raise error_class(path, "no such file; check the name") from None
-    except OSError as error:
-        raise error_class(path, f"cannot be read ({error.strerror})") from None
-    if not content:
-        raise error_class(path, "is empty (0 bytes); fetch or save it again")
-    return content
-
-
-def follow_umask(path):
-    """Gives a file that mkstemp made private the permissions that the user expects."""
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(path, 0o666 & ~mask)
-
-
-def write_bytes(path, content, error_class):
-    """Writes a file through a temporary one in the same folder and `os.replace`.
-
-    Args:
-        path: name of the file; an older one is replaced.
-        content: bytes.
-        error_class: subclass of `FileError` to raise.
-    """
-    path = os.fspath(path)
-    folder = os.path.dirname(path) or "."
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=folder)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        follow_umask(temporary)
-        os.replace(temporary, path)
-        temporary = None
-    except FileNotFoundError:
-        raise error_class(path, f"its folder {folder} does not exist; make it") from None
-    except OSError as error:
-        raise error_class(path, f"cannot be written ({error.strerror})") from None
-    finally:
-        if temporary is not None:
-            os.unlink(temporary)
+    write_file(path, encode_png(array), ImageError)

@@ -10,7 +10,7 @@ import json
 
 from h2s_keras.errors import FileError, UserError, what_was_meant
 from h2s_keras.ethogram.formats import (
-    activitynet,
+    activitynet_json,
     bento,
     boris,
     boris_aggregated,
@@ -25,7 +25,7 @@ from h2s_keras.ethogram.formats import (
 )
 from h2s_keras.ethogram.formats.text import read_text
 
-_JSON = (boris, feral, activitynet, calms21)
+_JSON = (boris, feral, activitynet_json, calms21)
 # In the order in which they are tried; a plain table of 0 and 1 comes last.
 _TEXT = (
     bento,
@@ -51,7 +51,7 @@ FORMATS = {
         caltech,
         observer,
         elan,
-        activitynet,
+        activitynet_json,
     )
 }
 

@@ -9,6 +9,7 @@ import numpy as np
 from h2s_keras.errors import FileError, UserError
 from h2s_keras.ethogram.annotation import resolve, same_rate, same_video
 from h2s_keras.ethogram.formats import format_for, format_named, recognise
+from h2s_keras.files import write_file
 
 
 def read_annotations(path):
@@ -88,7 +89,7 @@ def choose(found, path, video=None, entry=None):
 def resolved(annotation, video=None, notes=None, times=None, **known):
     """`FrameLabels` of an `Annotation`; the video is read for its times if it is there."""
     if times is None and video is not None and os.path.exists(video):
-        from h2s_keras.ethogram.videos import video_times
+        from h2s_keras.ethogram.decoded_times import video_times
 
         rate = known.pop("rate", None)
         times = video_times(video, rate)
@@ -127,13 +128,11 @@ def write_labels(labels, path, format=None, lossy=False):
     write_labels(labels, "mouse1.eaf")
     ```
     """
-    from h2s_keras.data.video.images import write_bytes
-
     module = format_for(path) if format is None else format_named(format)
     kept, notes = _fitting(labels, module, lossy)
     text = module.write(kept)
     notes += _compare(path, module, kept, text)
-    write_bytes(path, text.encode(), FileError)
+    write_file(path, text.encode(), FileError)
     return notes
 
 

@@ -1,0 +1,41 @@
+import numpy as np
+from keras import ops
+
+from h2s_keras.errors import UserError
+from h2s_keras.ops.clip_range import looked_at, warn_unit_range
+from h2s_keras.ops.flow import resize_flow
+
+
+def full_resolution_flow(network, clips, batch_size):
+    """`estimate_flow` of a MotionNet, or of one that another runtime computes.
+
+    Args:
+        network: has `num_frames`, `size_multiple` and `predict_on_batch`.
+        clips, batch_size: as `MotionNet.estimate_flow`.
+
+    Returns:
+        NumPy float32 (batch, num_frames-1, height, width, 2), pixels.
+    """
+    clips, frames = np.asarray(clips), network.num_frames
+    if clips.ndim != 5 or clips.shape[1] != frames or clips.shape[4] != 3:
+        raise UserError(
+            f"estimate_flow takes clips (batch, {frames}, height, width, 3); "
+            f"received shape {clips.shape}."
+        )
+    warn_unit_range(clips, f"{type(network).__name__}.estimate_flow")
+    height, width = clips.shape[2:4]
+    below, right = -height % network.size_multiple, -width % network.size_multiple
+    padded = np.pad(clips, ((0, 0), (0, 0), (0, below), (0, right), (0, 0)), mode="edge")
+    size = padded.shape[2:4]
+    results = []
+    for start in range(0, len(padded), batch_size):
+        batch = padded[start : start + batch_size]
+        # Compiled, once for a shape. Under a strategy each replica answers for all clips,
+        # one after the other.
+        with looked_at():
+            flow = network.predict_on_batch(batch)["flow2"][: len(batch)]
+        full = resize_flow(ops.convert_to_tensor(flow), size)
+        results.append(ops.convert_to_numpy(full)[:, :, :height, :width])
+    if not results:
+        return np.zeros((0, frames - 1, height, width, 2), "float32")
+    return np.concatenate(results)
