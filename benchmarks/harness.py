@@ -24,11 +24,13 @@ class Settings:
             are published.
         threads: cores that every peer may use.
         smoke: small inputs, to try the suite itself in seconds; its figures mean nothing.
+        options: argparse.Namespace with the suite's own options, or None.
     """
 
     rounds: int = 12
     threads: int = 1
     smoke: bool = False
+    options: object = None
 
 
 def timed(function):
@@ -106,6 +108,7 @@ class Figures:
 
     def __init__(self):
         self.ratios, self.seconds, self.values, self.missing = [], {}, [], {}
+        self.tables = []
         self.stopped = False
 
     def add_seconds(self, case, seconds):
@@ -152,6 +155,10 @@ class Figures:
         """Adds a fact that is no ratio: a check, a size, a number of operations."""
         self.values.append({"name": name, "value": value})
 
+    def table(self, name, header, rows):
+        """Adds facts of several columns; every row is a list of texts."""
+        self.tables.append({"name": name, "header": header, "rows": rows})
+
     def miss(self, peer, reason):
         """Names a peer that could not be measured, and why."""
         self.missing[peer] = reason
@@ -161,5 +168,6 @@ class Figures:
             "ratios": self.ratios,
             "seconds": self.seconds,
             "values": self.values,
+            "tables": self.tables,
             "missing_peers": self.missing,
         }

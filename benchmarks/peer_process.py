@@ -4,6 +4,7 @@ Two frameworks in one process share and disturb each other's threads. The child 
 framework, says what it can run, and then waits; between two of its turns it does nothing.
 """
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -11,7 +12,6 @@ import sys
 import tempfile
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers")
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(FOLDER)))
 
 
 class PeerProcess:
@@ -44,7 +44,10 @@ class PeerProcess:
         # A pipe that nobody reads would fill up and stop the child.
         self._errors = tempfile.TemporaryFile("w+")
         # This very copy of the library, wherever the parent found it.
-        path = os.pathsep.join(filter(None, (ROOT, os.environ.get("PYTHONPATH"))))
+        root = os.path.dirname(
+            os.path.dirname(importlib.util.find_spec("h2s_keras").origin)
+        )
+        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
             [python or sys.executable, os.path.join(FOLDER, script), json.dumps(options)],
             stdin=subprocess.PIPE,

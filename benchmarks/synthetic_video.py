@@ -1,5 +1,7 @@
 """A video file with texture, motion and noise, to measure on where no video is at hand."""
 
+import os
+
 import numpy as np
 
 
@@ -34,3 +36,17 @@ def write_video(path, frames, size=(240, 320), seed=0, codec="mpeg4", rate=25):
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def write_class_folders(folder, count, frames=150):
+    """Writes `count` videos of about `frames` frames into two class folders.
+
+    Returns:
+        `folder`.
+    """
+    for number in range(count):
+        place = os.path.join(folder, ("left", "right")[number % 2])
+        os.makedirs(place, exist_ok=True)
+        length = frames + frames // 16 * (number % 16)
+        write_video(os.path.join(place, f"{number}.avi"), length, seed=number)
+    return folder

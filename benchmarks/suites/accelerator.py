@@ -11,11 +11,9 @@ import tempfile
 
 import numpy as np
 
-from h2s_keras.benchmarking.harness import measure
-from h2s_keras.benchmarking.peer_process import PeerProcess
+from benchmarks.harness import measure
+from benchmarks.peer_process import PeerProcess
 from h2s_keras.errors import UserError
-
-ABOUT = "on a GPU: clips a second, shares of its matrix rate and of its bandwidth"
 
 POLICY = "mixed_bfloat16"
 VARIANTS = ("motionnet", "tiny")
@@ -77,7 +75,7 @@ def queued(function, seconds=0.05):
     """
     import time
 
-    from h2s_keras.benchmarking.backend import wait
+    from benchmarks.backend import wait
 
     wait(function())
     started = time.perf_counter()
@@ -106,8 +104,8 @@ def _matrix_product(side):
 def _measure_networks(figures, settings, variant, peer_options):
     import keras
 
-    from h2s_keras.benchmarking.backend import compiled, tensor
-    from h2s_keras.benchmarking.motion_cost import layer_multiply_adds, multiply_adds
+    from benchmarks.backend import compiled, tensor
+    from benchmarks.motion_cost import layer_multiply_adds, multiply_adds
     from h2s_keras.models.builder import HiddenTwoStreamBuilder
 
     size, batch = (64, 2) if settings.smoke else (SIZE, BATCH)
@@ -185,8 +183,8 @@ def _add_networks(figures, case, seconds, operations, batch, of_product):
 def _measure_warp(figures, settings, shape, peer_options):
     import jax.numpy as jnp
 
-    from h2s_keras.benchmarking.backend import compiled, tensor, value_and_gradients
-    from h2s_keras.benchmarking.peers.inputs import WARP_KINDS, warp_inputs
+    from benchmarks.backend import compiled, tensor, value_and_gradients
+    from benchmarks.peers.inputs import WARP_KINDS, warp_inputs
     from h2s_keras.ops.warp import backward_warp
 
     if settings.smoke:

@@ -4,10 +4,8 @@ import tempfile
 
 import numpy as np
 
-from h2s_keras.benchmarking.accelerator import POLICY, prepare
-from h2s_keras.benchmarking.training import STAGES, measure_stage
-
-ABOUT = "on a GPU: full-size training steps in bfloat16, time and memory"
+from benchmarks.suites.accelerator import POLICY, prepare
+from benchmarks.suites.training import STAGES, measure_stage
 
 CLIPS = (32, 11, 224, 224, 3)
 # In one measured run: the way to the device and back is that of a whole run.

@@ -1,20 +1,17 @@
-"""Clips per second of the video pipeline against plain decode loops, in one process.
+"""Suite `data_pipeline`: clips of the video pipeline against plain decoding loops.
 
-Command: python benchmarks/data_pipeline.py --json FILE [--videos FOLDER] [--rounds 12]
+    python -m benchmarks data_pipeline --rounds 10
 
-Every round measures every peer on the same clips, in an order that changes, so that other
-work on the machine meets all of them; ratios are taken within a round. The peers are what
-one would write: open the file, decode forward to the last frame wanted, convert the frames
-wanted to RGB, two threads. They neither crop, resize, augment nor batch. The pipeline works
-ahead by a batch or two that are not counted, so that a round should have many.
+The peers are what one would write: open the file, decode forward to the last frame wanted,
+convert the frames wanted to RGB, two threads. They neither crop, resize, augment nor batch.
+In a round all of them read the same clips. The pipeline works ahead by a batch or two that
+are not counted, so that a round should have many.
 """
 
-import argparse
 import concurrent.futures
+import functools
 import itertools
-import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -22,10 +19,16 @@ import time
 
 import numpy as np
 
-from h2s_keras.benchmarking.made_up_video import write_video
+from benchmarks.harness import measure, timed
+from benchmarks.synthetic_video import write_class_folders, write_video
+from h2s_keras.data import ClipReport, class_folder_source, video_clip_dataset
+from h2s_keras.data.clips.dataset import frame_size
+from h2s_keras.data.clips.training_stream import TrainingStream
+from h2s_keras.data.video.video_store import VideoStore
 
 CLIP = dict(num_frames=11, image_size=(224, 224), decode_size=(256, 340))
 BATCH, THREADS = 8, 2
+OURS, FIRST = "pipeline", "pipeline, first epoch"
 
 
 def pyav_clip(path, indices):
@@ -81,21 +84,37 @@ def loop_peers():
     return peers
 
 
-def timed(function):
-    started = time.perf_counter()
-    function()
-    return time.perf_counter() - started
+def add_arguments(parser):
+    parser.add_argument("--videos", help="folder of class folders (synthetic videos)")
+    parser.add_argument("--batches", type=int, default=40, help="in a round (40)")
 
 
-def speed(examples, rounds, batches):
-    """Clips per second of every peer in every round."""
-    from h2s_keras.data import ClipReport, video_clip_dataset
-    from h2s_keras.data.clips.dataset import frame_size
-    from h2s_keras.data.clips.training_stream import TrainingStream
-    from h2s_keras.data.video.video_store import VideoStore
+def run(settings, figures):
+    with tempfile.TemporaryDirectory() as folder:
+        root = settings.options.videos
+        if root is None:
+            count, frames = (BATCH, 30) if settings.smoke else (8 * BATCH, 150)
+            root = write_class_folders(os.path.join(folder, "videos"), count, frames)
+        examples, _ = class_folder_source(root)
+        examples = examples[: len(examples) // BATCH * BATCH]
+        figures.value("videos", len(examples))
+        batches = 1 if settings.smoke else settings.options.batches
+        speed(figures, examples, settings.rounds, batches)
+        for load in (1.25,) if settings.smoke else (1.25, 2.0):
+            shares = waiting(examples, settings.rounds, load)
+            case = f"a step of {load} times a batch's time"
+            figures.add(case, "share that waits for data", shares)
+        for frames in (60,) if settings.smoke else (500, 2000, 8000):
+            peak = round(peak_memory(frames, folder), 1)
+            figures.value(f"peak MiB of reading clips of {frames} frames", peak)
+
+
+def speed(figures, examples, rounds, batches):
+    """Adds clips per second of every peer, and of the pipeline over those of the loops."""
+    size = frame_size(CLIP["image_size"], CLIP["decode_size"])
 
     def new_store():
-        return VideoStore(frame_size(CLIP["image_size"], CLIP["decode_size"]), 0)
+        return VideoStore(size, 0)
 
     store = new_store()
     options = dict(num_frames=CLIP["num_frames"], stride=1, image_size=CLIP["image_size"])
@@ -127,32 +146,50 @@ def speed(examples, rounds, batches):
     epoch = len(examples) // BATCH
     consume(0, epoch, store)  # Now every video has been seen once.
 
-    def clips_of(start):
-        for number in range(start * BATCH, (start + batches) * BATCH):
+    @functools.lru_cache(maxsize=1)
+    def clips_of(turn):
+        clips = []
+        for number in range(turn * batches * BATCH, (turn + 1) * batches * BATCH):
             index = stream._candidates(number)[0]
             count = store.counts[examples[index].path]
             generator = stream._generator(number)
             numbers = stream.frame_numbers(examples[index], generator, count)
-            yield examples[index].path, [int(n) for n in numbers]
+            clips.append((examples[index].path, [int(n) for n in numbers]))
+        return clips
 
-    rates = {}
+    def in_turns(work):
+        """A function for `measure` that goes on with the next clips in every round."""
+        turns = itertools.count(1)
+
+        def run():
+            turn = next(turns)
+            clips = clips_of(turn)
+            return timed(lambda: work(turn, clips))()
+
+        return run
+
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        for turn in range(rounds):
-            start = (turn + 1) * batches
-            clips = list(clips_of(start))
-            runs = {
-                "pipeline": lambda start=start: consume(start, batches, store),
-                "pipeline, first epoch": lambda: consume(0, epoch, new_store()),
-            }
-            for name, function in loop_peers().items():
-                runs[name] = lambda function=function, clips=clips: list(
-                    pool.map(function, *zip(*clips, strict=True))
+        functions = {
+            OURS: in_turns(lambda turn, clips: consume(turn * batches, batches, store)),
+            FIRST: timed(lambda: consume(0, epoch, new_store())),
+        }
+        for name, decode in loop_peers().items():
+            functions[name] = in_turns(
+                lambda turn, clips, decode=decode: list(
+                    pool.map(decode, *zip(*clips, strict=True))
                 )
-            names = list(runs)
-            for name in names[turn % len(names) :] + names[: turn % len(names)]:
-                count = epoch if name == "pipeline, first epoch" else batches
-                rates.setdefault(name, []).append(count * BATCH / timed(runs[name]))
-    return rates
+            )
+        seconds = measure(functions, rounds, warm_up=0)
+    clips = {name: (epoch if name == FIRST else batches) * BATCH for name in seconds}
+    rates = {name: clips[name] / np.asarray(times) for name, times in seconds.items()}
+    case = f"{len(examples)} videos"
+    figures.add_seconds(case, seconds)
+    for name, values in rates.items():
+        figures.add(case, f"clips per second, {name}", values)
+    for name in (OURS, FIRST):
+        for peer in rates.keys() - {OURS, FIRST}:
+            what = f"clips per second, {name} / {peer}"
+            figures.add(case, what, rates[name] / rates[peer])
 
 
 def waiting(examples, rounds, load):
@@ -160,42 +197,38 @@ def waiting(examples, rounds, load):
 
     The step sleeps, as a processor does that hands its work to an accelerator.
     """
-    from h2s_keras.data import video_clip_dataset
-
     dataset = video_clip_dataset(
         examples, batch_size=BATCH, num_parallel_calls=THREADS, cache_bytes=0, **CLIP
     )
     iterator = iter(dataset)
+    following = timed(lambda: next(iterator))
     for _ in range(len(examples) // BATCH + 2):
-        next(iterator)
-    seconds = np.median([timed(lambda: next(iterator)) for _ in range(10)])
+        following()
+    seconds = np.median([following() for _ in range(10)])
     shares = []
     for _ in range(rounds):
         waited = 0.0
         for _ in range(4):
             time.sleep(load * seconds)
-            waited += timed(lambda: next(iterator))
+            waited += following()
         shares.append(waited / (waited + 4 * load * seconds))
     return shares
 
 
 def peak_memory(frames, folder):
     """Most MiB that a fresh process takes to read clips of a video of so many frames."""
-    path = os.path.join(folder, f"{frames}.avi")
-    if not os.path.exists(path):
-        write_video(path, frames, seed=1)
+    path = write_video(os.path.join(folder, f"{frames}.avi"), frames, seed=1)
     done = subprocess.run(
-        [sys.executable, __file__, "--memory_of", path],
+        [sys.executable, __file__, path],
         check=True,
         capture_output=True,
         text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     return float(done.stdout)
 
 
 def print_memory(path):
-    from h2s_keras.data.video.video_store import VideoStore
-
     indices = np.arange(11)
     store = VideoStore(256, cache_bytes=50e6)
     for share in (0.9, 0.1, 0.5):
@@ -206,75 +239,5 @@ def print_memory(path):
     print(int(line.split()[1]) / 1024)
 
 
-def summary(values):
-    low, middle, high = np.percentile(values, (25, 50, 75))
-    return {
-        "median": round(float(middle), 3),
-        "quartiles": [round(float(low), 3), round(float(high), 3)],
-        "range": [round(float(min(values)), 3), round(float(max(values)), 3)],
-        "runs": len(values),
-    }
-
-
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], allow_abbrev=False
-    )
-    parser.add_argument("--json", help="write the figures to this file")
-    parser.add_argument("--videos", help="folder of class folders; made up by default")
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--batches", type=int, default=40, help="in a round (40)")
-    parser.add_argument("--memory_of", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.memory_of:
-        return print_memory(arguments.memory_of)
-    import av
-    import tensorflow as tf
-
-    import h2s_keras
-    from h2s_keras.data import VideoExample, class_folder_source
-
-    with tempfile.TemporaryDirectory() as folder:
-        if arguments.videos:
-            examples, _ = class_folder_source(arguments.videos)
-            examples = examples[: len(examples) // BATCH * BATCH]
-        else:
-            examples = [
-                VideoExample(
-                    write_video(f"{folder}/{n}.avi", 150 + 10 * (n % 16), seed=n), 0
-                )
-                for n in range(8 * BATCH)
-            ]
-        rates = speed(examples, arguments.rounds, arguments.batches)
-        results = {
-            "suite": "data_pipeline",
-            "version": h2s_keras.__version__,
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-            "packages": {"av": av.__version__, "tensorflow": tf.__version__},
-            "videos": arguments.videos or f"{len(examples)} made up, 320x240, MPEG-4",
-            "clip": {name: str(value) for name, value in CLIP.items()},
-            "load_average": os.getloadavg()[0],
-            "clips_per_second": {name: summary(values) for name, values in rates.items()},
-            "ratios": {
-                f"{name} / {peer}": summary(np.divide(rates[name], rates[peer]))
-                for name in ("pipeline", "pipeline, first epoch")
-                for peer in rates
-                if not peer.startswith("pipeline")
-            },
-            "waiting_share_of_step": {
-                str(load): summary(waiting(examples, 10, load)) for load in (1.25, 2.0)
-            },
-            "peak_memory_mib": {
-                str(frames): round(peak_memory(frames, folder), 1)
-                for frames in (500, 2000, 8000)
-            },
-        }
-    text = json.dumps(results, indent=2)
-    if arguments.json:
-        with open(arguments.json, "w") as file:
-            file.write(text + "\n")
-    print(text)
-
-
 if __name__ == "__main__":
-    main()
+    print_memory(sys.argv[1])

@@ -1,16 +1,11 @@
-"""Processor time until the first training step is done, and of the steps after it.
-
-    python benchmarks/first_step.py
+"""Suite `first_step`: processor time of the first training step and of later ones.
 
 Two streams of the tiny networks end to end, 4 clips of 3 frames of 64x64. Nearly all of the
 first figure is the tracing of the step. To compare two versions of the library, run it
 with each on PYTHONPATH, in turns.
 """
 
-import os
 import time
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
@@ -29,7 +24,7 @@ STAGE = {
 }
 
 
-def main():
+def run(settings, figures):
     keras.utils.set_random_seed(0)
     network = (
         HiddenTwoStreamBuilder(12, 3, (64, 64)).motion("tiny").temporal("tiny").build()
@@ -38,17 +33,16 @@ def main():
     clips = np.random.default_rng(0).integers(0, 256, (4, 3, 64, 64, 3)).astype("uint8")
     batch = tf.data.Dataset.from_tensors((clips, np.arange(4)))
     first = timed(model, batch)
-    later = min(timed(model, batch.repeat(10)) / 10 for _ in range(4))
+    later = [timed(model, batch.repeat(10)) / 10 for _ in range(settings.rounds)]
+    case = "processor seconds"
+    figures.add(case, "the first step", [first])
+    figures.add(case, "a later step", later)
+    # Equal for two versions that compute the same.
     total = sum(float(np.abs(weight).sum()) for weight in network.get_weights())
-    print(f"first step {first:.2f} s, later {later:.3f} s of the processor")
-    print(f"sum of all weights afterwards {total:.6f}")
+    figures.value("sum of all weights afterwards", total)
 
 
 def timed(model, dataset):
     started = time.process_time()
     model.fit(dataset, epochs=1, verbose=0)
     return time.process_time() - started
-
-
-if __name__ == "__main__":
-    main()

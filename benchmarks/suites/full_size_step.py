@@ -1,6 +1,6 @@
-"""A full-size training step: peak memory of the process, and where its time goes.
+"""Suite `full_size_step`: peak memory of a training step, and where its time goes.
 
-    python benchmarks/full_size_step.py --batch 8 --runs 3 --out results.json
+    python -m benchmarks full_size_step --batch 8 --rounds 3
 
 MotionNet and VGG16 end to end (action loss and all unsupervised losses, SGD with
 momentum), 11 frames of 224x224. The time is split by growing the step: data, forward,
@@ -9,51 +9,75 @@ of two of them, taken in turns in one process. `--rematerialize` forgets activat
 computes them again. Peak memory is the process's largest resident set.
 """
 
-import argparse
-import json
-import os
-import platform
 import resource
 import statistics
-import time
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.harness import measure, timed
 from h2s_keras.data import SyntheticClips
 from h2s_keras.recipes import ucf101
 from h2s_keras.training.recipe_network import build_network
 from h2s_keras.training.stages import prepare_stage
 
 
-def parse():
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], allow_abbrev=False
-    )
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--runs", type=int, default=3)
+def add_arguments(parser):
+    parser.add_argument("--batch", type=int, default=8, help="clips (8)")
     parser.add_argument("--stage", default="end_to_end", help="of the recipe ucf101")
-    parser.add_argument("--policy", default="float32")
+    parser.add_argument("--policy", default="float32", help="(float32)")
     parser.add_argument("--rematerialize", action="store_true")
     parser.add_argument("--memory_only", action="store_true", help="two whole steps")
-    parser.add_argument("--out", help="JSON file to add the result to")
-    return parser.parse_args()
 
 
-def make(options):
+def run(settings, figures):
+    options = settings.options
+    model, batches = make(options, settings.smoke)
+    weights = model.trainable_variables
+    figures.value("parameters", int(sum(np.prod(v.shape) for v in weights)))
+    figures.value("GiB before the first step", round(peak_gib(), 2))
+    if options.memory_only:
+        for _ in range(2):
+            clips, labels = next(batches)
+            model.train_on_batch(clips.numpy(), labels.numpy())
+    else:
+        case = f"{options.stage}, {options.batch} clips, {options.policy}"
+        measure_parts(figures, settings, case, steps_of(model), batches)
+    figures.value("peak GiB", round(peak_gib(), 2))
+
+
+def measure_parts(figures, settings, case, parts, batches):
+    """Each part is the start of the next; its own share is what it adds to that before."""
+    batch = next(batches)
+    functions = {"data": timed(lambda: next(batches))}
+    for name, part in parts.items():
+        functions[name] = timed(
+            lambda part=part: [np.asarray(x) for x in tf.nest.flatten(part(*batch))]
+        )
+    seconds = measure(functions, settings.rounds, warm_up=1)
+    figures.add_seconds(case, seconds)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    total, before = medians["data"] + medians["update"], 0.0
+    figures.value(f"share of data, {case}", round(medians["data"] / total, 3))
+    for name in parts:
+        share = (medians[name] - before) / total
+        figures.value(f"share of {name}, {case}", round(share, 3))
+        before = medians[name]
+
+
+def make(options, smoke):
     keras.utils.set_random_seed(1)
     keras.config.set_dtype_policy(options.policy)
-    config = ucf101.get_config()
+    config = ucf101.get_config(smoke)
     config["model"].update(temporal_weights=None, spatial=None)
     config["model"]["rematerialize"] = options.rematerialize
     stage = next(s for s in config["stages"] if s["name"] == options.stage)
     stage["accumulate"] = 1
     network = build_network(config, [str(number) for number in range(101)])
     model = prepare_stage(network, stage)
-    clips = SyntheticClips(num_frames=11, image_size=(224, 224))
+    data = config["data"]
+    clips = SyntheticClips(data["num_frames"], data["image_size"])
     return model, iter(clips.dataset(options.batch))
 
 
@@ -92,60 +116,3 @@ def steps_of(model):
         return loss
 
     return {"forward": forward, "loss": losses, "backward": gradients, "update": update}
-
-
-def main():
-    options = parse()
-    model, batches = make(options)
-    result = {
-        "stage": options.stage,
-        "batch": options.batch,
-        "policy": options.policy,
-        "rematerialize": options.rematerialize,
-        "parameters": int(sum(np.prod(v.shape) for v in model.trainable_variables)),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "date": time.strftime("%Y-%m-%d"),
-        "gib_before_the_first_step": round(peak_gib(), 2),
-    }
-    if options.memory_only:
-        for _ in range(2):
-            clips, labels = next(batches)
-            model.train_on_batch(clips.numpy(), labels.numpy())
-        result["peak_gib"] = round(peak_gib(), 2)
-    else:
-        parts = steps_of(model)
-        times = {name: [] for name in ("data", *parts)}
-        for run in range(options.runs + 1):
-            started = time.perf_counter()
-            clips, labels = next(batches)
-            times["data"].append(time.perf_counter() - started)
-            for name, part in parts.items():
-                started = time.perf_counter()
-                [np.asarray(x) for x in tf.nest.flatten(part(clips, labels))]
-                times[name].append(time.perf_counter() - started)
-            if run == 0:  # Tracing and first touches.
-                times = {name: [] for name in times}
-        medians = {name: statistics.median(values) for name, values in times.items()}
-        before = {"forward": 0.0, "loss": medians["forward"], "backward": medians["loss"]}
-        before["update"] = medians["backward"]
-        total = medians["data"] + medians["update"]
-        result["runs"] = options.runs
-        result["share_of_step"] = {
-            "data": round(medians["data"] / total, 3),
-            **{n: round((medians[n] - b) / total, 3) for n, b in before.items()},
-        }
-        result["spread_of_the_whole_step"] = round(
-            (max(times["update"]) - min(times["update"])) / medians["update"], 3
-        )
-        result["peak_gib"] = round(peak_gib(), 2)
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.out:
-        with open(options.out, "w") as file:
-            file.write(text + "\n")
-
-
-if __name__ == "__main__":
-    main()

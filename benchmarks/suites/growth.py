@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from h2s_keras.benchmarking.harness import measure, timed
-from h2s_keras.benchmarking.peer_process import PeerProcess
-
-ABOUT = "cost of the tiny MotionNet against frames, resolution, clips, training replicas"
+from benchmarks.harness import measure, timed
+from benchmarks.peer_process import PeerProcess
 
 # Each axis from what the others stay at; ratios are to the first.
 AXES = {
@@ -36,7 +34,7 @@ def run(settings, figures):
 def _inference(frames, resolution, clips):
     import keras
 
-    from h2s_keras.benchmarking.backend import compiled, ready, tensor, ways
+    from benchmarks.backend import compiled, ready, tensor, ways
     from h2s_keras.models.motion_net import MotionNet
 
     keras.utils.set_random_seed(0)
@@ -74,7 +72,7 @@ def charts(result):
     """The JSON result of this suite as SVG charts.
 
     Args:
-        result: dict as `h2s benchmark growth --json` writes it.
+        result: dict as `python -m benchmarks growth --json` writes it.
 
     Returns:
         dict from axis to an `<svg>` element.

@@ -8,10 +8,8 @@ same network under the runtime litert_8bit.
 
 import numpy as np
 
-from h2s_keras.benchmarking.harness import measure, timed
+from benchmarks.harness import measure, timed
 from h2s_keras.errors import UserError
-
-ABOUT = "frames to scores: MotionNet against TV-L1, Farneback and DIS; frames per second"
 
 FRAMES, SIZE, SMOKE_SIZE = 11, 224, 64
 # TV-L1's time over ours, at least.
@@ -20,7 +18,7 @@ REAL_TIME = 30.0  # frames a second
 
 
 def run(settings, figures):
-    from h2s_keras.benchmarking.backend import ways
+    from benchmarks.backend import ways
     from h2s_keras.data.synthetic.action_clips import SyntheticClips
 
     size = SMOKE_SIZE if settings.smoke else SIZE
@@ -81,7 +79,7 @@ def _name(network, what):
 
 
 def _our_functions(networks, clip, way):
-    from h2s_keras.benchmarking.backend import compiled, ready, tensor
+    from benchmarks.backend import compiled, ready, tensor
 
     functions, clips = {}, tensor(clip[None])
     for variant, network in networks.items():
@@ -99,7 +97,7 @@ def _our_functions(networks, clip, way):
 
 def _temporal_of_flow(network, way):
     """A function from flow at full size, (1, pairs, H, W, 2) in pixels, to scores."""
-    from h2s_keras.benchmarking.backend import compiled, ready, tensor
+    from benchmarks.backend import compiled, ready, tensor
     from h2s_keras.ops.flow import flow_to_channels
     from h2s_keras.ops.quantize import flow_to_levels
 

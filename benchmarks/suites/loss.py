@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from h2s_keras.benchmarking.harness import measure, timed
-
-ABOUT = "the whole unsupervised loss with gradients beside MotionNet's forward and backward"
+from benchmarks.harness import measure, timed
 
 # (variant, batch, frames, size)
 CASES = (("motionnet", 1, 11, 224), ("tiny", 2, 11, 224), ("tiny", 16, 3, 64))
@@ -20,7 +18,7 @@ def run(settings, figures):
 def _measure_case(figures, settings, variant, batch, frames, size):
     import keras
 
-    from h2s_keras.benchmarking.backend import (
+    from benchmarks.backend import (
         compiled,
         gradient_of_sum,
         ready,

@@ -1,21 +1,18 @@
-"""Share of each term of the unsupervised loss in the gradient of flow, on a pair of frames.
+"""Suite `loss_gradients`: share of each term of the loss in the gradient of flow.
 
-    python benchmarks/loss_gradients.py first.png second.png
+Taken on a pair of frames:
+
+    python -m benchmarks loss_gradients first.png second.png
 
 Under each weighting, the sum of the absolute gradient in all flow values of the five levels
 is taken for every term alone, at zero flow and at flow that is off by a random 0.5 and 2
 pixels of full resolution from zero. Printed is each term's share of the sum of the three.
 """
 
-import argparse
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import keras
 import numpy as np
 
-from h2s_keras.benchmarking.backend import compiled, gradient_of_sum, tensor, ways
+from benchmarks.backend import compiled, gradient_of_sum, tensor, ways
 from h2s_keras.data import read_image
 from h2s_keras.layers import UnsupervisedFlowLoss
 
@@ -49,20 +46,19 @@ def shares(clips, weighting, noise):
     return {term: value / total for term, value in sums.items()}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("frames", nargs=2, metavar="FRAME")
-    options = parser.parse_args()
-    frames = [read_image(path) for path in options.frames]
+def add_arguments(parser):
+    parser.add_argument("frames", nargs=2, metavar="FRAME", help="image file")
+
+
+def run(settings, figures):
+    frames = [read_image(path) for path in settings.options.frames]
     height, width = (side // 32 * 32 for side in frames[0].shape[:2])
     clips = np.stack([frame[:height, :width] for frame in frames])[None]
-    print("| weighting | flow off by | " + " | ".join(TERMS) + " |\n|---|---|---|---|---|")
+    rows = []
     for weighting in ("released", "paper"):
         for noise in (0.0, 0.5, 2.0):
             found = shares(clips, weighting, noise)
-            row = " | ".join(f"{100 * found[term]:.1f} %" for term in TERMS)
-            print(f"| {weighting} | {noise:g} px | {row} |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+            row = [f"{100 * found[term]:.1f} %" for term in TERMS]
+            rows.append([weighting, f"{noise:g} px", *row])
+    header = ["weighting", "flow off by", *TERMS]
+    figures.table("share of the gradient in flow", header, rows)

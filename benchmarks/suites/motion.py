@@ -5,10 +5,8 @@ import tempfile
 
 import numpy as np
 
-from h2s_keras.benchmarking.harness import measure, timed
-from h2s_keras.benchmarking.peer_process import PeerProcess
-
-ABOUT = "MotionNet's inference as a share of the float32 matrix-product rate"
+from benchmarks.harness import measure, timed
+from benchmarks.peer_process import PeerProcess
 
 VARIANTS = ("motionnet", "tiny")
 FRAMES, SIZE, SMOKE_SIZE = 11, 224, 64
@@ -28,8 +26,8 @@ def run(settings, figures):
 def _measure_variant(figures, variant, settings):
     import keras
 
-    from h2s_keras.benchmarking.backend import compiled, ready, tensor, ways
-    from h2s_keras.benchmarking.motion_cost import multiply_adds
+    from benchmarks.backend import compiled, ready, tensor, ways
+    from benchmarks.motion_cost import multiply_adds
     from h2s_keras.errors import UserError
     from h2s_keras.models.motion_net import MotionNet
     from h2s_keras.runtimes.in_runtime import RUNTIMES, in_runtime

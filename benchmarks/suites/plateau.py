@@ -1,21 +1,12 @@
-"""Steps until MotionNet leaves zero flow: the plain loss against other ways to start.
-
-    python benchmarks/plateau.py --seeds 3
+"""Suite `plateau`: steps until MotionNet leaves zero flow, by the way it starts.
 
 Trains the tiny MotionNet without labels on synthetic clips (3 frames of 48x48, batch 16),
 and looks every 20 steps at 64 held-out clips. Counted is the first look at which the error
 of flow is below half of that of zero flow, under otherwise equal conditions.
 """
 
-import argparse
-import json
-import os
-import platform
 import statistics
 import sys
-import time
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
@@ -68,34 +59,23 @@ def steps_to_half(changes, seed, limit, every=20):
         model.train_on_batch(batch, labels)
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], allow_abbrev=False
+def add_arguments(parser):
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each way (3)")
+    parser.add_argument(
+        "--limit", type=int, default=1500, help="steps after which to stop (1500)"
     )
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--limit", type=int, default=1500, help="steps after which to stop")
     parser.add_argument("--only", nargs="+", choices=RECIPES, default=list(RECIPES))
-    options = parser.parse_args()
-    found = {}
+
+
+def run(settings, figures):
+    options = settings.options
+    seeds, limit = (1, 20) if settings.smoke else (options.seeds, options.limit)
+    figures.value("limit", limit)
     for name in options.only:
         steps = []
-        for seed in range(1, options.seeds + 1):
-            steps.append(steps_to_half(RECIPES[name], seed, options.limit))
+        for seed in range(1, seeds + 1):
+            steps.append(steps_to_half(RECIPES[name], seed, limit))
             print(f"{name}, seed {seed}: {steps[-1]}", file=sys.stderr, flush=True)
-        found[name] = steps
-    medians = {
-        name: statistics.median(options.limit if s is None else s for s in steps)
-        for name, steps in found.items()
-    }
-    result = {
-        "steps_to_half_of_zero_flow": found,
-        "limit": options.limit,
-        "medians": medians,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "date": time.strftime("%Y-%m-%d"),
-    }
-    print(json.dumps(result, indent=2))
-
-
-if __name__ == "__main__":
-    main()
+        figures.value(f"steps to half of zero flow, {name}, by seed", steps)
+        median = statistics.median(limit if s is None else s for s in steps)
+        figures.value(f"steps to half of zero flow, {name}, median", median)

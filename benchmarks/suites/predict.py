@@ -5,9 +5,7 @@ import tempfile
 
 import numpy as np
 
-from h2s_keras.benchmarking.harness import measure, timed
-
-ABOUT = "`h2s predict` on a minute of 320x240 video: shares of its parts; sliding windows"
+from benchmarks.harness import measure, timed
 
 VARIANTS = ("motionnet", "tiny")
 FRAMES, RATE = 11, 25
@@ -19,7 +17,7 @@ CLIPS, STREAMED_WINDOWS, FLOW_PAIRS = 10, 2, 3
 def run(settings, figures):
     length, side = SMOKE_SIZE if settings.smoke else SIZE
     with tempfile.TemporaryDirectory() as folder:
-        from h2s_keras.benchmarking.made_up_video import write_video
+        from benchmarks.synthetic_video import write_video
 
         video = write_video(os.path.join(folder, "minute.avi"), length)
         for variant in VARIANTS:
@@ -65,7 +63,7 @@ def _measure_variant(figures, video, length, side, variant, settings):
 
 def _parts(network, batches):
     """Motion, temporal and spatial stream, each compiled as Keras compiles it."""
-    from h2s_keras.benchmarking.backend import compiled, ready, tensor, ways
+    from benchmarks.backend import compiled, ready, tensor, ways
 
     way = "graph" if "graph" in ways() else ways()[-1]
     motion = compiled(lambda clips: network.motion(clips, training=False)["flow2"], way)

@@ -1,24 +1,17 @@
-"""Clips a second from packed records against the same clips from the videos.
+"""Suite `record_pipeline`: packed records against the same clips from the videos.
 
-    python benchmarks/record_pipeline.py --root VIDEOS [--runs 10] [--json FILE]
+    python -m benchmarks record_pipeline --root VIDEOS --rounds 10
 
-VIDEOS is a folder of class folders. Both pipelines take 11 frames of 224x224 from frames of
-short side 256, two clips at a time, with crop and flip; nothing is cached between clips
-(`cache_bytes=0`), as with a dataset larger than memory. Runs alternate, so that other work
-on the machine meets both.
+Both pipelines take 11 frames of 224x224 from frames of short side 256, eight clips at a
+time, with crop and flip; nothing is cached between clips (`cache_bytes=0`), as with a
+dataset larger than memory.
 """
 
-import argparse
-import json
 import os
-import platform
-import statistics
 import tempfile
-import time
 
-import av
-import tensorflow as tf
-
+from benchmarks.harness import measure, timed
+from benchmarks.synthetic_video import write_class_folders
 from h2s_keras.data import class_folder_source, video_clip_dataset
 from h2s_keras.data.datasets.dataset_list import DatasetList
 from h2s_keras.data.records.pack import pack_records
@@ -29,85 +22,57 @@ CLIP = {"num_frames": 11, "image_size": (224, 224)}
 BATCH = 8
 
 
-def clips_per_second(dataset, count):
-    """Of a finite data set, from its start to its end.
-
-    An endless one would go on filling its buffers while the other pipeline is measured,
-    to its own gain and the other's loss.
-    """
-    started = time.perf_counter()
-    found = sum(len(labels) for _, labels in dataset)
-    seconds = time.perf_counter() - started
-    assert found == BATCH * count
-    return found / seconds
+def add_arguments(parser):
+    parser.add_argument("--root", help="folder of class folders (synthetic videos)")
+    parser.add_argument("--batches", type=int, default=6, help="in a round (6)")
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], allow_abbrev=False
-    )
-    parser.add_argument("--root", required=True)
-    parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--batches", type=int, default=6, help="in a run")
-    parser.add_argument("--json", metavar="FILE")
-    arguments = parser.parse_args()
-    examples, names = class_folder_source(arguments.root)
-    listed = DatasetList(arguments.root, names, examples, ())
+def run(settings, figures):
     with tempfile.TemporaryDirectory() as folder:
-        plan = list_plan({"1": listed}, arguments.root, PackSettings(), 4)
-        index = pack_records(plan, os.path.join(folder, "records"))
-        count = arguments.batches
-        records = RecordClips(index, index.examples(), **CLIP)
-        videos = video_clip_dataset(
-            examples, batch_size=BATCH, seed=1, decode_size=256, cache_bytes=0, **CLIP
-        )
-        datasets = {
-            "records": records.training(BATCH, seed=1, steps=count),
-            "videos": videos.take(count),
-        }
-        rates = {name: [] for name in datasets}
-        # The first time, videos are also scanned for their frames; that is not compared.
-        for _ in videos.take(-(-len(examples) // BATCH)):
-            pass
-        for dataset in datasets.values():
-            clips_per_second(dataset, count)
-        for _ in range(arguments.runs):
-            for name, dataset in datasets.items():
-                rates[name].append(clips_per_second(dataset, count))
-    ratios = [a / b for a, b in zip(rates["records"], rates["videos"], strict=True)]
-    result = {
-        "command": "python benchmarks/record_pipeline.py --root VIDEOS "
-        f"--runs {arguments.runs} --batches {arguments.batches}",
-        "videos": f"{len(examples)} videos, {index.counts()['frames']} frames",
-        "clips_per_second": {
-            name: {
-                "median": round(statistics.median(values), 1),
-                "least": round(min(values), 1),
-                "most": round(max(values), 1),
-            }
-            for name, values in rates.items()
-        },
-        "ratio": {
-            "median": round(statistics.median(ratios), 2),
-            "least": round(min(ratios), 2),
-            "most": round(max(ratios), 2),
-        },
-        "runs": arguments.runs,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, no GPU",
-        "load_average": os.getloadavg()[0],
-        "date": time.strftime("%Y-%m-%d"),
-        "versions": {
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "av": av.__version__,
-        },
+        root = settings.options.root
+        if root is None:
+            frames = 30 if settings.smoke else 150
+            root = write_class_folders(os.path.join(folder, "videos"), 2 * BATCH, frames)
+        _measure(figures, settings, root, os.path.join(folder, "records"))
+
+
+def _measure(figures, settings, root, folder):
+    examples, names = class_folder_source(root)
+    listed = DatasetList(root, names, examples, ())
+    index = pack_records(list_plan({"1": listed}, root, PackSettings(), 4), folder)
+    figures.value("videos", len(examples))
+    figures.value("frames", index.counts()["frames"])
+    count = 1 if settings.smoke else settings.options.batches
+    records = RecordClips(index, index.examples(), **CLIP)
+    videos = video_clip_dataset(
+        examples, batch_size=BATCH, seed=1, decode_size=256, cache_bytes=0, **CLIP
+    )
+    # Finite ones: an endless one would go on filling its buffers while the other is
+    # measured, to its own gain and the other's loss.
+    datasets = {
+        "records": records.training(BATCH, seed=1, steps=count),
+        "videos": videos.take(count),
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if arguments.json:
-        with open(arguments.json, "w") as file:
-            file.write(text + "\n")
+    # The first time, videos are also scanned for their frames; that is not compared.
+    for _ in videos.take(-(-len(examples) // BATCH)):
+        pass
+    functions = {
+        name: timed(lambda dataset=dataset: _read(dataset, count))
+        for name, dataset in datasets.items()
+    }
+    seconds = measure(functions, settings.rounds, warm_up=1)
+    case = f"{count} batches of {BATCH}"
+    for name, values in seconds.items():
+        rates = [BATCH * count / one for one in values]
+        figures.add(case, f"clips per second from {name}", rates)
+    # As rates: how many times as fast.
+    pairs = zip(seconds["videos"], seconds["records"], strict=True)
+    what = "clips per second from records / videos"
+    figures.add(case, what, [videos / records for videos, records in pairs])
+    figures.add_seconds(case, seconds)
 
 
-if __name__ == "__main__":
-    main()
+def _read(dataset, count):
+    found = sum(len(labels) for _, labels in dataset)
+    if found != BATCH * count:
+        raise RuntimeError(f"{found} clips were read, not {BATCH * count}")

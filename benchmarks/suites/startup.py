@@ -5,11 +5,8 @@ import subprocess
 import sys
 import time
 
-from h2s_keras.benchmarking.harness import measure
+from benchmarks.harness import measure
 
-ABOUT = "`h2s --help`, a wrong name, and `import h2s_keras` beyond `import keras`"
-
-USES_KERAS = False
 HELP_AIM, IMPORT_AIM = 0.5, 0.3
 HELP, MISTAKE = "h2s --help", "h2s predict with a model that is not there"
 COMMAND = "import sys, h2s_keras_command as c; sys.argv[0] = 'h2s'; c.main()"

@@ -5,10 +5,8 @@ import tempfile
 
 import numpy as np
 
-from h2s_keras.benchmarking.harness import measure
-from h2s_keras.benchmarking.peer_process import PeerProcess
-
-ABOUT = "time and memory of a training step of every stage against plain PyTorch"
+from benchmarks.harness import measure
+from benchmarks.peer_process import PeerProcess
 
 STAGES = ("motion", "temporal", "end_to_end", "spatial")
 CLIPS, SMOKE_CLIPS = (2, 11, 224, 224, 3), (2, 3, 64, 64, 3)

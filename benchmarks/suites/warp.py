@@ -7,12 +7,10 @@ import tempfile
 
 import numpy as np
 
-from h2s_keras.benchmarking.harness import measure, timed
-from h2s_keras.benchmarking.peer_process import PeerProcess
-from h2s_keras.benchmarking.peers.inputs import WARP_KINDS, warp_inputs
+from benchmarks.harness import measure, timed
+from benchmarks.peer_process import PeerProcess
+from benchmarks.peers.inputs import WARP_KINDS, warp_inputs
 from h2s_keras.errors import UserError
-
-ABOUT = "backward warp and its gradients against grid_sample, map_coordinates and others"
 
 SHAPES = ((80, 112, 112, 3), (1, 1080, 1920, 3))
 SMOKE_SHAPES = ((2, 16, 24, 3),)
@@ -54,7 +52,7 @@ def run(settings, figures):
 def _measure_shape(figures, shape, peers, settings):
     import keras
 
-    from h2s_keras.benchmarking.backend import ready, tensor, ways
+    from benchmarks.backend import ready, tensor, ways
     from h2s_keras.ops.warp import backward_warp
 
     image, flow, upstream = (tensor(array) for array in warp_inputs(shape))
@@ -94,7 +92,7 @@ def _measure_shape(figures, shape, peers, settings):
 
 
 def _function(method, of, way):
-    from h2s_keras.benchmarking.backend import compiled, value_and_gradients
+    from benchmarks.backend import compiled, value_and_gradients
 
     if of:
         return compiled(value_and_gradients(method, of), way)

@@ -1,6 +1,6 @@
 """What a kernel of its own would make of the warp on a GPU, against the library's.
 
-    KERAS_BACKEND=jax python benchmarks/warp_kernel.py --rounds 10
+    KERAS_BACKEND=jax python -m benchmarks warp_kernel --rounds 10
 
 The kernel is written in Pallas (JAX's language for GPU kernels): one element of the result
 a lane in the forward pass, one pixel a lane for the gradient in flow. The library does not
@@ -9,9 +9,7 @@ elsewhere, and of a training step of MotionNet the warp is about 2 percent. Each
 share of the bandwidth of a copy, each input read once and each output written once.
 """
 
-import argparse
 import functools
-import json
 import statistics
 
 import jax
@@ -19,15 +17,22 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
-from h2s_keras.benchmarking.accelerator import queued
-from h2s_keras.benchmarking.backend import value_and_gradients
-from h2s_keras.benchmarking.harness import measure, summary
-from h2s_keras.benchmarking.peers.inputs import warp_inputs
+from benchmarks.backend import value_and_gradients
+from benchmarks.harness import measure
+from benchmarks.peers.inputs import warp_inputs
+from benchmarks.suites.accelerator import prepare, queued
 from h2s_keras.ops.warp import backward_warp
 
 SHAPES = ((640, 112, 112, 3), (16, 1080, 1920, 3))
 # Lanes of a program and warps that share them: of the forward pass, of the gradient.
 FORWARD, GRADIENT = (1024, 8), (256, 4)
+
+
+def run(settings, figures):
+    prepare(figures, settings)
+    for shape in ((2, 16, 24, 3),) if settings.smoke else SHAPES:
+        elements = 2**16 if settings.smoke else 2**28
+        _measure_shape(figures, shape, elements, settings.rounds)
 
 
 def load(array, index, mask):
@@ -113,7 +118,7 @@ def warp_and_gradient(image, flow, upstream):
     return [warp(image, flow), gradient.reshape(flow.shape)]
 
 
-def measure_shape(shape, elements, rounds):
+def _measure_shape(figures, shape, elements, rounds):
     image, flow, upstream = map(jnp.asarray, warp_inputs(shape))
     copied = jnp.zeros(elements, "float32")
     copy = jax.jit(lambda values: values + 1.0)
@@ -133,34 +138,11 @@ def measure_shape(shape, elements, rounds):
     }
     seconds = measure(functions, rounds)
     rates = [2 * copied.nbytes / one for one in seconds.pop("copy")]
-    found = {"GB/s of a copy": round(statistics.median(rates) / 1e9)}
+    size = "x".join(map(str, shape))
+    figures.value(f"GB/s of a copy, {size}", round(statistics.median(rates) / 1e9))
     for case, values in seconds.items():
         moved = 2 * image.nbytes + flow.nbytes
         if case.startswith("flow"):
             moved += upstream.nbytes + flow.nbytes
         shares = [moved / one / rate for one, rate in zip(values, rates, strict=True)]
-        found[f"share of the bandwidth, {case}"] = summary(shares)
-    return found
-
-
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], allow_abbrev=False
-    )
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--smoke", action="store_true", help="small images")
-    parser.add_argument("--out", help="JSON file to write")
-    options = parser.parse_args()
-    results = {"device": jax.devices()[0].device_kind, "jax": jax.__version__}
-    for shape in ((2, 16, 24, 3),) if options.smoke else SHAPES:
-        elements = 2**16 if options.smoke else 2**28
-        results["x".join(map(str, shape))] = measure_shape(shape, elements, options.rounds)
-    text = json.dumps(results, indent=2)
-    print(text)
-    if options.out:
-        with open(options.out, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-
-
-if __name__ == "__main__":
-    main()
+        figures.add(f"{case}, {size}", "share of the bandwidth", shares)

@@ -1,6 +1,6 @@
 """The picture of docs/flow.md: made-up frames, true flow, the preset's and TV-L1's.
 
-    python benchmarks/flow_picture.py docs/images/flow_beside_tvl1.png
+    python -m benchmarks.tools.flow_picture docs/images/flow_beside_tvl1.png
 
 Needs the extra `flow`. Clips are of the held-out stream, larger than any of training.
 """

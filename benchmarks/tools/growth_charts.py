@@ -1,13 +1,13 @@
-"""Draws the curves of `h2s benchmark growth --json FILE` as SVG files.
+"""Draws the curves of `python -m benchmarks growth --json FILE` as SVG files.
 
-Command: python benchmarks/growth_charts.py growth.json docs/images
+Command: python -m benchmarks.tools.growth_charts growth.json docs/images
 """
 
 import json
 import os
 import sys
 
-from h2s_keras.benchmarking.growth import charts
+from benchmarks.suites.growth import charts
 
 
 def main(result, folder):

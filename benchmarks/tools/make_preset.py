@@ -1,6 +1,6 @@
 """Turns a finished run into a preset of the package, and keeps how it came to be.
 
-    python benchmarks/make_preset.py runs/tiny_synthetic tiny_synthetic \\
+    python -m benchmarks.tools.make_preset runs/tiny_synthetic tiny_synthetic \\
         --command "h2s train tiny_synthetic --out runs/tiny_synthetic"
 
 Writes the weights (float16) and their line of the index into h2s_keras/models/weights, and

@@ -1,6 +1,6 @@
 """Arithmetic of training and testing on paper: the tables of docs/scaling.md.
 
-Command: python benchmarks/scaling_cost.py
+Command: python -m benchmarks.tools.scaling_cost
 
 Operations are counted from the networks and from the values of the recipe ucf101; a
 training step counts three times the forward pass, as a convolution has two gradients.
@@ -10,7 +10,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from h2s_keras.benchmarking.motion_cost import layer_multiply_adds, multiply_adds
+from benchmarks.motion_cost import layer_multiply_adds, multiply_adds
 from h2s_keras.models import MotionNet, build_backbone
 from h2s_keras.recipes import ucf101
 

@@ -4,10 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from from_clone import ROOT  # noqa: F401
 
+from benchmarks.variants import check_variants, table, train_variants
 from h2s_keras.errors import UserError
 from h2s_keras.models import load_model
-from h2s_keras.training.ablation import check_variants, table, train_variants
 from h2s_keras.training.initial_weights import copy_initial_weights
 
 

@@ -3,15 +3,16 @@ import signal
 import keras
 import numpy as np
 import pytest
+from from_clone import ROOT  # noqa: F401
 
-from h2s_keras.benchmarking import warp
-from h2s_keras.benchmarking.accelerator import prepare
-from h2s_keras.benchmarking.growth import AXES, charts
-from h2s_keras.benchmarking.harness import Figures, Settings, measure, summary
-from h2s_keras.benchmarking.motion_cost import layer_multiply_adds, multiply_adds
-from h2s_keras.benchmarking.peer_process import PeerProcess
-from h2s_keras.benchmarking.peers.inputs import warp_inputs
-from h2s_keras.cli.benchmark import _stopping
+from benchmarks.__main__ import _stopping
+from benchmarks.harness import Figures, Settings, measure, summary
+from benchmarks.motion_cost import layer_multiply_adds, multiply_adds
+from benchmarks.peer_process import PeerProcess
+from benchmarks.peers.inputs import warp_inputs
+from benchmarks.suites import warp
+from benchmarks.suites.accelerator import prepare
+from benchmarks.suites.growth import AXES, charts
 from h2s_keras.errors import UserError
 from h2s_keras.models.motion_net import MotionNet
 
@@ -87,7 +88,7 @@ def test_the_suites_of_a_gpu_say_what_they_need():
 
 def test_a_peer_that_breaks_tells_why(tmp_path, monkeypatch):
     (tmp_path / "broken.py").write_text("raise SystemError('no such luck')\n")
-    monkeypatch.setattr("h2s_keras.benchmarking.peer_process.FOLDER", str(tmp_path))
+    monkeypatch.setattr("benchmarks.peer_process.FOLDER", str(tmp_path))
     with pytest.raises(RuntimeError, match="no such luck"):
         PeerProcess("broken.py", {})
 

@@ -49,7 +49,7 @@ def test_a_part_of_a_name_is_no_option(line, capsys):
 def test_every_program_reads_whole_names_only():
     calls = [
         node
-        for path in [*ROOT.glob("benchmarks/*.py"), *ROOT.glob("h2s_keras/**/*.py")]
+        for path in [*ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("h2s_keras/**/*.py")]
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and "ArgumentParser" in ast.unparse(node.func)
     ]

@@ -4,10 +4,10 @@ import importlib
 import importlib.util
 
 import pytest
+from h2s_keras.training.ablation import train_variants, variant_config
 
 from h2s_keras.cli.train import recipe_list
 from h2s_keras.data.training_data import make_data
-from h2s_keras.training.ablation import train_variants, variant_config
 from h2s_keras.training.recipe_network import build_network
 from h2s_keras.training.stage_options import complete_config
 from h2s_keras.training.stages import prepare_stage

@@ -5,12 +5,12 @@ import types
 
 import keras
 import pytest
+from h2s_keras.training.ablation import train_variants
 
 from h2s_keras.errors import UserError
 from h2s_keras.models import backbones
 from h2s_keras.training import run as run_module
 from h2s_keras.training import train
-from h2s_keras.training.ablation import train_variants
 from h2s_keras.training.hosts import Hosts
 from h2s_keras.training.memory_cure import out_of_memory
 from h2s_keras.training.preparation import check_stages
