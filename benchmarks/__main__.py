@@ -28,7 +28,7 @@ def main(argv=None):
         if name in ("list", "-h", "--help"):
             _list()
             return 0
-        if name in STUDIES:
+        if name in STUDIES or name.endswith(".py"):
             from benchmarks.studies.command import run
 
             return run(name, words)

@@ -14,10 +14,13 @@ from h2s_keras.errors import UserError
 from h2s_keras.training.groups import train_each_group, trainer
 from h2s_keras.training.run import check_run, recipe_data
 from h2s_keras.training.run_folder import RunFolder
-from h2s_keras.training.stage_options import check_recipe
+from h2s_keras.training.stage_options import check_recipe, complete_stage
+
+# What an ablation has beside the values of an ordinary recipe.
+_OWN = ("variants", "seeds", "figures", "table")
 
 
-def train_variants(config, out, resume=False, progress=None, hosts=None):
+def train_variants(config, out, resume=False, progress=None):
     """One `train` for each variant and seed, in a folder of its own, and a table of all.
 
     Args:
@@ -30,7 +33,6 @@ def train_variants(config, out, resume=False, progress=None, hosts=None):
             {final figure: heading of its column}.
         out, resume, progress: as `train`; a run that was cut goes on with the first
             variant that is not finished.
-        hosts: must be None.
 
     Returns:
         dict "results" (also in results.json; the table is in table.md) and "run".
@@ -38,9 +40,7 @@ def train_variants(config, out, resume=False, progress=None, hosts=None):
     Raises:
         UserError: for variants that do not make sense, and as `train`.
     """
-    if hosts is not None:
-        raise UserError("an ablation runs on one host; leave --hosts out")
-    config = None if resume else check_recipe(config)
+    config = None if resume else complete_ablation(config)
     run = RunFolder(out, resume)
     with run.alone():
         if resume:
@@ -51,6 +51,41 @@ def train_variants(config, out, resume=False, progress=None, hosts=None):
             _check_runs(config)
             run.write_config(config)
         return {"results": _train_all(config, run, progress), "run": run}
+
+
+def complete_ablation(config):
+    """`check_recipe` of an ablation: of its own values and of its variants' stages.
+
+    Raises:
+        UserError: as `check_recipe`, and for values of an ablation that are missing.
+    """
+    for key in ("variants", "seeds", "figures"):
+        if key not in config:
+            raise UserError(f"this ablation lacks {key!r}")
+    _check_seeds(config)
+    own = {key: config[key] for key in _OWN if key in config}
+    plain = {key: value for key, value in config.items() if key not in _OWN}
+    own["variants"] = [
+        {**one, "stages": [complete_stage(stage) for stage in one["stages"]]}
+        if "stages" in one
+        else one
+        for one in config["variants"]
+    ]
+    return {**check_recipe(plain), **own}
+
+
+def _check_seeds(config):
+    """Raises a UserError where it cannot be told how often the variants run."""
+    seeds = config["seeds"]
+    if (
+        not isinstance(seeds, (tuple, list))
+        or not seeds
+        or not all(type(seed) is int and seed >= 0 for seed in seeds)
+    ):
+        raise UserError(
+            "recipe: seeds takes whole numbers from 0, one for each repetition, such as "
+            f"[1, 2, 3]; received {seeds!r}"
+        )
 
 
 def _check_runs(config):
@@ -120,7 +155,7 @@ def check_variants(config):
 
 def variant_config(config, variant, seed):
     """The ordinary configuration of one variant and seed."""
-    plain = {k: v for k, v in config.items() if k not in ("variants", "seeds", "figures")}
+    plain = {key: value for key, value in config.items() if key not in _OWN}
     plain = copy.deepcopy(plain)
     plain["name"], plain["seed"] = f"{config['name']}-{variant['name']}", seed
     for key in ("data", "model"):

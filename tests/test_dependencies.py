@@ -126,8 +126,7 @@ def test_the_benchmarks_import_what_they_require():
     required = {module_of(split_requirement(one)[0]) for one in benchmark_requirements()}
     # What the package itself asks for, and JAX of the suites for a GPU.
     of_package = {
-        module_of(split_requirement(text)[0])
-        for text in [*groups["core"], *groups["jax"]]
+        module_of(split_requirement(text)[0]) for text in [*groups["core"], *groups["jax"]]
     }
     assert imported - of_package - required == set(NEVER_REQUIRED)
 

@@ -274,14 +274,12 @@ def already_run():
 
 # Compiling the deep networks takes a minute each, and the others here
 # differ from a recipe of the fast set in values alone, or run there in small (README).
-# An ablation is many runs and has a test in tests/recipes.
 SLOW = {"activitynet", "thumos14", "thumos14_101", "hmdb51", "ucf101"} | {
     f"{data}_{kind}" for data in ("ucf101", "hmdb51") for kind in ("tsn", "i3d")
 }
 SLOW |= {"quickstart", "gestures", "ut_interaction"}
 SLOW |= {"tiny_synthetic"}  # tests/training has SupervisedFlowLoss
 LONG = {"videos"}
-ABLATIONS = {name for name in RECIPES if name.startswith("ablation")}
 
 
 @pytest.mark.parametrize(
@@ -292,7 +290,6 @@ ABLATIONS = {name for name in RECIPES if name.startswith("ablation")}
             marks=[pytest.mark.slow] * (name in SLOW) + [pytest.mark.long] * (name in LONG),
         )
         for name in RECIPES
-        if name not in ABLATIONS
     ],
 )
 def test_recipe_runs_as_a_smoke_test(name, tmp_path, already_run):

@@ -3,7 +3,7 @@
 Reproduces: the ablations of arXiv 1704.00389 (its tables 3 to 5 and sections 4.3 to 4.6) at
     toy size: terms of the loss and design of MotionNet, stacked against branched, what is
     learned end to end, learned flow against TV-L1, fusion against its streams.
-Command: h2s train ablation --out runs/ablation   (TV-L1 needs the extra `flow`)
+Command: python -m benchmarks ablation --out runs/ablation   (TV-L1 needs the extra `flow`)
 Hardware: 2 cores, 4 GiB; 12 runs for each of 3 seeds, about 40 minutes when idle.
 Expected: docs/results.md, measured with this file. A frame shows the appearance alone, so
     the temporal figure is the share of right motions (chance 25 %). The loss is weighted as

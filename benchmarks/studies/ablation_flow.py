@@ -1,9 +1,9 @@
-"""What each option of the unsupervised loss buys, on made-up clips of moving layers.
+"""What each option of the unsupervised loss buys, on synthetic clips of moving layers.
 
 Reproduces: no published table; the options are those of UnFlow, UFlow, SelFlow and SMURF
     (see UnsupervisedFlowLoss and FlowObjective for the sources), each added to the loss of
     arXiv 1704.00389 alone, then together.
-Command: h2s train ablation_flow --out runs/ablation_flow
+Command: python -m benchmarks ablation_flow --out runs/ablation_flow
 Hardware: 2 cores with bfloat16 arithmetic, 4 GiB; 11 runs for each of 3 seeds, about two
     minutes each when idle.
 Expected: docs/results.md, measured with this file. Zero flow has a ratio of 1.

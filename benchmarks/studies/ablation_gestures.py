@@ -3,8 +3,8 @@
 Reproduces: the ablations of arXiv 1704.00389 (its table 4 and sections 4.4 and 4.6) on the
     set of the recipe `gestures`, shorter: what is tuned end to end, learned flow against
     TV-L1, fusion against its streams.
-Command: h2s train ablation_gestures --set data.root=gestures --out runs/ablation_gestures
-    (TV-L1 needs the extra `flow`)
+Command: python -m benchmarks ablation_gestures --set data.root=gestures
+    --out runs/ablation_gestures (TV-L1 needs the extra `flow`)
 Hardware: 2 cores with bfloat16 arithmetic, 4 GiB; 6 runs of 3 people for each of 3 seeds,
     about 40 minutes when idle.
 Expected: docs/results.md, measured with this file. 27 videos; chance is 33 %.

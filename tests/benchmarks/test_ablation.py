@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from from_clone import ROOT  # noqa: F401
 
-from benchmarks.variants import check_variants, table, train_variants
+from benchmarks.variants import check_variants, complete_ablation, table, train_variants
 from h2s_keras.errors import UserError
 from h2s_keras.models import load_model
-from h2s_keras.training.initial_weights import copy_initial_weights
 
 
 @pytest.fixture
@@ -127,21 +126,23 @@ def test_variants_that_make_no_sense(variants, text):
         check_variants({"variants": variants})
 
 
-def test_initial_weights_take_what_fits(network, tmp_path):
-    from h2s_keras.models import HiddenTwoStreamBuilder
+def test_a_mistake_in_the_last_variant_is_told_before_the_first(small_config, tmp_path):
+    config = small_config(seeds=[1], figures={})
+    bad = [{**config["stages"][1], "optimizer": "adamw"}]
+    config["variants"] = [
+        {"name": "full", "question": "q"},
+        {"name": "other", "question": "q", "model": {"initial": "full"}, "stages": bad},
+    ]
+    with pytest.raises(UserError, match="variant 'other': stage 'temporal': optimizer"):
+        train_variants(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
-    path = tmp_path / "trained.keras"
-    network.save(path)
-    builder = HiddenTwoStreamBuilder(7, 3, (32, 32)).motion("tiny").temporal("tiny")
-    other = builder.build()  # more classes, no spatial part
-    assert copy_initial_weights(other, path) == ("motion", "temporal")
-    for mine, theirs in zip(
-        other.motion.get_weights(), network.motion.get_weights(), strict=True
-    ):
-        np.testing.assert_array_equal(mine, theirs)
-    mine, theirs = other.temporal.get_weights(), network.temporal.get_weights()
-    np.testing.assert_array_equal(mine[0], theirs[0])
-    assert mine[-1].shape != theirs[-1].shape
-    deeper = HiddenTwoStreamBuilder(4, 5, (32, 32)).motion("tiny").temporal("tiny").build()
-    with pytest.raises(UserError, match="its motion part has other layers"):
-        copy_initial_weights(deeper, path)
+
+@pytest.mark.parametrize("seeds", [5, [], [-1], "1", [1.5]])
+def test_seeds_of_an_ablation(small_config, seeds):
+    config = small_config(seeds=seeds, figures={}, variants=[])
+    with pytest.raises(UserError, match="seeds takes whole numbers from 0"):
+        complete_ablation(config)
+    del config["seeds"]
+    with pytest.raises(UserError, match="this ablation lacks 'seeds'"):
+        complete_ablation(config)
