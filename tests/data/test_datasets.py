@@ -19,7 +19,6 @@ from h2s_keras.data import (
 )
 from h2s_keras.data.datasets.dataset_list import DatasetList
 from h2s_keras.data.datasets.segments import segment_frames
-from h2s_keras.data.datasets.thumos14 import ambiguous_segments
 from h2s_keras.errors import UserError
 
 
@@ -122,7 +121,6 @@ def test_thumos14_segments_ambiguous_and_avoided(tmp_path):
     diving = listed.train[1]
     assert (diving.label, diving.start, diving.end) == (1, 1.0, 2.5)
     assert [e.label for e in thumos14_list(tmp_path, avoid=True).test] == [0]
-    assert ambiguous_segments(tmp_path, "test") == [("video_test_1", 5.0, 6.0)]
 
 
 def test_activitynet_subsets_and_names(tmp_path):

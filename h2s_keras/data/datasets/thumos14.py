@@ -66,18 +66,6 @@ def thumos14_list(annotations, root=None, avoid=False):
     return DatasetList("THUMOS14", tuple(classes), *parts)
 
 
-def ambiguous_segments(annotations, part):
-    """(video, start, end) of the segments that are neither class nor background.
-
-    Args:
-        annotations: as for `thumos14_list`.
-        part: "validation" or "test".
-    """
-    suffix = {"validation": "val", "test": "test"}[part]
-    folder = os.path.join(annotations, f"temporal_annotations_{part}")
-    return _segments(os.path.join(folder, f"{AMBIGUOUS}_{suffix}.txt"))
-
-
 def _segments(path):
     segments = []
     for number, line in enumerate(read_lines(path), start=1):
