@@ -54,6 +54,18 @@ def test_ratios_are_taken_within_a_round():
     assert third["aim"] == ">= 2" and not third["reached"]
 
 
+def test_what_a_suite_finds_besides_ratios_is_kept_in_its_result():
+    figures = Figures()
+    figures.value("device", "cpu")
+    figures.table("errors", ["method", "pixels"], [["DIS", "0.5"]])
+    figures.miss("kornia", "No module named 'torch'")
+    found = figures.as_dict()
+    assert found["values"] == [{"name": "device", "value": "cpu"}]
+    table = {"name": "errors", "header": ["method", "pixels"], "rows": [["DIS", "0.5"]]}
+    assert found["tables"] == [table] and not found["ratios"]
+    assert found["missing_peers"] == {"kornia": "No module named 'torch'"}
+
+
 def test_the_work_of_the_published_network():
     """40.1 GFLOP a clip, counted from the published table; scales with the pixels."""
     network = MotionNet(11)
