@@ -42,14 +42,6 @@ setup(
         "cv": ["keras-cv>=0.9.0,<0.10"],
         "io": ["tensorflow-io>=0.37.0,<0.38", "tensorflow>=2.16.1,<2.17"],
         "beam": ["apache-beam>=2.60.0,<3"],
-        # Peers of `h2s benchmark`; each is named in the result where it is missing.
-        "benchmark": [
-            "ai-edge-litert>=2.0.0,<3",
-            "kornia>=0.8.0,<0.9",
-            "opencv-contrib-python-headless>=4.10,<5",
-            "openvino>=2025.0.0,<2027",
-            "torch>=2.4.0,<3",
-        ],
         "flow": ["opencv-contrib-python-headless>=4.10,<5"],
         "litert": ["ai-edge-litert>=2.0.0,<3"],
         "onnx": ["tf2onnx>=1.17.0,<2", "onnx>=1.16.0,<2", "onnxruntime>=1.20.0,<2"],

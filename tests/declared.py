@@ -37,6 +37,12 @@ def tox_requirements():
     }
 
 
+def benchmark_requirements():
+    """Requirements of the peers that the benchmarks measure against."""
+    text = (ROOT / "benchmarks" / "requirements.txt").read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
 def split_requirement(requirement):
     """("tensorflow", ">=2.16.1,<2.22") of "tensorflow[and-cuda]>=2.16.1,<2.22"."""
     name, bounds = re.fullmatch(r"([\w.-]+)(?:\[[\w,-]+\])?(.*)", requirement).groups()

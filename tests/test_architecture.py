@@ -148,7 +148,7 @@ def test_no_two_files_have_one_name():
     names = collections.Counter(
         path.name
         for path in MODULES.values()
-        if path.relative_to(PACKAGE).parts[0] not in ("cli", "recipes", "benchmarking")
+        if path.relative_to(PACKAGE).parts[0] not in ("cli", "recipes")
     )
     del names["__init__.py"]
     assert [name for name, count in names.items() if count > 1] == []

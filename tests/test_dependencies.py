@@ -8,6 +8,7 @@ import sys
 import pytest
 from declared import (
     ROOT,
+    benchmark_requirements,
     declared_requirements,
     lowest_versions,
     split_requirement,
@@ -31,8 +32,11 @@ NEVER_IMPORTED = {
     "onnx": "tf2onnx writes with it",
     "tensorflow-serving-api": "clients of an exported model use it",
 }
-# Imported and not declared, for a reason of its own.
-NEVER_DECLARED = {"tensorflow_addons": "its peer runs in the environment of `tox -e tfa`"}
+# Imported by benchmarks, and not in their requirements for a reason of its own.
+NEVER_REQUIRED = {
+    "decord": "a peer that has no wheel for every Python",
+    "tensorflow_addons": "its peer runs in the environment of `tox -e tfa`",
+}
 
 
 def module_of(package):
@@ -83,6 +87,7 @@ def written_requirements():
         ("core" if group == "core" else f"extra {group}"): requirements
         for group, requirements in declared_requirements().items()
     }
+    places["benchmarks/requirements.txt"] = benchmark_requirements()
     places |= {f"tox {name}": texts for name, texts in tox_requirements().items()}
     return {
         (re.sub(r"\[.*\]", "", name), bounds, place)
@@ -102,8 +107,9 @@ def test_every_import_is_declared():
         if group != "test"
         for text in texts
     }
-    # Score files of MATLAB are read with SciPy where it is there.
-    assert imported_modules(package_files()) - declared == {*NEVER_DECLARED, "scipy"}
+    # Score files of MATLAB are read with SciPy where it is there; who chooses the PyTorch
+    # backend installs PyTorch, at the version of `tox -e torch`.
+    assert imported_modules(package_files()) - declared == {"scipy", "torch"}
 
 
 def test_every_declared_package_is_imported():
@@ -112,6 +118,18 @@ def test_every_declared_package_is_imported():
         for name in (split_requirement(text)[0] for text in texts):
             if group != "test" and name not in NEVER_IMPORTED:
                 assert module_of(name) in imported, f"{name} of {group} is never imported"
+
+
+def test_the_benchmarks_import_what_they_require():
+    files = list((ROOT / "benchmarks").rglob("*.py"))
+    imported = imported_modules(files) - {"benchmarks"}
+    groups = declared_requirements()
+    required = {module_of(split_requirement(one)[0]) for one in benchmark_requirements()}
+    # What the package itself asks for, and JAX of the suites for a GPU.
+    of_package = {
+        module_of(split_requirement(text)[0]) for text in [*groups["core"], *groups["jax"]]
+    }
+    assert imported - of_package - required == set(NEVER_REQUIRED)
 
 
 def test_the_tests_import_what_they_declare():
@@ -124,7 +142,8 @@ def test_the_tests_import_what_they_declare():
 
 
 def test_every_range_has_both_ends_and_starts_at_a_release():
-    for group, texts in declared_requirements().items():
+    groups = {**declared_requirements(), "benchmarks": benchmark_requirements()}
+    for group, texts in groups.items():
         for text in texts:
             bounds = split_requirement(text)[1]
             assert re.fullmatch(r">=\d+(\.\d+)+,<\d+(\.\d+)*", bounds), (group, text)

@@ -237,7 +237,6 @@ def already_run():
 
 # Compiling the deep networks takes a minute each, and the others here
 # differ from a recipe of the fast set in values alone, or run there in small (README).
-# An ablation is many runs and has a test in tests/recipes.
 SLOW = {"activitynet", "thumos14", "thumos14_101", "hmdb51", "ucf101"} | {
     f"{data}_{kind}" for data in ("ucf101", "hmdb51") for kind in ("tsn", "i3d")
 }
@@ -245,7 +244,6 @@ SLOW |= {"quickstart", "gestures", "ut_interaction"}
 # tests/training has SupervisedFlowLoss, and small_video runs.
 SLOW |= {"tiny_synthetic", "small_start"}
 LONG = {"videos"}
-ABLATIONS = {name for name in RECIPES if name.startswith("ablation")}
 
 
 @pytest.mark.parametrize(
@@ -256,7 +254,6 @@ ABLATIONS = {name for name in RECIPES if name.startswith("ablation")}
             marks=[pytest.mark.slow] * (name in SLOW) + [pytest.mark.long] * (name in LONG),
         )
         for name in RECIPES
-        if name not in ABLATIONS
     ],
 )
 def test_recipe_runs_as_a_smoke_test(name, tmp_path, already_run):

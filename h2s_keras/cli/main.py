@@ -24,7 +24,6 @@ COMMANDS = (
     "ethogram",
     "export",
     "convert",
-    "benchmark",
 )
 
 

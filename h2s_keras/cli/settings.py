@@ -1,7 +1,7 @@
 """`--set KEY=VALUE`: changes of single values of a recipe."""
 
 import ast
-import copy
+import dataclasses
 
 from h2s_keras.data.data_options import EVERY
 from h2s_keras.errors import UserError, what_was_meant
@@ -19,7 +19,6 @@ _TEXTS = (
     "root",
     "service",
     "spatial_weights",
-    "table",
     "temporal_weights",
     "test_group",
     "test_list",
@@ -33,23 +32,43 @@ _GROUPS = {
     "data": "data.root=my_videos",
     "model": "model.motion=tiny",
     "stages": "stages.motion.steps=500",
-    "figures": "seeds=[1]",
-    "variants": "seeds=[1]",
 }
 # Dicts whose receiver knows its own options.
 _FREE = ("adapter", "flow_loss", "flow_options", "motion_options", "rate_factors")
 
 
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One `KEY=VALUE`: the key and its parts, the value read as Python, its text."""
+
+    key: str
+    parts: tuple
+    value: object
+    text: str
+
+    @property
+    def leaves_out(self):
+        """Whether it leaves a stage out, or is meant to."""
+        return self.parts[0] == "stages" and len(self.parts) == 2
+
+
 def apply_setting(config, assignment):
     """Applies one `key=value`; keys are dotted, stages are found by name.
 
-    `stages.NAME=none` leaves a stage out. A value of a stage, of the data or of the model
-    is set in an ablation's variants too.
+    `stages.NAME=none` leaves a stage out.
 
-    Returns:
-        list of the names of variants that keep a value of their own, which is what they
-        are there for.
+    Raises:
+        UserError: for a key that there is not, or a value of another kind.
     """
+    setting = read_setting(config, assignment)
+    if setting.leaves_out:
+        leave_out([config], setting)
+    else:
+        set_value(config, setting)
+
+
+def read_setting(config, assignment):
+    """The `Setting` of an assignment to a value of `config`; raises a UserError."""
     key, separator, text = assignment.partition("=")
     if not separator:
         raise UserError(f"--set takes KEY=VALUE; received {assignment!r}")
@@ -57,81 +76,38 @@ def apply_setting(config, assignment):
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError):
         value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
-    parts = key.split(".")
     if key in _GROUPS:
         kind = type(config.get(key, {})).__name__
         raise UserError(
             f"--set {key}: takes a {kind} of several values; set one of them, such as "
             f"--set {_GROUPS[key]}"
         )
-    if parts[0] == "stages" and len(parts) == 2:
-        _leave_out(config, key, parts, value)
-        return []
-    if "variants" not in config:
-        _set(config, key, parts, value, text)
-        return []
-    if parts == ["seed"]:
-        raise UserError(
-            f"--set {assignment}: each variant runs with every one of the seeds; give them "
-            f"as --set seeds=[{text}]"
-        )
-    return _set_everywhere(config, key, parts, value, text)
+    return Setting(key, tuple(key.split(".")), value, text)
 
 
-def _leave_out(config, key, parts, value):
-    """Takes a stage out of a recipe, and of the variants that have it."""
-    if value is not None:
+def leave_out(places, setting):
+    """Takes a stage out of the dicts of `places` that have it; a UserError if none has."""
+    key, name = setting.key, setting.parts[1]
+    if setting.value is not None:
         raise UserError(
             f"--set {key}: takes none, which leaves the stage out, or a value of the stage "
-            f"such as {key}.steps=1000; received {value!r}"
+            f"such as {key}.steps=1000; received {setting.value!r}"
         )
-    places = [config, *config.get("variants", ())]
-    places = [place for place in places if _has_its_own(place, parts)]
-    if not places:
-        names = [stage["name"] for stage in config.get("stages", ())]
-        raise UserError(f"--set {key}: no stage {parts[1]!r}; there are {names}")
+    stages = [stage["name"] for place in places for stage in place.get("stages", ())]
+    if name not in stages:
+        known = list(dict.fromkeys(stages))
+        raise UserError(f"--set {key}: no stage {name!r}; there are {known}")
     for place in places:
-        left = [stage for stage in place["stages"] if stage["name"] != parts[1]]
-        if not left:
-            raise UserError(f"--set {key}: is the only stage, and a run needs one")
-        place["stages"] = left
+        if "stages" in place:
+            left = [stage for stage in place["stages"] if stage["name"] != name]
+            if not left:
+                raise UserError(f"--set {key}: is the only stage, and a run needs one")
+            place["stages"] = left
 
 
-def _set_everywhere(config, key, parts, value, text):
-    """Sets a value of an ablation and of its variants; names of those that keep theirs."""
-    places = [place for place in config["variants"] if _has_its_own(place, parts)]
-    if parts[0] != "stages" or _has_its_own(config, parts) or not places:
-        places.insert(0, config)
-    old, kept = _value(places[0], parts), []
-    for place in places:
-        its = _value(place, parts)
-        if its == old:
-            _set(place, key, parts, copy.deepcopy(value), text)
-        elif its != value:
-            kept.append(place["name"])
-    return kept
-
-
-def _has_its_own(place, parts):
-    """Whether a variant does not simply take the value at `parts` from the recipe."""
-    if len(parts) == 1:
-        return False
-    if parts[0] == "stages":
-        return any(stage["name"] == parts[1] for stage in place.get("stages", ()))
-    return parts[0] in ("data", "model") and parts[1] in place.get(parts[0], {})
-
-
-def _value(config, parts):
-    """What stands at `parts`; None where it has a value from elsewhere or none."""
-    target = config
-    for part in parts:
-        if isinstance(target, list):
-            target = {stage["name"]: stage for stage in target}
-        target = target.get(part) if isinstance(target, dict) else None
-    return target
-
-
-def _set(config, key, parts, value, text):
+def set_value(config, setting):
+    """Sets a value of a recipe, or of a part of one; raises a UserError."""
+    key, parts, value = setting.key, setting.parts, setting.value
     target = config
     for depth, part in enumerate(parts):
         if isinstance(target, list):
@@ -153,7 +129,7 @@ def _set(config, key, parts, value, text):
         if depth == len(parts) - 1:
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if number and (isinstance(target[part], str) or part in _TEXTS):
-                value = text  # A group named 1 stays a name.
+                value = setting.text  # A group named 1 stays a name.
             if isinstance(value, str) and part in _NAMES:
                 value = [value]
             _check_kind(key, target[part], value)

@@ -97,13 +97,10 @@ def run(arguments):
             raise UserError("name a recipe; 'h2s train list' lists them")
         get_config = load_recipe(arguments.recipe)
         config = check_recipe(get_config(smoke=arguments.smoke))
-        if arguments.smoke and _names_own_data(arguments.set):
-            whole = check_recipe(get_config())
-            config["data"] = _in_small(whole["data"], config["data"])
+        if arguments.smoke:
+            config["data"] = smoke_data(config, get_config, arguments.set)
         for assignment in arguments.set:
-            for variant in apply_setting(config, assignment):
-                key = assignment.partition("=")[0]
-                print(f"h2s: {variant!r} keeps its own {key}", file=sys.stderr)
+            apply_setting(config, assignment)
         if arguments.data_service:
             config["data"]["service"] = arguments.data_service
         config = complete_config(config)
@@ -127,21 +124,21 @@ def run(arguments):
         return 0  # Host 0 tells the results.
     if arguments.json:
         print(json.dumps(done["results"], indent=2))
-    elif "variants" in done["results"]:
-        with open(done["run"].file("table.md")) as file:
-            print(file.read())
     else:
         print_results(done["results"])
         print_next(done["results"], done["run"])
     return 0
 
 
-def _names_own_data(assignments):
-    return any(key.partition("=")[0].strip() in _OWN_DATA for key in assignments)
+def smoke_data(config, get_config, assignments):
+    """The data of a smoke run: synthetic, or the user's own where settings name them.
 
-
-def _in_small(data, small):
-    """A recipe's own kind of data, in clips as small as those of its smoke run."""
+    A recipe's own kind of data is then taken in clips as small as those of `config`.
+    """
+    small = config["data"]
+    if not any(key.partition("=")[0].strip() in _OWN_DATA for key in assignments):
+        return small
+    data = get_config()["data"]
     sizes = {key: small[key] for key in small if key in data and key != "kind"}
     shorter = {"clips_per_video": 1} if "clips_per_video" in data else {}
     return {**data, **shorter, **sizes}
@@ -155,7 +152,6 @@ def run_training(config, out, resume, together=None, recipe=None, command="train
     """
     import_keras()
     from h2s_keras.cli.progress import Progress
-    from h2s_keras.training.ablation import train_variants
     from h2s_keras.training.groups import trainer
     from h2s_keras.training.run_folder import RunFolder
 
@@ -168,7 +164,7 @@ def run_training(config, out, resume, together=None, recipe=None, command="train
     values = RunFolder(out, resume=True).read_config() if resume else config
     if recipe is not None:
         _check_same_recipe(out, values, load_recipe(recipe)())
-    go = train_variants if "variants" in values else trainer(values)
+    go = trainer(values)
     try:
         return go(config, out, resume, Progress(), hosts)
     except KeyboardInterrupt:

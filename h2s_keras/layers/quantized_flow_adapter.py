@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 from h2s_keras.ops.flow import channels_to_flow, flow_to_channels, size_of
-from h2s_keras.ops.quantize import flow_to_levels, flow_to_uint8, levels_to_flow
+from h2s_keras.ops.quantize import flow_to_levels, levels_to_flow
 from h2s_keras.ops.resize import resize_bilinear
 from h2s_keras.ops.warp import PADDINGS
 
@@ -94,10 +94,6 @@ class QuantizedFlowAdapter(keras.layers.Layer):
         """The flow that `channels` stand for: (batch, pairs, H, W, 2), pixels, float32."""
         values = ops.cast(channels, "float32") + self.centre
         return channels_to_flow(levels_to_flow(values, self.bound))
-
-    def to_uint8(self, flow):
-        """Flow in full-resolution pixels as uint8 of the same shape, for storing."""
-        return flow_to_uint8(ops.cast(flow, "float32"), self.bound)
 
     def compute_output_shape(self, input_shape):
         batch, pairs, height, width, _ = input_shape

@@ -41,8 +41,7 @@ def bn_inception(
 
     Convolutions have biases beside batch normalisation, padding is symmetric, pooling
     rounds up (`CaffePooling`), batch normalisation has Caffe's epsilon 1e-5 and
-    momentum 0.9. A layer's name is the released one with "/" made "_"; see
-    `released_names`.
+    momentum 0.9. A layer's name is the released one with "/" made "_".
 
     Args:
         input_shape: (height, width, channels), the sides multiples of 32 or None.
@@ -83,22 +82,6 @@ def bn_inception(
     for block, row in BLOCKS.items():
         hidden = body.block(hidden, block, *row)
     return keras.Model(inputs, hidden, name=name)
-
-
-def released_names(model):
-    """Names in the release of the layers of `model` that have weights.
-
-    Returns:
-        dict of our name to the released one, e.g. "inception_3a_1x1_bn" to
-        "inception_3a/1x1_bn", in the order of `model.layers`.
-
-    Example:
-        >>> released_names(bn_inception((32, 32, 3), width=0.125))["conv1_7x7_s2"]
-        'conv1/7x7_s2'
-    """
-    known = {_own(name): name for name in convolution_names()}
-    known |= {f"{own}_bn": f"{name}_bn" for own, name in known.items()}
-    return {layer.name: known[layer.name] for layer in model.layers if layer.weights}
 
 
 def convolution_names():

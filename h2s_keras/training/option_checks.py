@@ -89,23 +89,6 @@ def check_targets(config):
             )
 
 
-def check_seeds(config):
-    """Raises a UserError where an ablation cannot tell how often to run its variants."""
-    for key in ("seeds", "figures"):
-        if key not in config:
-            raise UserError(f"this recipe has variants and lacks {key!r}")
-    seeds = config["seeds"]
-    if (
-        not isinstance(seeds, (tuple, list))
-        or not seeds
-        or not all(type(seed) is int and seed >= 0 for seed in seeds)
-    ):
-        raise UserError(
-            "recipe: seeds takes whole numbers from 0, one for each repetition, such as "
-            f"[1, 2, 3]; received {seeds!r}"
-        )
-
-
 def are_numbers(values):
     return all(
         isinstance(value, (int, float)) and not isinstance(value, bool) for value in values

@@ -6,7 +6,6 @@ from h2s_keras.data.data_options import check_data_options
 from h2s_keras.errors import UserError, refuse_unknown
 from h2s_keras.training.option_checks import (
     check_fusion,
-    check_seeds,
     check_targets,
     check_values,
     with_both_sides,
@@ -90,8 +89,6 @@ STAGE = {
 _ADAPTER = ("bound", "levels", "centre", "padding", "enlarge")
 _NEEDED = ("name", "streams", "steps", "learning_rate")
 _NEEDED_OF_RUN = ("name", "seed", "batch_size", "data", "stages")
-# Of an ablation, see `train_variants`.
-_ABLATION = ("variants", "seeds", "figures", "table")
 _POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 # Several names, of which one alone may stand without brackets.
 NAMES = ("streams", "train", "freeze")
@@ -136,7 +133,7 @@ def complete_config(config):
     complete_config({"stages": [...]})["strategy"]      # "none"
     ```
     """
-    refuse_unknown("recipe", config, (*_NEEDED_OF_RUN, "model", *RUN, *_ABLATION))
+    refuse_unknown("recipe", config, (*_NEEDED_OF_RUN, "model", *RUN))
     refuse_unknown("model", config.get("model", {}), MODEL)
     model = {**copy.deepcopy(MODEL), **config.get("model", {})}
     refuse_unknown("model.adapter", model["adapter"], _ADAPTER)
@@ -151,14 +148,7 @@ def complete_config(config):
             f"{complete['dtype_policy']!r}"
         )
     _count("recipe", complete, _LEAST_OF_RUN)
-    if "variants" not in config:
-        check_targets(complete)
-    else:
-        check_seeds(complete)
-        complete["variants"] = [
-            {**variant, "stages": _stages(variant)} if "stages" in variant else variant
-            for variant in config["variants"]
-        ]
+    check_targets(complete)
     return complete
 
 

@@ -20,7 +20,7 @@ from h2s_keras.cli.train import recipe_list
 from h2s_keras.data import read_flow
 from h2s_keras.data.video.images import read_image
 from h2s_keras.errors import UserError
-from h2s_keras.recipes import ablation, quickstart
+from h2s_keras.recipes import quickstart
 from h2s_keras.training.stage_options import complete_config
 from h2s_keras.training.state import read_state
 from h2s_keras.version import __version__
@@ -338,31 +338,6 @@ def test_settings_of_many_kinds(text, value):
     assert found == value and type(found) is type(value)
 
 
-def test_settings_of_a_stage_reach_the_variants_of_an_ablation():
-    """But not where a variant differs in that value, which is what it asks."""
-    config = complete_config(ablation.get_config())
-
-    def values(stage, *keys):
-        for place in (config, *config["variants"]):
-            for one in place.get("stages", ()):
-                if one["name"] == stage:
-                    for key in keys:
-                        one = one[key]
-                    yield one
-
-    assert apply_setting(config, "stages.motion.steps=1000") == []
-    assert set(values("motion", "steps")) == {1000}
-    kept = apply_setting(config, "stages.motion.flow_loss.smoothness_weight=5.0")
-    assert kept == ["without smoothness"]
-    assert sorted(set(values("motion", "flow_loss", "smoothness_weight"))) == [0.0, 5.0]
-    assert apply_setting(config, "stages.temporal.steps=9") == ["TV-L1 flow", "true flow"]
-    # A stage that variants alone have.
-    assert apply_setting(config, "stages.end_to_end.epoch=7") == []
-    assert set(values("end_to_end", "epoch")) == {7}
-    with pytest.raises(UserError, match="no stage 'end_to_ned'"):
-        apply_setting(config, "stages.end_to_ned.steps=1")
-
-
 @pytest.mark.parametrize(
     ("text", "error"),
     [
@@ -382,12 +357,11 @@ def test_wrong_settings(text, error):
         apply_setting(quickstart.get_config(), text)
 
 
-def test_a_stage_is_left_out_of_the_recipe_and_its_variants():
+def test_a_stage_is_left_out_of_the_recipe():
     one, other = {"name": "motion"}, {"name": "temporal"}
-    variants = [{"name": "a", "stages": [other, one]}, {"name": "b"}]
-    config = {"stages": [one, other], "variants": variants}
-    assert apply_setting(config, "stages.temporal=none") == []
-    assert config["stages"] == config["variants"][0]["stages"] == [one]
+    config = {"stages": [one, other]}
+    apply_setting(config, "stages.temporal=none")
+    assert config["stages"] == [one]
     config = quickstart.get_config()
     for name in ("motion", "temporal", "end_to_end"):
         apply_setting(config, f"stages.{name}=none")

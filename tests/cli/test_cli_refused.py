@@ -13,7 +13,7 @@ from h2s_keras.cli import evaluate, export, flow, main, predict, quiet, train
 from h2s_keras.cli.settings import apply_setting
 from h2s_keras.data.clips.augmentation import class_numbers
 from h2s_keras.errors import UserError
-from h2s_keras.recipes import ablation, ablation_flow, tiny_synthetic, ucf101_tsn
+from h2s_keras.recipes import tiny_synthetic, ucf101_tsn
 from h2s_keras.recipes import videos as videos_recipe
 from h2s_keras.training.run_folder import RunFolder
 
@@ -49,11 +49,11 @@ def test_a_part_of_a_name_is_no_option(line, capsys):
 def test_every_program_reads_whole_names_only():
     calls = [
         node
-        for path in [*ROOT.glob("benchmarks/*.py"), *ROOT.glob("h2s_keras/**/*.py")]
+        for path in [*ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("h2s_keras/**/*.py")]
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and "ArgumentParser" in ast.unparse(node.func)
     ]
-    assert len(calls) >= 7
+    assert len(calls) >= 4
     for call in calls:
         assert "allow_abbrev=False" in ast.unparse(call)
 
@@ -105,8 +105,6 @@ def test_one_class_by_name_or_number():
         (videos_recipe, "data=none"),
         (videos_recipe, "data={'root': 'x'}"),
         (videos_recipe, "model=tiny"),
-        (ablation, "variants=1"),
-        (ablation, "figures=none"),
     ],
 )
 def test_what_holds_values_is_no_value(recipe, setting):
@@ -163,7 +161,6 @@ def smoke_config(monkeypatch, line):
             ("train_list", "mine.txt"),
         ),
         ("ucf101 --set data.annotations=lists", "ucf101", ("annotations", "lists")),
-        ("ablation_gestures --set data.root=mine", "videos", ("root", "mine")),
     ],
 )
 def test_a_smoke_run_is_a_short_run_on_the_data_given(monkeypatch, line, kind, value):
@@ -183,10 +180,6 @@ def test_a_smoke_run_keeps_what_its_recipe_makes_small(monkeypatch):
     config = smoke_config(monkeypatch, "train ucf101_tsn --smoke --set data.root=x --out r")
     assert config["data"]["segments"] == 2 and config["data"]["kind"] == "ucf101"
     assert ucf101_tsn.get_config()["data"]["segments"] == 3
-    # A recipe of synthetic clips stays one until another kind is asked for.
-    line = "train ablation_flow --smoke --set data.root=none --out run"
-    assert smoke_config(monkeypatch, line)["data"]["pool"] == 16
-    assert ablation_flow.get_config()["data"]["pool"] == 1024
 
 
 # === Folders ===

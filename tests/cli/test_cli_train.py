@@ -8,7 +8,7 @@ import pytest
 from h2s_keras.cli import main, quickstart, train
 from h2s_keras.cli.settings import apply_setting
 from h2s_keras.errors import UserError
-from h2s_keras.recipes import ablation, ablation_flow, ucf101
+from h2s_keras.recipes import ucf101
 from h2s_keras.recipes import videos as videos_recipe
 from h2s_keras.training import run as run_module
 from h2s_keras.training.stage_options import check_recipe
@@ -70,59 +70,6 @@ def test_a_late_mistake_is_told_before_the_first_step(h2s, tmp_path):
     assert done.code == 2 and len(done.error_lines) == 1, done.err
     assert "stage 'spatial': optimizer must be 'adam' or 'sgd'" in done.err
     assert not (tmp_path / "run").exists()
-
-
-def values(config, *parts):
-    """What each variant trains with."""
-    found = {}
-    for variant in config["variants"]:
-        value = {**config[parts[0]], **variant.get(parts[0], {})}
-        for part in parts[1:]:
-            value = value.get(part) if isinstance(value, dict) else None
-        found[variant["name"]] = value
-    return found
-
-
-def test_settings_of_data_and_model_reach_the_variants_of_an_ablation():
-    config = check_recipe(ablation.get_config())
-    # A variant that sets another option of the same dict takes it, too.
-    assert apply_setting(config, "model.motion_options.coarse_to_fine=False") == []
-    reached = values(config, "model", "motion_options", "coarse_to_fine")
-    assert set(reached.values()) == {False}
-    small = values(config, "model", "motion_options", "small_displacement")
-    assert small["without small displacement"] is False
-    # One that is there to differ in this very value keeps it, and is named.
-    assert apply_setting(config, "model.motion=motionnet") == ["TV-L1 flow", "true flow"]
-    assert apply_setting(config, "model.spatial=tiny") == []
-    assert apply_setting(config, "data.num_frames=2") == []
-    assert set(values(config, "data", "num_frames").values()) == {2}
-    config = check_recipe(ablation_flow.get_config())
-    kept = apply_setting(config, "data.image_size=(32, 32)")
-    assert kept == ["margin of 16 pixels"]
-    assert values(config, "data", "image_size")["paper"] == (32, 32)
-
-
-def test_the_seed_of_an_ablation_is_none_of_a_run():
-    config = check_recipe(ablation.get_config())
-    with pytest.raises(UserError, match=r"give them as --set seeds=\[7\]"):
-        apply_setting(config, "seed=7")
-    apply_setting(config, "seeds=5")
-    with pytest.raises(UserError, match=r"seeds takes whole numbers .* received 5"):
-        check_recipe(config)
-    apply_setting(config, "seeds=[7]")
-    assert check_recipe(config)["seeds"] == [7]
-
-
-def test_an_ablation_says_which_variants_keep_a_value(tmp_path, capsys):
-    out = tmp_path / "run"
-    out.mkdir()
-    (out / "mine.txt").write_text("mine")
-    line = f"train ablation --smoke --set model.motion=motionnet --out {out}"
-    with pytest.raises(UserError, match="holds files already"):
-        train.run(parse(line))
-    assert capsys.readouterr().err.splitlines() == [
-        f"h2s: {name!r} keeps its own model.motion" for name in ("TV-L1 flow", "true flow")
-    ]
 
 
 # === The way back into a run ===

@@ -9,7 +9,6 @@ import pytest
 from h2s_keras.data import VideoExample, flip_flow, video_clip_dataset
 from h2s_keras.data.clips.augmentation import ClipAugmentation, class_numbers
 from h2s_keras.data.clips.color_jitter import checked_jitter, draw_jitter, jitter_colors
-from h2s_keras.data.clips.crops import three_crop_boxes
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
 
@@ -244,18 +243,6 @@ def test_rand_augment_follows_from_the_seed_in_any_order():
 def test_without_keras_cv_the_cure_is_told():
     with pytest.raises(UserError, match=r"pip install 'h2s_keras\[cv\]'"):
         ClipAugmentation((8, 8), rand_augment={"operations": 2})
-
-
-# === Test crops ===
-
-
-def test_three_crops_see_the_whole_frame():
-    assert three_crop_boxes((256, 340), (256, 256)) == [
-        (0, 0, 256, 256),
-        (0, 42, 256, 256),
-        (0, 84, 256, 256),
-    ]
-    assert three_crop_boxes((300, 100), (50, 50))[2] == (200, 0, 100, 100)
 
 
 # === All of it at once ===

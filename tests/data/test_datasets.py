@@ -19,7 +19,6 @@ from h2s_keras.data import (
 )
 from h2s_keras.data.datasets.dataset_list import DatasetList
 from h2s_keras.data.datasets.segments import segment_frames
-from h2s_keras.data.datasets.thumos14_lists import ambiguous_segments
 from h2s_keras.errors import UserError
 
 
@@ -109,20 +108,17 @@ def test_hmdb51_parts(tmp_path):
         hmdb51_list(tmp_path, split=2)
 
 
-def test_thumos14_segments_ambiguous_and_avoided(tmp_path):
+def test_thumos14_segments_without_the_ambiguous(tmp_path):
     for part, suffix in (("validation", "val"), ("test", "test")):
         folder = tmp_path / f"temporal_annotations_{part}"
         write(folder / f"Diving_{suffix}.txt", f"video_{part}_1  1.0 2.5\n")
         write(folder / f"Billiards_{suffix}.txt", f"video_{part}_1  3.0 4.0\n")
         write(folder / f"Ambiguous_{suffix}.txt", f"video_{part}_1  5.0 6.0\n")
-        write(tmp_path / f"{part}_avoid_videos.txt", f"video_{part}_1 Diving\n")
     listed = thumos14_list(tmp_path)
     assert listed.class_names == ("Billiards", "Diving")
     assert listed.counts()["test"] == 2 and listed.counts()["test_videos"] == 1
     diving = listed.train[1]
     assert (diving.label, diving.start, diving.end) == (1, 1.0, 2.5)
-    assert [e.label for e in thumos14_list(tmp_path, avoid=True).test] == [0]
-    assert ambiguous_segments(tmp_path, "test") == [("video_test_1", 5.0, 6.0)]
 
 
 def test_activitynet_subsets_and_names(tmp_path):

@@ -108,13 +108,6 @@ def test_inverse():
     assert_close(full.inverse(full(constant)), np.full((1, 2, 6, 6, 2), 9.0), atol=1e-4)
 
 
-def test_to_uint8():
-    stored = QuantizedFlowAdapter().to_uint8(2 * FLOW)
-    assert dtype_of(stored) == "uint8"
-    expected = reference.flow_to_levels(2 * FLOW, levels=256)
-    assert np.abs(to_numpy(stored) - expected).max() < 1e-3
-
-
 @pytest.mark.parametrize(
     "kwargs",
     [{}, {"bound": 7.0, "levels": 16, "scale": 3, "centre": 0, "padding": "zeros"}],

@@ -1,19 +1,16 @@
 """Every recipe of the package runs, shrunk to seconds, with every stage that it has."""
 
 import importlib
-import importlib.util
 
 import pytest
 
 from h2s_keras.cli.train import recipe_list
 from h2s_keras.data.training_data import make_data
-from h2s_keras.training.ablation import train_variants, variant_config
 from h2s_keras.training.recipe_network import build_network
 from h2s_keras.training.stage_options import complete_config
 from h2s_keras.training.stages import prepare_stage
 
 NAMES = [name for name, _ in recipe_list()]
-SHORT = [name for name in NAMES if not name.startswith("ablation")]
 
 
 def recipe(name):
@@ -51,35 +48,10 @@ def test_small_and_full_say_the_same_things(name):
     assert several[0] == several[1]
 
 
-@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_stage_can_be_prepared(name):
     config = complete_config(recipe(name).get_config(smoke=True))
     network = build_network(config, make_data(config["data"]).class_names)
     for stage in config["stages"]:
         model = prepare_stage(network, stage)
         assert model.trainable_variables, stage["name"]
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in SHORT])
-def test_an_ablation_has_variants_that_can_be_built(name):
-    config = recipe(name).get_config(smoke=True)
-    for variant in config["variants"]:
-        plain = complete_config(variant_config(config, variant, 1))
-        network = build_network(plain, make_data(plain["data"]).class_names)
-        for stage in plain["stages"]:
-            assert prepare_stage(network, stage).trainable_variables, variant["name"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in SHORT])
-def test_a_whole_ablation_in_small(name, tmp_path):
-    config = recipe(name).get_config(smoke=True)
-    if importlib.util.find_spec("cv2") is None:
-        config["variants"] = [
-            variant for variant in config["variants"] if variant["name"] != "TV-L1 flow"
-        ]
-    done = train_variants(config, tmp_path / "run")
-    names = [variant["name"] for variant in config["variants"]]
-    assert list(done["results"]["final"]) == names
-    text = (tmp_path / "run" / "table.md").read_text()
-    assert all(f"| {name} |" in text for name in names)

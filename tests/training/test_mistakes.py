@@ -10,7 +10,6 @@ from h2s_keras.errors import UserError
 from h2s_keras.models import backbones
 from h2s_keras.training import run as run_module
 from h2s_keras.training import train
-from h2s_keras.training.ablation import train_variants
 from h2s_keras.training.hosts import Hosts
 from h2s_keras.training.memory_cure import out_of_memory
 from h2s_keras.training.preparation import check_stages
@@ -62,18 +61,6 @@ def test_a_batch_that_hosts_cannot_share_is_told_for_every_stage(network, small_
     config["stages"][1]["batch_size"] = 3
     with pytest.raises(UserError, match="stage 'temporal': a batch of 3 cannot be shared"):
         check_stages(network, config, hosts)
-
-
-def test_a_mistake_in_the_last_variant_is_told_before_the_first(small_config, tmp_path):
-    config = small_config(seeds=[1], figures={})
-    bad = [{**config["stages"][1], "optimizer": "adamw"}]
-    config["variants"] = [
-        {"name": "full", "question": "q"},
-        {"name": "other", "question": "q", "model": {"initial": "full"}, "stages": bad},
-    ]
-    with pytest.raises(UserError, match="variant 'other': stage 'temporal': optimizer"):
-        train_variants(config, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
 
 
 # === Single values ===
@@ -146,16 +133,6 @@ def test_true_flow_is_needed_where_it_is_learned_from(small_config):
         complete_config(config)
     config["data"]["targets"] = "flow"
     complete_config(config)
-
-
-@pytest.mark.parametrize("seeds", [5, [], [-1], "1", [1.5]])
-def test_seeds_of_an_ablation(small_config, seeds):
-    config = small_config(seeds=seeds, figures={}, variants=[])
-    with pytest.raises(UserError, match="seeds takes whole numbers from 0"):
-        complete_config(config)
-    del config["seeds"]
-    with pytest.raises(UserError, match="has variants and lacks 'seeds'"):
-        complete_config(config)
 
 
 # === Memory ===

@@ -126,33 +126,6 @@ def ten_crop_boxes(frame_size, image_size):
     return [(box, mirrored) for box in boxes for mirrored in (False, True)]
 
 
-def three_crop_boxes(frame_size, image_size):
-    """Three test crops that together see the whole frame: both ends and the middle.
-
-    The boxes are the largest of the shape of `image_size`, side by side along the longer
-    side of the frame and not mirrored.
-
-    Args:
-        frame_size: `(height, width)` of the frames.
-        image_size: `(height, width)` that the crops will be resized to.
-
-    Returns:
-        list of 3 boxes `(top, left, height, width)`, from the top or left.
-
-    Example:
-
-    ```python
-    three_crop_boxes((256, 340), (256, 256))    # at the left of 0, 42 and 84
-    ```
-
-    Source: Feichtenhofer et al. 2019 (SlowFast), section 4.
-    """
-    height, width = _box_size(frame_size, image_size, (1.0, 1.0))
-    down, right = frame_size[0] - height, frame_size[1] - width
-    places = ((0, 0), (down // 2, right // 2), (down, right))
-    return [(*place, height, width) for place in places]
-
-
 def _box_size(frame_size, image_size, scales):
     fit = min(frame_size[0] / image_size[0], frame_size[1] / image_size[1])
     return tuple(

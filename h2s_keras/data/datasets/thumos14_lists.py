@@ -9,7 +9,7 @@ from h2s_keras.errors import FileError, UserError
 AMBIGUOUS = "Ambiguous"
 
 
-def thumos14_list(annotations, root=None, avoid=False):
+def thumos14_list(annotations, root=None):
     """The annotated segments: validation for training, test for testing.
 
     Instances of the class "Ambiguous" belong to no class and are left out. Frames outside
@@ -17,11 +17,8 @@ def thumos14_list(annotations, root=None, avoid=False):
 
     Args:
         annotations: folder with `temporal_annotations_validation/CLASS_val.txt`,
-            `temporal_annotations_test/CLASS_test.txt` and, if at hand,
-            `validation_avoid_videos.txt` and `test_avoid_videos.txt`.
+            `temporal_annotations_test/CLASS_test.txt`.
         root: folder of the videos, or None to list without looking for videos.
-        avoid: leave out the (video, class) pairs of the avoid lists, whose annotations
-            the organisers found wrong; the published counts keep them.
 
     Returns:
         `DatasetList` with one example a segment (`start`, `end` in seconds).
@@ -52,30 +49,15 @@ def thumos14_list(annotations, root=None, avoid=False):
                 "the annotations again"
             )
         classes = names
-        avoid_file = os.path.join(annotations, f"{part}_avoid_videos.txt")
-        wrong = _avoided(avoid_file) if avoid else ()
         examples = []
         for label, name in enumerate(names):
             for video, start, end in _segments(os.path.join(folder, name + suffix)):
-                if (video, name) not in wrong:
-                    path = finder.find(video)
-                    examples.append(VideoExample(path, label, video, start, end))
+                path = finder.find(video)
+                examples.append(VideoExample(path, label, video, start, end))
         parts.append(tuple(examples))
     if len(classes) < 2:
         raise UserError(f"{annotations}: holds no CLASS_val.txt files; fetch them again")
     return DatasetList("THUMOS14", tuple(classes), *parts)
-
-
-def ambiguous_segments(annotations, part):
-    """(video, start, end) of the segments that are neither class nor background.
-
-    Args:
-        annotations: as for `thumos14_list`.
-        part: "validation" or "test".
-    """
-    suffix = {"validation": "val", "test": "test"}[part]
-    folder = os.path.join(annotations, f"temporal_annotations_{part}")
-    return _segments(os.path.join(folder, f"{AMBIGUOUS}_{suffix}.txt"))
 
 
 def _segments(path):
@@ -90,7 +72,3 @@ def _segments(path):
             raise FileError(path, f"line {number}: a segment ends after it starts")
         segments.append(segment)
     return segments
-
-
-def _avoided(path):
-    return frozenset(tuple(line.split()[:2]) for line in read_lines(path))

@@ -1,0 +1,1 @@
+"""Ablations, one recipe each with variants, and the command that trains them."""

@@ -1,0 +1,1 @@
+"""Programs around the benchmarks: `python -m benchmarks.tools.NAME`."""

@@ -1,0 +1,65 @@
+"""`--set KEY=VALUE` of an ablation: values of its recipe and of its variants."""
+
+import copy
+import dataclasses
+
+from h2s_keras.cli.settings import leave_out, read_setting, set_value
+from h2s_keras.errors import UserError
+
+
+def apply_to_variants(config, assignment):
+    """Applies one `key=value`, as `apply_setting`, in the variants too.
+
+    Returns:
+        list of the names of variants that keep a value of their own, which is what they
+        are there for.
+    """
+    setting = read_setting(config, assignment)
+    if setting.key in ("figures", "variants"):
+        raise UserError(
+            f"--set {setting.key}: takes several values; set one of them, such as "
+            "--set seeds=[1]"
+        )
+    if setting.leaves_out:
+        leave_out([config, *config["variants"]], setting)
+        return []
+    if setting.key == "seed":
+        raise UserError(
+            f"--set {assignment}: each variant runs with every one of the seeds; give them "
+            f"as --set seeds=[{setting.text}]"
+        )
+    if setting.key == "table" and setting.value is not None:
+        # A path, which may look like a number.
+        setting = dataclasses.replace(setting, value=setting.text)
+    parts = setting.parts
+    places = [place for place in config["variants"] if _has_its_own(place, parts)]
+    if parts[0] != "stages" or _has_its_own(config, parts) or not places:
+        places.insert(0, config)
+    old, kept = _value(places[0], parts), []
+    for place in places:
+        its = _value(place, parts)
+        if its == old:
+            own = dataclasses.replace(setting, value=copy.deepcopy(setting.value))
+            set_value(place, own)
+        elif its != setting.value:
+            kept.append(place["name"])
+    return kept
+
+
+def _has_its_own(place, parts):
+    """Whether a variant does not simply take the value at `parts` from the recipe."""
+    if len(parts) == 1:
+        return False
+    if parts[0] == "stages":
+        return any(stage["name"] == parts[1] for stage in place.get("stages", ()))
+    return parts[0] in ("data", "model") and parts[1] in place.get(parts[0], {})
+
+
+def _value(config, parts):
+    """What stands at `parts`; None where it has a value from elsewhere or none."""
+    target = config
+    for part in parts:
+        if isinstance(target, list):
+            target = {stage["name"]: stage for stage in target}
+        target = target.get(part) if isinstance(target, dict) else None
+    return target
