@@ -1,7 +1,7 @@
-"""The README's picture and commands do what they say, docs/training.md's code as well.
+"""The README's picture and commands do what they say, and the code of docs/training.md.
 
-The quickstart command runs in small for all tests of the command line (cli/conftest.py); the
-lines on own videos run in data/test_docs.py.
+The quickstart command runs in small for all tests of the command line (cli/conftest.py);
+the lines on own videos run in data/test_docs.py.
 """
 
 import os
