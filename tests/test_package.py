@@ -61,6 +61,7 @@ PUBLIC = {
         "FlowVolume",
         "ImagePreprocessing",
         "LocalResponseNormalization",
+        "MixedFlowLoss",
         "MultiScaleFlowHead",
         "QuantizedFlowAdapter",
         "SegmentConsensus",

@@ -212,6 +212,9 @@ def print_next(results, run):
         print(f"report: {run.file('report.html')}")
         for what, command in next_commands(run.path):
             print(f"  {command:60} # {what}")
+    elif "warped_error" in results["final"]:
+        command = f"h2s flow new.mp4 --model {shlex.quote(os.path.relpath(run.path))}"
+        print(f"  {command} --out flow     # see the flow of a video")
     print(f"run folder: {run.path}")
 
 

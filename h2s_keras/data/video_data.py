@@ -1,4 +1,7 @@
-"""Labelled videos as a training run reads them (see `training_data`)."""
+"""Videos as a training run reads them (see `training_data`)."""
+
+import copy
+import math
 
 from h2s_keras.data.clips.augmentation import ClipAugmentation, class_numbers
 from h2s_keras.data.clips.cached_flow_data import CachedFlowData
@@ -13,10 +16,14 @@ from h2s_keras.data.datasets.csv_source import csv_source
 from h2s_keras.data.datasets.dataset_list import DatasetList
 from h2s_keras.data.datasets.hmdb51 import hmdb51_list
 from h2s_keras.data.datasets.list_source import check_lists
-from h2s_keras.data.datasets.sources import class_folder_source, leave_one_group_out
+from h2s_keras.data.datasets.sources import (
+    class_folder_source,
+    leave_one_group_out,
+    unlabelled_source,
+)
 from h2s_keras.data.datasets.thumos14 import thumos14_list
 from h2s_keras.data.datasets.ucf101 import ucf101_list
-from h2s_keras.data.datasets.validation_split import split_validation
+from h2s_keras.data.datasets.validation_split import split_in_time, split_validation
 from h2s_keras.data.video.video_store import VideoStore
 from h2s_keras.errors import UserError
 
@@ -42,7 +49,10 @@ def _given(settings, name):
 
 
 class VideoData:
-    """Labelled videos from class folders, a CSV file or an official dataset.
+    """Videos from class folders, a CSV file, an official dataset, or without labels.
+
+    Without labels all videos below a folder are one class; of one video alone the end is
+    set aside for validation.
 
     Args:
         settings: dict with "root" (folder of class folders, or of the dataset's videos)
@@ -57,7 +67,7 @@ class VideoData:
             dataset
             "annotations" and "split"; for lists "train_list", "test_list" and "classes"
             as `list_source`.
-        kind: "videos", "list", or one of OFFICIAL.
+        kind: "videos", "list", "unlabelled", or one of OFFICIAL.
     """
 
     def __init__(self, settings, kind="videos"):
@@ -69,6 +79,13 @@ class VideoData:
             listed = official_list(kind, annotations, root, split)
         elif kind == "list":
             listed = check_lists(settings)
+        elif kind == "unlabelled":
+            if not root:
+                raise UserError(
+                    "no data given: --set data.root=FOLDER names a folder of videos, at "
+                    "any depth"
+                )
+            listed = DatasetList(str(root), ("video",), unlabelled_source(root), ())
         elif table:
             column = settings.get("group_column")
             examples, names = csv_source(table, root, column, require=False)
@@ -86,9 +103,13 @@ class VideoData:
         self.train, self.test = listed.train, listed.test
         if settings.get("test_group") is not None:
             self.train, self.test = leave_one_group_out(self.train, settings["test_group"])
-        self.train, self.validation = split_validation(
-            self.train, settings.get("validation") or 0.0, 0
-        )
+        share = settings.get("validation") or 0.0
+        if kind == "unlabelled" and len(self.train) == 1:
+            self.train, self.validation = split_in_time(
+                self.train[0], share, settings.get("rate")
+            )
+        else:
+            self.train, self.validation = split_validation(self.train, share, 0)
         if settings.get("clip_seconds"):
             seconds = settings["clip_seconds"]
             self.timing = clip_timing(self.train, settings["num_frames"], seconds)
@@ -197,6 +218,24 @@ class VideoData:
     def validation_batches(self, batch_size):
         """As `evaluation`, of the validation videos."""
         return self._clips_of(self.validation, batch_size)
+
+    @property
+    def image_size(self):
+        """(height, width) of the clips."""
+        return self.options["image_size"]
+
+    def of_pairs(self):
+        """The same videos as clips of two frames and without segments."""
+        pairs = copy.copy(self)
+        pairs.options = {**self.options, "num_frames": 2}
+        pairs.training_options = {**self.training_options, "segments": None}
+        return pairs
+
+    def held_out_pairs(self, count):
+        """As `validation_batches`, evenly spaced pairs of frames, about `count` in all."""
+        pairs = self.of_pairs()
+        pairs.clips_per_video = math.ceil(count / max(1, len(self.validation)))
+        return pairs.validation_batches(32)
 
     def flow_data(self, folder, key, estimate, progress=None):
         """`CachedFlowData` of these videos; arguments as there."""

@@ -12,6 +12,7 @@ from h2s_keras.layers.caffe_pooling import CaffePooling
 from h2s_keras.layers.flow_volume import FlowVolume
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.local_response_normalization import LocalResponseNormalization
+from h2s_keras.layers.mixed_flow_loss import MixedFlowLoss
 from h2s_keras.layers.multi_scale_flow_head import MultiScaleFlowHead
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
 from h2s_keras.layers.segment_consensus import SegmentConsensus
@@ -27,6 +28,7 @@ __all__ = [
     "FlowVolume",
     "ImagePreprocessing",
     "LocalResponseNormalization",
+    "MixedFlowLoss",
     "MultiScaleFlowHead",
     "QuantizedFlowAdapter",
     "SegmentConsensus",

@@ -201,13 +201,17 @@ class MotionNet(ChecksClips, keras.Model):
         self._check(clips.shape)
         if not self.coarse_to_fine:
             return self.single_pass(clips, training=training)
+        return self.flows_of_pairs(clips, training=training)
+
+    def flows_of_pairs(self, clips, training=None):
+        """What a call with `coarse_to_fine` returns, for clips of any number of frames."""
         flows = coarse_to_fine_flows(
             lambda pairs: self.single_pass(pairs, training=training),
             clip_pairs(clips),
             self.size_multiple,
         )
         return {
-            name: ops.reshape(flow, (-1, self.num_frames - 1, *flow.shape[2:]))
+            name: ops.reshape(flow, (-1, clips.shape[1] - 1, *flow.shape[2:]))
             for name, flow in flows.items()
         }
 
@@ -422,3 +426,8 @@ class MotionNet(ChecksClips, keras.Model):
 def motion_net_of(network):
     """The MotionNet of a two-stream network, which a MotionNet alone is itself."""
     return getattr(network, "motion", network)
+
+
+def sees_pairs(motion_net):
+    """Whether the flow of two frames depends on these two alone, whatever the clip."""
+    return motion_net.coarse_to_fine or motion_net.num_frames == 2

@@ -11,6 +11,8 @@ Expected: depends on the videos. The run ends with figures on videos that it set
     data.group_pattern='person(\\d+)' --set data.test_group=1 (or =each, one run a group).
 """
 
+from h2s_keras.recipes.motion import PRESET, motion_stage
+
 
 def get_config(smoke=False):
     steps = (lambda full: 4) if smoke else (lambda full: full)
@@ -55,7 +57,7 @@ def get_config(smoke=False):
         "minutes": 30,
         "data": data,
         "model": {
-            "motion": "tiny_synthetic",
+            "motion": PRESET,
             "temporal": "small",
             "temporal_weights": None,
             "temporal_dropout": 0.5,
@@ -69,6 +71,8 @@ def get_config(smoke=False):
         },
         "batch_size": 4 if smoke else 32,
         "stages": [
+            # On the training videos, before their flow is computed.
+            motion_stage(smoke),
             {
                 "name": "temporal",
                 "streams": ["temporal"],

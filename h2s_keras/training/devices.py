@@ -130,6 +130,11 @@ def run_header(config, data, devices):
     train = getattr(data, "train", None)
     if train is None:
         what = f"synthetic clips of {classes}; {data.test_count} held-out clips to test on"
+    elif config["data"].get("kind") == "unlabelled":
+        videos = f"{len(train)} video{'' if len(train) == 1 else 's'}"
+        what = f"{videos} to learn motion from, {len(data.validation)} held out"
+        if {example.path for example in train} & {e.path for e in data.validation}:
+            what = "one video to learn motion from, its end held out"
     else:
         test, group = len(data.test), config["data"].get("test_group")
         split = f"{test} to test on" if test else "none to test on"

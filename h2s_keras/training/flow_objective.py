@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from h2s_keras.errors import UserError
+from h2s_keras.layers.mixed_flow_loss import MixedFlowLoss
 from h2s_keras.layers.supervised_flow_loss import SupervisedFlowLoss
 from h2s_keras.models.coarse_to_fine import refined_flows
 from h2s_keras.ops.charbonnier import charbonnier
@@ -30,6 +31,7 @@ class FlowObjective(keras.layers.Layer):
     Args:
         loss: UnsupervisedFlowLoss; with its `occlusion` the clip is also seen backwards.
             Or SupervisedFlowLoss, for clips whose flow is known: ramps are then of no use.
+            Or MixedFlowLoss, for batches of both.
         smoothness_ramp: batches over which the smoothness term grows geometrically from
             `smoothness_start` of its weight. MotionNet does not leave zero flow sooner by
             it (320 steps, and 300 without; docs/results.md).
@@ -96,7 +98,7 @@ class FlowObjective(keras.layers.Layer):
     @property
     def supervised(self):
         """Whether `evaluate` needs true flow."""
-        return isinstance(self.loss, SupervisedFlowLoss)
+        return isinstance(self.loss, (SupervisedFlowLoss, MixedFlowLoss))
 
     @property
     def terms(self):
@@ -125,10 +127,10 @@ class FlowObjective(keras.layers.Layer):
         """
         outputs = {}
         if self.loss.occlusion is not None:
-            backward = motion(ops.flip(clips, axis=1), training=True)
+            backward = clip_flows(motion, ops.flip(clips, axis=1), training=True)
             outputs.update({BACKWARD + name: flow for name, flow in backward.items()})
         if self.self_supervision_weight:
-            student = motion(self._student_clips(clips, step), training=True)
+            student = clip_flows(motion, self._student_clips(clips, step), training=True)
             outputs[STUDENT + "flow2"] = student["flow2"]
         if self.refinement:
             refined = refined_flows(
@@ -165,7 +167,8 @@ class FlowObjective(keras.layers.Layer):
             clips: (batch, time, height, width, 3) RGB 0..255, with the margin.
             outputs: of the network on the first view, and of `extra_passes`.
             step: scalar, batches done; None: every ramp is over.
-            truth: true flow (batch, time-1, height, width, 2) for a supervised loss.
+            truth: true flow (batch, time-1, height, width, 2) for a supervised loss, NaN
+                for clips without it where the loss is mixed.
 
         Returns:
             dict of `terms` and "total", each float32 (batch,).
@@ -193,17 +196,20 @@ class FlowObjective(keras.layers.Layer):
 
     def _loss(self, clips, flows, outputs, step, truth, half=False):
         """Terms of flows on the clips, or on the clips at half their size."""
+        if self.supervised and half:
+            truth = resize_flow(truth, (size_of(truth, 2) // 2, size_of(truth, 3) // 2))
+        if isinstance(self.loss, SupervisedFlowLoss):
+            return self.loss(truth, flows)
+        options = {
+            "smoothness_scale": self._smoothness_scale(step),
+            "backward_flows": _named(outputs, BACKWARD) or None,
+            "occlusion_scale": self._begun(step, self.occlusion_start),
+        }
+        clips = _halved(clips) if half else clips
         if self.supervised:
-            size = (size_of(truth, 2) // 2, size_of(truth, 3) // 2)
-            return self.loss(resize_flow(truth, size) if half else truth, flows)
-        return self.loss(
-            _halved(clips) if half else clips,
-            flows,
-            smoothness_scale=self._smoothness_scale(step),
-            backward_flows=_named(outputs, BACKWARD) or None,
-            occlusion_scale=self._begun(step, self.occlusion_start),
-            margin=self.margin // 2 if half else self.margin,
-        )
+            return self.loss(clips, truth, flows, **options)
+        margin = self.margin // 2 if half else self.margin
+        return self.loss(clips, flows, margin=margin, **options)
 
     def _student_distance(self, teacher, student, clip_height):
         """Charbonnier distance between student and the middle of teacher, (batch,)."""
@@ -252,6 +258,13 @@ class FlowObjective(keras.layers.Layer):
     def from_config(cls, config):
         loss = keras.saving.deserialize_keras_object(config["loss"])
         return cls(**{**config, "loss": loss})
+
+
+def clip_flows(motion, clips, training=None):
+    """Flows of clips; with a coarse-to-fine MotionNet clips of any number of frames."""
+    if getattr(motion, "coarse_to_fine", False):
+        return motion.flows_of_pairs(clips, training=training)
+    return motion(clips, training=training)
 
 
 def _named(outputs, prefix):

@@ -4,8 +4,10 @@ import contextlib
 
 from h2s_keras.data.clips.host_share import host_batch_size
 from h2s_keras.errors import UserError
+from h2s_keras.layers.mixed_flow_loss import MixedFlowLoss
 from h2s_keras.layers.supervised_flow_loss import SupervisedFlowLoss
 from h2s_keras.layers.unsupervised_flow_loss import UnsupervisedFlowLoss
+from h2s_keras.models.motion_net import motion_net_of, sees_pairs
 from h2s_keras.training.freezing import set_trainable
 from h2s_keras.training.optimizers import build_optimizer
 from h2s_keras.training.stage_model import StageModel
@@ -49,9 +51,22 @@ def stage_errors(stage):
         raise UserError(f"stage {stage['name']!r}: {error}") from error
 
 
+def is_mixed(stage):
+    """Whether a stage learns from real and synthetic pairs of frames together."""
+    return (stage["flow_loss"] or {}).get("kind") == "mixed"
+
+
 def _compiled(network, stage):
     set_trainable(network, stage)
     flow_loss = stage["flow_loss"]
+    motion_net = motion_net_of(network)
+    if is_mixed(stage) and not sees_pairs(motion_net):
+        raise ValueError(
+            "flow_loss.kind='mixed' tunes a MotionNet that sees pairs of frames "
+            f"(coarse_to_fine); this one sees {motion_net.num_frames} frames at once. "
+            f"Leave the stage out (--set stages.{stage['name']}=none) or start from a "
+            "preset such as model.motion=tiny_synthetic."
+        )
     stage_model = StageModel(
         network,
         stage["streams"],
@@ -81,9 +96,19 @@ def _compiled(network, stage):
 
 
 def _flow_loss(kind="unsupervised", **options):
-    kinds = {"unsupervised": UnsupervisedFlowLoss, "supervised": SupervisedFlowLoss}
+    kinds = {
+        "unsupervised": UnsupervisedFlowLoss,
+        "supervised": SupervisedFlowLoss,
+        "mixed": _mixed_flow_loss,
+    }
     if kind not in kinds:
         raise ValueError(
             f"flow_loss.kind must be one of {', '.join(kinds)}; received {kind!r}."
         )
     return kinds[kind](**options)
+
+
+def _mixed_flow_loss(supervised_weight=1.0, **options):
+    """`options` are those of the loss of real clips."""
+    unsupervised = UnsupervisedFlowLoss(**options)
+    return MixedFlowLoss(unsupervised, supervised_weight=supervised_weight)

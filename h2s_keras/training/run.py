@@ -15,6 +15,7 @@ from h2s_keras.training.freezing import mark_trainable
 from h2s_keras.training.fusion_choice import choose_fusion
 from h2s_keras.training.initial_weights import copy_initial_weights
 from h2s_keras.training.memory_cure import out_of_memory
+from h2s_keras.training.motion_validation import motion_sentence
 from h2s_keras.training.preparation import check_stages
 from h2s_keras.training.random_start import RandomStartWarning, random_start
 from h2s_keras.training.recipe_network import build_network, with_available_weights
@@ -24,6 +25,7 @@ from h2s_keras.training.run_figures import (
     held_out_scores,
     measure,
     measure_batch,
+    motion_figures,
     one_line,
     protocol_of,
 )
@@ -146,6 +148,10 @@ def _train(config, run, resume, progress, hosts):
                 results["final"] = action_figures(scores, labels, STREAMS)
             else:
                 results["final"] = measure(own, data, batch)
+                if config["model"]["temporal"] is None:
+                    figures = motion_figures(results["stages"])
+                    results["final"].update(figures)
+                    results["advice"] = [motion_sentence(figures)] if figures else []
             results["intervals"] = accuracy_intervals(results["final"])
             results["seconds"]["measuring"] = round(time.monotonic() - started, 1)
             results["test"] = protocol_of(config, data)
@@ -170,7 +176,7 @@ def _train(config, run, resume, progress, hosts):
 
 def _with_chosen_fusion(config, network, data, say):
     """`config` with the weights of fusion that fit the validation videos, if there are."""
-    if not getattr(data, "validates", False) or network.spatial is None:
+    if not getattr(data, "validates", False) or getattr(network, "spatial", None) is None:
         return config
     scores, labels = collect_scores(network, data.validation_batches(measure_batch(config)))
     streams = {name: scores[name] for name in ("spatial", "temporal")}

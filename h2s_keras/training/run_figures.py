@@ -12,6 +12,7 @@ from h2s_keras.evaluation.measure import (
 from h2s_keras.evaluation.protocol import Protocol
 from h2s_keras.evaluation.statistics import wilson_interval
 from h2s_keras.models.motion_net import motion_net_of
+from h2s_keras.training.motion_validation import motion_sentence
 
 # Pixels of a batch, of all frames: what a batch may take in memory follows from it.
 _BATCH_PIXELS = 4_000_000
@@ -35,13 +36,23 @@ def measure(network, data, batch_size, stage=None):
     synthetic = tuple(data.class_names) == CLASS_NAMES
     if hasattr(data, "test_clips") and "motion" in trained:
         figures.update(measure_flow(motion_net_of(network), data.evaluation(batch_size)))
-    names = [name for name in ("temporal", "spatial") if name in streams]
+    names = [
+        name
+        for name in ("temporal", "spatial")
+        if name in streams and getattr(network, name, None) is not None
+    ]
     if not names:
         return figures
     scores, labels = held_out_scores(network, data, batch_size)
     if stage is None:
         names.append("fused")
     return {**figures, **action_figures(scores, labels, names, synthetic)}
+
+
+def motion_figures(stages):
+    """Figures of the last stage that learned motion from pairs, without its history."""
+    found = [figures for figures in stages.values() if "warped_error" in figures]
+    return {k: v for k, v in found[-1].items() if k != "history"} if found else {}
 
 
 def held_out_scores(network, data, batch_size):
@@ -90,6 +101,14 @@ def protocol_of(config, data):
     frames = config["data"]["num_frames"]
     if hasattr(data, "test_clips"):
         return f"{data.test_count} held-out synthetic clips, {frames} frames of {size}"
+    if config["model"]["temporal"] is None:
+        if not data.validates:
+            return "no test: data.validation sets a share of the videos aside"
+        return (
+            f"pairs of frames of {size} of {len(data.validation)} videos (or the end of a "
+            "single one) set aside, by which the weights to keep were chosen; the "
+            "difference that warping by the flow leaves, as a share of zero flow's"
+        )
     group, weights, videos = config["data"].get("test_group"), None, data.test
     which = "of the test list, which is no part of training"
     if group is not None:
@@ -113,6 +132,8 @@ def protocol_of(config, data):
 
 def one_line(figures):
     """Figures of a stage as text for the log."""
+    if "warped_error" in figures:
+        return motion_sentence(figures)
     return ", ".join(
         f"{name.replace('_', ' ')} {value:.3f}" if isinstance(value, float) else f"{value}"
         for name, value in figures.items()

@@ -9,7 +9,7 @@ from h2s_keras.ops.clip_range import looked_at
 from h2s_keras.ops.host_values import host_values
 from h2s_keras.training.action_losses import ActionLosses
 from h2s_keras.training.checked_data import DataChecks
-from h2s_keras.training.flow_objective import FlowObjective
+from h2s_keras.training.flow_objective import FlowObjective, clip_flows
 from h2s_keras.training.labels import (
     check_labels,
     is_one_hot,
@@ -29,8 +29,8 @@ class StageModel(ChecksClips, keras.Model):
     Args:
         network: a HiddenTwoStream model, or a MotionNet for the motion stage alone.
         streams: what to run, of "motion", "temporal", "spatial".
-        flow_loss: an UnsupervisedFlowLoss (or SupervisedFlowLoss, for the stage "motion"
-            alone), or None to learn from actions only.
+        flow_loss: an UnsupervisedFlowLoss (or, for the stage "motion" alone, a
+            SupervisedFlowLoss or MixedFlowLoss), or None to learn from actions only.
         flow_loss_weight: factor on the whole unsupervised loss.
         action_loss_weight: factor on the action loss.
         label_smoothing: of the action loss.
@@ -40,12 +40,14 @@ class StageModel(ChecksClips, keras.Model):
 
     Call arguments:
         clips: (batch, time, height, width, 3) RGB 0..255, any dtype; or (batch, segments,
-            time, height, width, 3), whose logits are joined by the consensus.
+            time, height, width, 3), whose logits are joined by the consensus. The stage
+            "motion" alone takes any number of frames where the MotionNet is coarse to fine.
 
     Targets of `fit`:
         labels: (batch,) or (batch, 1) classes counted from 0, or one-hot or soft labels
             (batch, classes) whose rows sum to 1; unused by the motion stage, which with a
-            SupervisedFlowLoss takes true flow (batch, time-1, height, width, 2) instead.
+            SupervisedFlowLoss takes true flow (batch, time-1, height, width, 2) instead,
+            and with a MixedFlowLoss the same with NaN for clips without it.
         sample_weight: (batch,) or (batch, 1); as in Keras the loss is the weighted sum over
             the number of clips. `class_weight` of `fit` works as in Keras, too. "action",
             "accuracy" and the terms of the flow loss are weighted means.
@@ -108,8 +110,8 @@ class StageModel(ChecksClips, keras.Model):
             )
             if self.flow_objective.supervised and self.streams != ("motion",):
                 raise ValueError(
-                    "SupervisedFlowLoss takes true flow in the place of labels and so goes "
-                    f"with the stream 'motion' alone; received {self.streams}."
+                    f"{type(flow_loss).__name__} takes true flow in the place of labels "
+                    f"and so goes with the stream 'motion' alone; received {self.streams}."
                 )
         elif flow_options:
             raise ValueError(f"flow_options without flow_loss: {sorted(flow_options)}.")
@@ -155,6 +157,9 @@ class StageModel(ChecksClips, keras.Model):
             clips = self.flow_objective.first_view(visible)
         if self.flow_objective is not None and self.flow_objective.refinement:
             outputs = motion_net_of(self.network).single_pass(clips, training=training)
+        elif self.streams == ("motion",):
+            motion = motion_net_of(self.network)
+            outputs = clip_flows(motion, clips, training=training)
         elif hasattr(self.network, "run_streams"):
             outputs = self.network.run_streams(clips, self.streams, training=training)
         else:

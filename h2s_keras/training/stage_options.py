@@ -73,7 +73,8 @@ STAGE = {
     "decay_biases": False,
     "ema": None,
     # Arguments of UnsupervisedFlowLoss; with "kind": "supervised" of SupervisedFlowLoss,
-    # which needs data.targets="flow".
+    # which needs data.targets="flow"; with "kind": "mixed" pairs of frames, half of each
+    # batch synthetic with known flow, and "supervised_weight" is the factor on these.
     "flow_loss": None,
     "flow_loss_weight": 1.0,
     "action_loss_weight": 1.0,

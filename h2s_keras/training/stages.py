@@ -10,7 +10,9 @@ import numpy as np
 from absl import logging
 
 from h2s_keras.data.clips.cached_flow import PAIRS_AT_ONCE
+from h2s_keras.data.clips.motion_pairs import MotionPairs
 from h2s_keras.errors import UserError
+from h2s_keras.models.motion_net import motion_net_of, sees_pairs
 from h2s_keras.training.callbacks import (
     Interruption,
     OptimizerFigures,
@@ -19,7 +21,8 @@ from h2s_keras.training.callbacks import (
 from h2s_keras.training.csv_log import CsvLog, cut_log
 from h2s_keras.training.diagnosis import explain_batch, first_bad_weight
 from h2s_keras.training.guard import NonFiniteGuard
-from h2s_keras.training.preparation import prepare_stage, stage_errors
+from h2s_keras.training.motion_validation import MotionValidation
+from h2s_keras.training.preparation import is_mixed, prepare_stage, stage_errors
 from h2s_keras.training.stage_options import complete_config
 from h2s_keras.training.state import (
     find_states,
@@ -93,9 +96,21 @@ def run_stages(
         stage_data = data
         if stage["cached_flow"]:
             stage_data = _flow_data(network, data, run, progress)
+        elif is_mixed(stage):
+            if hosts is not None:
+                raise UserError(
+                    f"stage {stage['name']!r}: flow_loss.kind='mixed' runs in one process; "
+                    f"leave --hosts out, or the stage (--set stages.{stage['name']}=none)"
+                )
+            stage_data = MotionPairs(data)
         running = _RunningStage(
             stage_model, config, index, position, run, stage_data, hosts
         )
+        if is_mixed(stage) and running.validation is None and progress is not None:
+            progress.message(
+                f"{stage['name']}: no videos are held out (data.validation), so nothing "
+                "shows whether tuning helps; the tuned weights are kept"
+            )
         if running.steps_left():
             # What lay between a cut and now does not count.
             running.started = started - seconds
@@ -111,14 +126,14 @@ def run_stages(
 def _flow_data(network, data, run, progress):
     """The flow of the videos by the frozen MotionNet, kept in the run folder."""
     pair_network = network.motion
-    if pair_network.coarse_to_fine:
-        pair_network = pair_network.with_num_frames(2)
-    elif pair_network.num_frames != 2:
+    if not sees_pairs(pair_network):
         raise UserError(
             "cached_flow needs a MotionNet that sees pairs of frames (coarse_to_fine), so "
             "that flow does not depend on the clip; this one sees "
             f"{pair_network.num_frames} frames"
         )
+    if pair_network.num_frames != 2:
+        pair_network = pair_network.with_num_frames(2)
     digest = hashlib.sha256()
     for weight in pair_network.get_weights():
         digest.update(np.ascontiguousarray(weight))
@@ -157,7 +172,21 @@ class _RunningStage:
         return self.position.step < self.total and not stopped
 
     def _make_validation(self):
-        """`Validation` of a stage that learns actions, where videos are set aside."""
+        """`Validation` of a stage that learns actions, `MotionValidation` of one that
+        learns motion from pairs; None where no videos are set aside."""
+        if isinstance(self.data, MotionPairs):
+            pairs = self.data.held_out()
+            if not len(pairs):
+                return None
+            motion = motion_net_of(self.model.network)
+            return MotionValidation(
+                self.run.file(f"best-{self.stage['name']}.npz"),
+                pairs,
+                self.position,
+                self.stage["patience"],
+                # Beside streams that learn actions they would cost more than they tell.
+                baselines=motion is self.model.network,
+            )
         learned = [name for name in self.stage["streams"] if name != "motion"]
         if not getattr(self.data, "validates", False) or not learned:
             return None

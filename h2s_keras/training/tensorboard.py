@@ -57,6 +57,8 @@ class TensorBoardLog(keras.callbacks.Callback):
             clips = np.asarray(self.sample_clips())
             clips = clips.reshape(-1, *clips.shape[-4:])
             self._clips = clips[: self.clips_shown]
+        if self._clips.shape[1] != motion.num_frames:
+            return  # A stage on pairs of frames, for a network of longer clips.
         flows = motion.estimate_flow(self._clips)
         lengths = np.sqrt(np.sum(np.square(flows), axis=-1, dtype="float32"))
         if not np.isfinite(lengths).all():

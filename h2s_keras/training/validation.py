@@ -55,24 +55,27 @@ class Validation(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         # What the stage begins with is kept where it makes nothing better.
         if not self.history:
-            self._note(self.measure(self.model))
-
-    def _note(self, figures):
-        self.history.append({"step": self.position.step, **figures})
-        if self.best is self.history[-1]:
-            self._best = self.model.get_weights()
-        self._write()
+            self.note(self.measure(self.model))
 
     def on_epoch_end(self, epoch, logs=None):
-        figures = self.measure(self.model)
+        measured = self.measure(self.model)
+        if logs and "accuracy" in logs:
+            measured["training_accuracy"] = float(logs["accuracy"])
+        self.note(measured)
         if logs is not None:
-            logs["validation_loss"] = figures["loss"]
-            logs["validation_accuracy"] = figures["accuracy"]
-            if "accuracy" in logs:
-                figures["training_accuracy"] = float(logs["accuracy"])
-        self._note(figures)
+            for name in ("loss", "accuracy"):
+                if name in measured:
+                    logs[f"validation_{name}"] = measured[name]
         if self.exhausted:
             self.model.stop_training = True
+
+    def note(self, measured):
+        """Adds to the history, and keeps the weights where they are the best so far."""
+        entry = {"step": self.position.step, **measured}
+        self.history.append(entry)
+        if self.best is entry:
+            self._best = self.model.get_weights()
+        self._write()
 
     def measure(self, model):
         """dict "loss" and "accuracy" of a stage model on the validation videos."""

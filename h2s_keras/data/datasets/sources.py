@@ -118,6 +118,43 @@ def class_folder_list(root, group_pattern=None):
     return DatasetList(root, tuple(names), tuple(examples), (), left_out)
 
 
+def unlabelled_source(root):
+    """Lists all videos below a folder, at any depth, for what needs no labels.
+
+    A video may also be a folder of frames; `root` itself may be a video. Hidden files are
+    passed over, files without a video suffix left out with a `LeftOutWarning`.
+
+    Args:
+        root: the folder.
+
+    Returns:
+        tuple of `VideoExample` of label 0, sorted by path.
+
+    Raises:
+        UserError: no such folder, or no videos in it.
+
+    Example:
+
+    ```python
+    examples = unlabelled_source("camera")
+    ```
+    """
+    root = os.fspath(root)
+    if os.path.isfile(root) or is_frame_folder(root):
+        return (VideoExample(root, 0),)
+    if not os.path.isdir(root):
+        raise FileError(root, "no such folder; give one with videos, at any depth")
+    found = videos_below(root)
+    if not found.videos:
+        raise FileError(
+            root,
+            "holds no videos (by suffix: "
+            f"{' '.join(sorted(VIDEO_SUFFIXES))}; or folders of numbered images)",
+        )
+    warn_of_left_out(root, found.others)
+    return tuple(VideoExample(path, 0) for path in found.videos)
+
+
 @dataclasses.dataclass
 class FoundVideos:
     """What lies below a folder: sorted paths, without hidden files.

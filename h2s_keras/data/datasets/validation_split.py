@@ -1,11 +1,13 @@
 """A part of the training videos that a run learns nothing from, to choose by."""
 
 import collections
+import dataclasses
 import os
 import re
 
 import numpy as np
 
+from h2s_keras.data.video.video_info import probe_video
 from h2s_keras.errors import UserError
 
 # Parts of file names that say who or where, with their number: person03, s1, cam2, ...
@@ -37,8 +39,7 @@ def split_validation(examples, share, seed=0):
     training, validation = split_validation(examples, share=0.2)
     ```
     """
-    if not 0 <= share <= 0.5:
-        raise UserError(f"data.validation takes a share from 0 to 0.5; received {share}")
+    _check_share(share)
     examples = tuple(examples)
     generator = np.random.default_rng([seed, 3])
     groups = {example.group for example in examples}
@@ -52,6 +53,43 @@ def split_validation(examples, share, seed=0):
         tuple(e for number, e in enumerate(examples) if number not in chosen),
         tuple(e for number, e in enumerate(examples) if number in chosen),
     )
+
+
+def split_in_time(example, share, rate=None):
+    """Sets the end of a single video aside.
+
+    Args:
+        example: `VideoExample` of a whole video.
+        share: of its seconds, 0 to 0.5.
+        rate: frames per second that a folder of frames was extracted at, or None.
+
+    Returns:
+        (training, validation), tuples of one `VideoExample` each. The validation is empty
+        for a share of 0, and where nothing says how long the video is.
+
+    Raises:
+        UserError: the share is out of range.
+        VideoError: the video cannot be read.
+    """
+    _check_share(share)
+    if share == 0:
+        return (example,), ()
+    info = probe_video(example.path)
+    seconds = info.duration
+    if os.path.isdir(example.path) and rate and info.frame_count_claimed:
+        seconds = info.frame_count_claimed / rate
+    if not seconds:
+        return (example,), ()
+    cut = (1 - share) * seconds
+    return (
+        (dataclasses.replace(example, start=0.0, end=cut),),
+        (dataclasses.replace(example, start=cut, end=seconds),),
+    )
+
+
+def _check_share(share):
+    if not 0 <= share <= 0.5:
+        raise UserError(f"data.validation takes a share from 0 to 0.5; received {share}")
 
 
 def _chosen_videos(examples, share, generator):

@@ -1,5 +1,7 @@
 """Made-up clips as a training run reads them (see `training_data`)."""
 
+import itertools
+
 from h2s_keras.data.clips.host_share import example_numbers, host_batch_size
 from h2s_keras.data.synthetic.action_clips import SyntheticClips
 from h2s_keras.errors import UserError
@@ -29,6 +31,7 @@ class SyntheticData:
             raise UserError(f"data.segments must be 1 or more; received {segments}")
         self.targets = settings.pop("targets", "label")
         self.settings, self._streams, self._tested = settings, {}, {}
+        self.image_size = settings["image_size"]
         self.test_clips = clips(split="test", **settings)
 
     def training(self, batch_size, start_step=0, seed=0, host=0, hosts=1):
@@ -50,6 +53,15 @@ class SyntheticData:
             settings["num_frames"] *= self.segments or 1
             self._streams[seed] = self.clips(**settings)
         return self._streams[seed]
+
+    def of_pairs(self):
+        """The same kind of clips, of two frames each and without segments."""
+        settings = {**self.settings, "num_frames": 2, "test_count": self.test_count}
+        return SyntheticData(settings, self.clips)
+
+    def held_out_pairs(self, count):
+        """As `evaluation`, single test clips, at most `count`."""
+        return itertools.islice(self.evaluation(1), count)
 
     def explain(self, error):
         """None: a synthetic clip cannot go wrong by what a user did."""

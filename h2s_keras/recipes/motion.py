@@ -1,0 +1,60 @@
+"""Motion of unlabelled videos: a MotionNet that comes with the package, tuned on them.
+
+Reproduces: nothing published; arXiv 1704.00389 learns motion without labels likewise.
+    Half of each batch are pairs of frames of the videos, with the paper's loss, half are
+    synthetic pairs whose motion is known, so that the network does not forget what motion
+    is. The weights are kept that explain held-out videos best, those of the preset where
+    tuning does not help.
+Command: h2s train motion --set data.root=FOLDER --out runs/motion
+    (videos at any depth, without labels; then h2s flow new.mp4 --model runs/motion)
+Hardware: 2 cores, 4 GiB; see docs/flow.md for the time.
+Expected: depends on the videos; the run prints the error on held-out frames before and
+    after, beside that of zero flow, and of DIS and TV-L1 where OpenCV is installed.
+"""
+
+# What all recipes for one's own videos start from.
+PRESET = "tiny_synthetic"
+
+
+def motion_stage(smoke=False):
+    """The stage that tunes a MotionNet of pairs on videos, labels unused."""
+    return {
+        "name": "motion",
+        "streams": ["motion"],
+        "batch_size": 4 if smoke else 8,
+        "steps": 4 if smoke else 150,
+        "learning_rate": 1e-4,
+        "warmup": 20,
+        "flow_loss": {"kind": "mixed"},
+        # On a CPU XLA compiles the passes for minutes, longer than the stage trains.
+        "jit_compile": False,
+    }
+
+
+def get_config(smoke=False):
+    data = {
+        "kind": "unlabelled",
+        "root": None,
+        "num_frames": 2,
+        "image_size": (128, 128),
+        "decode_size": None,
+        "rate": None,
+        "stride": 1,
+        "max_skip": 1,
+        "short": "hold",
+        "flip": True,
+        "validation": 0.15,
+        "on_bad_file": "skip",
+        "cache_bytes": 1e9,
+    }
+    if smoke:
+        size = {"num_frames": 2, "image_size": (32, 32)}
+        data = {"kind": "synthetic", "seed": 1, "test_count": 16, **size}
+    return {
+        "name": "motion",
+        "seed": 1,
+        "data": data,
+        "model": {"motion": PRESET, "temporal": None},
+        "batch_size": 4 if smoke else 8,
+        "stages": [motion_stage(smoke)],
+    }
