@@ -1,6 +1,7 @@
-"""The README's picture, commands and lines of code do what they say.
+"""The README's picture and commands do what they say, and the code of docs/training.md.
 
-Its quickstart command runs in small for all tests of the command line (cli/conftest.py).
+The quickstart command runs in small for all tests of the command line (cli/conftest.py);
+the lines on own videos run in data/test_docs.py.
 """
 
 import os
@@ -25,9 +26,9 @@ def quickstart_command():
 
 
 @pytest.mark.long
-def test_the_lines_of_code_run(tmp_path):
-    (code,) = blocks("python")
-    assert 15 <= len([line for line in code.splitlines() if line.strip()]) <= 25
+def test_a_network_of_your_own_is_built_and_trained(tmp_path):
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
     (tmp_path / "lines.py").write_text(code)
     done = subprocess.run(
         [sys.executable, "lines.py"], cwd=tmp_path, capture_output=True, text=True

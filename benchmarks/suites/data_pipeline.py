@@ -18,11 +18,11 @@ import tempfile
 import time
 
 import numpy as np
-from h2s_keras.data.clips.clip_dataset import frame_size
 
 from benchmarks.harness import measure, timed
 from benchmarks.synthetic_video import write_class_folders, write_video
 from h2s_keras.data import ClipReport, class_folder_source, video_clip_dataset
+from h2s_keras.data.clips.clip_dataset import frame_size
 from h2s_keras.data.clips.training_stream import TrainingStream
 from h2s_keras.data.video.video_store import VideoStore
 

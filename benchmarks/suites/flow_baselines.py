@@ -34,7 +34,9 @@ def run(settings, figures):
     total_variation = cv2.optflow.DualTVL1OpticalFlow_create()
     inverse_search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     methods = {
-        f"MotionNet, {settings.options.runtime}": lambda frames: pair_flow(motion_net, frames),
+        f"MotionNet, {settings.options.runtime}": lambda frames: pair_flow(
+            motion_net, frames
+        ),
         "TV-L1": lambda frames: total_variation.calc(*grey(frames), None),
         "Farneback": lambda frames: cv2.calcOpticalFlowFarneback(
             *grey(frames), None, 0.5, 5, 15, 3, 5, 1.1, 0

@@ -71,7 +71,7 @@ def with_both_sides(data):
 
 
 def check_targets(config):
-    """Raises a UserError where a stage learns from what the data do not give it."""
+    """Raises a UserError where a stage needs what the data do not give it."""
     if "data" not in config:
         return
     true_flow = config["data"].get("targets") == "flow"
@@ -87,6 +87,22 @@ def check_targets(config):
                 f"stage {stage['name']!r}: learns classes, and data.targets='flow' gives "
                 "true flow in the place of labels; leave data.targets out"
             )
+        if stage["cached_flow"]:
+            _check_cached_flow(stage["name"], config["data"])
+
+
+def _check_cached_flow(name, data):
+    kind, size = data.get("kind"), data.get("decode_size")
+    if kind in ("records", "synthetic", "moving_layers"):
+        raise UserError(
+            f"stage {name!r}: cached_flow needs videos or folders of frames; with "
+            f"data.kind={kind!r} set stages.{name}.cached_flow=False"
+        )
+    if not isinstance(size, (tuple, list)):
+        raise UserError(
+            f"stage {name!r}: cached_flow needs frames of one size: give data.decode_size "
+            f"as (height, width), multiples of 32; received {size!r}"
+        )
 
 
 def are_numbers(values):

@@ -1,4 +1,4 @@
-"""The commands of docs/data and docs/records.md, on files made here by the pages' names."""
+"""Commands and code of the guides, docs/data and docs/records.md, on files made here."""
 
 import argparse
 import json
@@ -18,6 +18,8 @@ from h2s_keras.data import write_png
 from h2s_keras.data.data_options import KNOWN
 from h2s_keras.data.records.record_index import read_index
 from h2s_keras.data.training_data import make_data
+from h2s_keras.models import load_model
+from h2s_keras.training.stage_options import check_recipe, complete_config, scale_steps
 
 ROOT = pathlib.Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "data"
@@ -77,17 +79,19 @@ def make_activitynet(folder, make_video):
 
 
 def make_own_videos(folder, make_video):
-    rows = ["path,class"]
+    rows = ["path,class,group,start,end"]
     for name in ("wave_left", "wave_right"):
         for person in (1, 3):
             path = f"my_videos/{name}/person{person}.mp4"
             make_video(path, count=12)
-            rows.append(f"{path},{name}")
+            rows.append(f"{path},{name},{person},,")
+        make_video(f"other_videos/{name}/any.mp4", count=12)
         for number in range(1, 9):
             picture = make_own_videos.picture(number)
             target = folder / "frames" / name / f"img_{number:05d}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             write_png(target, picture)
+    make_video("new.mp4", count=12)
     write(folder / "table.csv", *rows)
     write(folder / "train.txt", "wave_left 8 1", "wave_right 8 2")
     write(folder / "test.txt", "wave_left 8 1", "wave_right 8 2")
@@ -102,12 +106,16 @@ def picture(number):
 make_own_videos.picture = picture
 
 PAGES = {
-    "ucf101": make_ucf101,
-    "hmdb51": make_hmdb51,
-    "thumos14": make_thumos14,
-    "activitynet": make_activitynet,
-    "own_videos": make_own_videos,
+    "docs/data/ucf101.md": make_ucf101,
+    "docs/data/hmdb51.md": make_hmdb51,
+    "docs/data/thumos14.md": make_thumos14,
+    "docs/data/activitynet.md": make_activitynet,
+    "docs/own_videos.md": make_own_videos,
+    "docs/improve_accuracy.md": make_own_videos,
+    "docs/choosing.md": make_own_videos,
+    "README.md": make_own_videos,
 }
+WITH_CODE = ("docs/own_videos.md", "docs/improve_accuracy.md", "README.md")
 
 
 def blocks(page, language="bash"):
@@ -118,7 +126,8 @@ def blocks(page, language="bash"):
 def commands(page):
     for block in blocks(page):
         for line in block.replace("\\\n", " ").strip().splitlines():
-            yield shlex.split(line)
+            if not line.startswith("python3"):  # Installation: tests/test_readme.py.
+                yield shlex.split(line)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -126,7 +135,7 @@ def test_the_commands_of_a_page(page, make_video, tmp_path, monkeypatch):
     PAGES[page](tmp_path, make_video)
     monkeypatch.chdir(tmp_path)
     seen = set()
-    for program, command, *arguments in commands(DOCS / f"{page}.md"):
+    for program, command, *arguments in commands(ROOT / page):
         assert program == "h2s"
         seen.add(command)
         if command == "data":
@@ -138,6 +147,8 @@ def test_the_commands_of_a_page(page, make_video, tmp_path, monkeypatch):
             assert done.returncode == 0, (arguments, done.stderr)
         elif command == "train":
             check_training(arguments)
+        elif command in ("export", "flow"):
+            assert build_parser().parse_args([command, *arguments]).model == "runs/mine"
         else:
             parser = argparse.ArgumentParser()
             {"evaluate": evaluate, "predict": predict}[command].add_arguments(parser)
@@ -146,26 +157,68 @@ def test_the_commands_of_a_page(page, make_video, tmp_path, monkeypatch):
                 evaluate_data.check_data_arguments(parsed)
                 examples, names = evaluate_data.read_examples(parsed)
                 assert len(names) == 2 and {item.label for item in examples} == {0, 1}
-    assert {"data", "train"} <= seen
+    assert "train" in seen and ("data" in seen or "docs/data" not in page)
 
 
 def check_training(arguments):
     """The recipe takes every value, and its data give a batch and a test."""
     recipe, *rest = arguments
-    config = load_recipe(recipe)()
+    if recipe == "--resume":
+        assert build_parser().parse_args(["train", *arguments]).out
+        return
+    config = check_recipe(load_recipe(recipe)())
     while rest:
         option, value, *rest = rest
-        assert option in ("--set", "--out", "--data_service")
+        assert option in ("--set", "--out", "--data_service", "--budget")
+        if option == "--budget":
+            scale_steps(config, float(value))
         if option == "--set":
             apply_setting(config, value)
         elif option == "--data_service":
             config["data"]["service"] = value
-    config["data"].update(image_size=(16, 16), num_frames=3, clips_per_video=1)
-    data = make_data(config["data"])
+    check_data(complete_config(config)["data"])
+
+
+def check_data(values):
+    """Data of these values give a batch and a test, of one group where it is "each"."""
+    values = {**values, "image_size": (16, 16), "num_frames": 3, "clips_per_video": 1}
+    if values.get("test_group") == "each":
+        values["test_group"] = "3"
+    data = make_data(values)
     clips, _ = next(data.training(2).as_numpy_iterator())
     assert clips.shape == (2, 3, 16, 16, 3) and clips.std() > 0
     if data.test:
         assert next(data.evaluation(2))["clip"].shape[1:] == (3, 16, 16, 3)
+
+
+# === Code of the guides ===
+
+
+@pytest.mark.parametrize("page", WITH_CODE)
+def test_the_code_of_a_guide(page, make_video, tmp_path, monkeypatch):
+    """Every block runs as it stands; training alone is cut down to its data."""
+    make_own_videos(tmp_path, make_video)
+    (tmp_path / "runs/mine").mkdir(parents=True)
+    load_model("quickstart").save(tmp_path / "runs/mine/model.keras")
+    monkeypatch.chdir(tmp_path)
+    trained = []
+
+    def train(config, out, progress=None):
+        check_data(config["data"])
+        trained.append(out)
+        return {"results": {"test": "4 videos", "final": {"fused_accuracy": 1.0}}}
+
+    monkeypatch.setattr("h2s_keras.training.videos.trainer", lambda config: train)
+    for code in blocks(ROOT / page, "python"):
+        exec(compile(code, page, "exec"), {})
+    assert trained
+    if page == "docs/own_videos.md":
+        assert (tmp_path / "models/mine/1/saved_model.pb").exists()
+        # Each run of the shell that Python can make is made by Python too.
+        shell = set(
+            re.findall(r"h2s train videos .*--out (\S+)", (ROOT / page).read_text())
+        )
+        assert set(trained) == shell - {"runs/early"}
 
 
 # === docs/records.md ===
@@ -262,8 +315,41 @@ def has_tvl1():
 def test_every_page_is_linked_and_every_link_exists():
     index = (DOCS / "README.md").read_text(encoding="utf-8")
     targets = re.findall(r"\]\((?!https)([^)#]+)\)", index)
-    assert {f"{page}.md" for page in PAGES} <= set(targets)
-    assert all((DOCS / target).exists() for target in targets)
+    linked = {(DOCS / target).resolve() for target in targets}
+    assert {ROOT / page for page in PAGES if page.startswith("docs/data/")} <= linked
+
+
+def pages():
+    return [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+
+
+def anchors(page):
+    """The names that a page's headings can be linked by."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    words = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
+    return {heading.replace(" ", "-") for heading in words}
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        led = (page.parent / path).resolve() if path else page
+        assert led.exists(), target
+        assert not anchor or anchor in anchors(led), target
+
+
+def test_every_page_is_reached_from_the_readme():
+    reached, left = set(), [ROOT / "README.md"]
+    while left:
+        page = left.pop()
+        reached.add(page)
+        for target in re.findall(r"\]\((?!https?:)([^)#\s]+\.md)", page.read_text("utf-8")):
+            led = (page.parent / target).resolve()
+            if led not in reached:
+                left.append(led)
+    assert set((ROOT / "docs").rglob("*.md")) <= reached
 
 
 def test_the_table_of_values_names_values_of_videos():

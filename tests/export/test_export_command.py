@@ -62,16 +62,18 @@ def test_the_page_on_serving_cuts_the_frames_that_its_recipe_takes():
     facts = {
         **{"name": "h2s", "model_version": 1, "classes": ["a", "b"], "top_k": 2},
         **{"num_frames": data["num_frames"], "image_size": data["image_size"]},
-        **{"frame_stride": data["stride"], "written_by": {"h2s_keras": "0"}},
+        # A second of 30 frames a second: 15 steps of 2 frames.
+        **{"frame_stride": 2, "frame_rate": 30.0, "written_by": {"h2s_keras": "0"}},
+        "test_protocol": {"clips": data["clips_per_video"], "short": data["short"]},
         "signatures": {"motion": {"outputs": {"flow": {"shape": [-1, 48, 48]}}}},
     }
     (command,) = (line for line in readme(facts).splitlines() if "ffmpeg" in line)
     text = readme(facts)
-    assert "$(seq 0 3 18)" in text and "(start + 3 * n) % len(files)" in text
-    assert "for n in range(7)" in text and "range(5)" in text
+    assert "$(seq 0 2 30)" in text and "min(start + 2 * n, len(files) - 1)" in text
+    assert "for n in range(16)" in text and "range(10)" in text
     page = pathlib.Path(__file__).parents[2] / "docs" / "serving.md"
     page = page.read_text(encoding="utf-8")
-    assert command in page.splitlines() and "[:19:3]" in page
+    assert command in page.splitlines() and "[:31:2]" in page
 
 
 def test_help_has_an_example_and_is_quick():

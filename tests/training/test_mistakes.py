@@ -46,6 +46,25 @@ def test_a_mistake_in_the_last_stage_leaves_the_folder_free(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"kind": "records"}, "needs videos .* set stages.temporal.cached_flow=False"),
+        ({"kind": "videos"}, r"decode_size as \(height, width\).* received None"),
+        ({"kind": "videos", "decode_size": 64}, "received 64"),
+    ],
+)
+def test_cached_flow_needs_videos_of_one_size(small_config, changes, text):
+    config = small_config()
+    data = {"num_frames": 2, "image_size": [16, 16], "root": "videos"}
+    config["stages"][-1]["cached_flow"] = True
+    config["data"] = {**data, "kind": "videos", "decode_size": (32, 32)}
+    complete_config(config)
+    config["data"] = {**data, **changes}
+    with pytest.raises(UserError, match=f"stage 'temporal': cached_flow .*{text}"):
+        complete_config(config)
+
+
 def test_a_mistake_that_was_written_into_a_run_is_told_on_resume(small_config, tmp_path):
     config = with_late_mistake(small_config(), {"optimizer": "adamw"})
     RunFolder(tmp_path / "run").write_config(complete_config(config))
