@@ -9,6 +9,7 @@ from h2s_keras.errors import FileError, UserError
 from h2s_keras.export.inference import inference_network
 
 TOLERANCE = 1e-3  # of logits and of flow in pixels, relative to values above 1
+OPSET = 17
 
 
 def export_onnx(model, path):
@@ -38,23 +39,52 @@ def export_onnx(model, path):
         raise UserError(f"{path}: the name of an ONNX file must end in .onnx; rename it")
     if os.path.exists(path):
         raise UserError(f"{path}: exists already; give another name")
+    check_onnx_tools("export_onnx")
+    from h2s_keras.data.images import write_bytes
+
+    network, _ = inference_network(model)
+    content = onnx_content(_Answers(network), network)
+    write_bytes(path, content, FileError)
+    return len(content)
+
+
+def check_onnx_tools(caller):
+    """UserError unless the extra `onnx` is installed and the backend is TensorFlow.
+
+    Args:
+        caller: what needs them, for the message.
+    """
     if keras.backend.backend() != "tensorflow":
-        raise UserError("export_onnx runs on TensorFlow; set KERAS_BACKEND=tensorflow")
+        raise UserError(f"{caller} runs on TensorFlow; set KERAS_BACKEND=tensorflow")
     try:
-        import onnxruntime
+        import onnxruntime  # noqa: F401
         import tf2onnx  # noqa: F401
     except ImportError as error:
         raise UserError(
             f"ONNX needs the package {error.name}: pip install 'h2s_keras[onnx]'"
         ) from error
-    from h2s_keras.data.images import write_bytes
 
-    network, _ = inference_network(model)
-    content = _convert(network)
+
+def onnx_content(answers, network, batch=None):
+    """An ONNX file that gives in onnxruntime what `answers` gives.
+
+    Args:
+        answers: keras.Model from uint8 clips to a dict of float32 tensors.
+        network: the HiddenTwoStream in it, whose clips it takes.
+        batch: fixed number of clips; None for any.
+
+    Returns:
+        bytes of the file; its input is `clips`, its outputs are the names of the dict.
+
+    Raises:
+        UserError: the converter does not take the network, or the file answers otherwise.
+    """
+    import onnxruntime
+
+    content = _convert(answers, network, batch)
     session = onnxruntime.InferenceSession(content)
-    _compare(network, session)
-    write_bytes(path, content, FileError)
-    return len(content)
+    _compare(answers, network, batch, session)
+    return content
 
 
 class _Answers(keras.Model):
@@ -66,26 +96,30 @@ class _Answers(keras.Model):
         self.built = True
 
     def call(self, clips):
-        from h2s_keras.export.signatures import flow_of, logits_of
+        from h2s_keras.export.signatures import full_size_flow
 
-        logits = logits_of(self.network, clips)
+        outputs = self.network(clips, training=False)
         return {
-            "logits": logits,
-            "probabilities": keras.ops.softmax(logits),
-            "flow": flow_of(self.network, clips),
+            "logits": outputs["logits"],
+            "probabilities": keras.ops.softmax(outputs["logits"]),
+            "flow": full_size_flow(self.network, outputs["flow2"]),
         }
 
 
-def _convert(network):
+def _convert(answers, network, batch):
     import tempfile
 
-    shape = (None, network.num_frames, *network.image_size, 3)
+    shape = (batch, network.num_frames, *network.image_size, 3)
     signature = [keras.InputSpec(shape=shape, dtype="uint8", name="clips")]
     with tempfile.TemporaryDirectory() as folder:
         name = os.path.join(folder, "model.onnx")
         try:
-            _Answers(network).export(
-                name, format="onnx", input_signature=signature, verbose=False
+            answers.export(
+                name,
+                format="onnx",
+                input_signature=signature,
+                verbose=False,
+                opset_version=OPSET,
             )
         except Exception as error:
             reason = " ".join(str(error).split())[:300]
@@ -96,14 +130,14 @@ def _convert(network):
             return file.read()
 
 
-def _compare(network, session):
-    shape = (2, network.num_frames, *network.image_size, 3)
+def _compare(answers, network, batch, session):
+    shape = (batch or 2, network.num_frames, *network.image_size, 3)
     clips = np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
     names = [output.name for output in session.get_outputs()]
     actual = dict(
         zip(names, session.run(names, {session.get_inputs()[0].name: clips}), strict=True)
     )
-    for name, expected in _Answers(network)(clips).items():
+    for name, expected in answers(clips).items():
         expected = np.asarray(expected)
         error = np.abs(actual[name] - expected).max() / max(1.0, np.abs(expected).max())
         if not error < TOLERANCE:
