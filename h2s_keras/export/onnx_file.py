@@ -43,7 +43,9 @@ def export_onnx(model, path):
     from h2s_keras.data.images import write_bytes
 
     network, _ = inference_network(model)
-    content = onnx_content(_Answers(network), network)
+    shape = (2, network.num_frames, *network.image_size, 3)
+    clips = np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
+    content, _ = onnx_content(_Answers(network), clips, batch=None)
     write_bytes(path, content, FileError)
     return len(content)
 
@@ -65,26 +67,27 @@ def check_onnx_tools(caller):
         ) from error
 
 
-def onnx_content(answers, network, batch=None):
+def onnx_content(answers, clips, batch):
     """An ONNX file that gives in onnxruntime what `answers` gives.
 
     Args:
         answers: keras.Model from uint8 clips to a dict of float32 tensors.
-        network: the HiddenTwoStream in it, whose clips it takes.
-        batch: fixed number of clips; None for any.
+        clips: uint8 (batch, T, H, W, 3), some clips to compare both on.
+        batch: number of clips that the file takes; None for any.
 
     Returns:
-        bytes of the file; its input is `clips`, its outputs are the names of the dict.
+        (content, outputs): bytes of the file, whose input is `clips` and whose outputs are
+        the names of the dict, and what `answers` gives for `clips`, as NumPy arrays.
 
     Raises:
         UserError: the converter does not take the network, or the file answers otherwise.
     """
     import onnxruntime
 
-    content = _convert(answers, network, batch)
-    session = onnxruntime.InferenceSession(content)
-    _compare(answers, network, batch, session)
-    return content
+    content = _convert(answers, (batch, *clips.shape[1:]))
+    expected = {name: np.asarray(value) for name, value in answers(clips).items()}
+    _compare(onnxruntime.InferenceSession(content), clips, expected)
+    return content, expected
 
 
 class _Answers(keras.Model):
@@ -106,10 +109,9 @@ class _Answers(keras.Model):
         }
 
 
-def _convert(answers, network, batch):
+def _convert(answers, shape):
     import tempfile
 
-    shape = (batch, network.num_frames, *network.image_size, 3)
     signature = [keras.InputSpec(shape=shape, dtype="uint8", name="clips")]
     with tempfile.TemporaryDirectory() as folder:
         name = os.path.join(folder, "model.onnx")
@@ -130,16 +132,13 @@ def _convert(answers, network, batch):
             return file.read()
 
 
-def _compare(answers, network, batch, session):
-    shape = (batch or 2, network.num_frames, *network.image_size, 3)
-    clips = np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
+def _compare(session, clips, expected):
     names = [output.name for output in session.get_outputs()]
     actual = dict(
         zip(names, session.run(names, {session.get_inputs()[0].name: clips}), strict=True)
     )
-    for name, expected in answers(clips).items():
-        expected = np.asarray(expected)
-        error = np.abs(actual[name] - expected).max() / max(1.0, np.abs(expected).max())
+    for name, values in expected.items():
+        error = np.abs(actual[name] - values).max() / max(1.0, np.abs(values).max())
         if not error < TOLERANCE:
             raise UserError(
                 f"the ONNX file gives another {name} in onnxruntime than the network (by "

@@ -52,11 +52,14 @@ def export_web_page(model, directory, runtime=RUNTIME, classes=None):
     check_onnx_tools("export_web_page")
     network, _ = inference_network(model)
     classes = checked_classes(network, classes)
-    answers = _PageAnswers(network)
-    content = onnx_content(answers, network, batch=1)
+    clip = check_clip(network.num_frames, network.image_size)
+    content, outputs = onnx_content(_PageAnswers(network), clip, batch=1)
     facts = {
         **_describe(network, classes),
-        "check": _answer_to_check_clip(answers, network),
+        "check": {
+            "logits": outputs["logits"][0].tolist(),
+            "mean_flow": outputs["flow"].mean(axis=(0, 1, 2)).tolist(),
+        },
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
         "runtime": {name: found[name] for name in ("version", *ENTRIES)},
@@ -135,15 +138,6 @@ def check_clip(num_frames, image_size):
     column = (x + np.uint32(num_frames) - time) >> 2
     cell = (((y >> 2) * np.uint32(1009) + column) * np.uint32(3) + channel) + np.uint32(1)
     return ((cell * np.uint32(2654435761)) >> 24).astype("uint8")[None]
-
-
-def _answer_to_check_clip(answers, network):
-    outputs = answers(check_clip(network.num_frames, network.image_size))
-    flow = np.asarray(outputs["flow"])[0]
-    return {
-        "logits": [float(value) for value in np.asarray(outputs["logits"])[0]],
-        "mean_flow": [float(value) for value in flow.mean(axis=(0, 1))],
-    }
 
 
 @contextlib.contextmanager

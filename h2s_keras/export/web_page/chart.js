@@ -1,7 +1,7 @@
 // Scores over time, as lines.
 
 export const COLORS = ["--line-1", "--line-2", "--line-3", "--line-4", "--line-5"];
-const MARGIN = { left: 40, right: 8, top: 8, bottom: 22 };
+const MARGIN = { left: 48, right: 8, top: 8, bottom: 22 };
 const CAMERA_SECONDS = 30;
 
 export class Chart {

@@ -11,7 +11,7 @@ const BEST = 5; // classes listed
 
 const part = (id) => document.getElementById(id);
 const video = part("video");
-const percent = (score) => `${(100 * score).toFixed(1)} %`;
+const percent = (score) => `${(100 * score).toFixed(1)}\u00a0%`;
 
 let recognizer, model, grabber, chart;
 let live = null; // the LiveClip of what plays
@@ -93,7 +93,7 @@ function showScores(scores) {
   for (const index of order(scores).slice(0, BEST)) {
     const bar = element("span");
     bar.className = "bar";
-    bar.append(element("i", "", { width: percent(scores[index]).replace(" ", "") }));
+    bar.append(element("i", "", { width: `${100 * scores[index]}%` }));
     const number = element("span", percent(scores[index]));
     number.className = "number";
     item(part("scores"), element("span", model.classes[index]), bar, number);
@@ -197,6 +197,7 @@ async function answerFile(file, mine) {
     part("whole").hidden = part("progress").hidden = false;
     const scores = await recognizer.answerVideo(reader, (done, all) => {
       part("progress").value = done / all;
+      if (mine === session) say(`${file.name}: clip ${done + 1} of ${all} …`);
       return mine === session;
     });
     if (scores !== null && mine === session) showScores(scores);

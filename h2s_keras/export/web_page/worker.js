@@ -12,6 +12,7 @@ async function load({ provider, model }) {
   runtime.env.wasm.numThreads = threads;
   session = await runtime.InferenceSession.create(here("model.onnx"), {
     executionProviders: provider === "webgpu" ? ["webgpu", "wasm"] : ["wasm"],
+    logSeverityLevel: 3, // errors: which part of the network runs where is no warning
   });
   shape = [1, model.num_frames, ...model.image_size, 3];
   sizes = shape.reduce((size, side) => size * side);
