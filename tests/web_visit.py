@@ -54,6 +54,7 @@ class Visit:
     def __init__(self, page, address):
         self.page, self.address = page, address
         self.errors, self.requests = [], []
+        page.set_default_timeout(120_000)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", self._note)
         page.context.on("request", lambda request: self.requests.append(request.url))
@@ -66,7 +67,7 @@ class Visit:
 
     def open(self):
         self.page.goto(self.address)
-        self.page.wait_for_function("h2s.ready.then(() => true)", timeout=120_000)
+        self.page.wait_for_function("h2s.ready.then(() => true)")
         return self
 
     @property

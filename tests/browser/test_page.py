@@ -207,7 +207,7 @@ def test_a_network_that_answers_otherwise_is_not_used(visit, fine_page, tmp_path
     with serve(folder) as address:
         page = visit(address).page
         page.goto(address)
-        page.wait_for_selector("#error:not([hidden])", timeout=60_000)
+        page.wait_for_selector("#error:not([hidden])")
         assert "other logits than before the export" in page.inner_text("#error")
         assert page.is_disabled("#file")
 

@@ -45,10 +45,13 @@ export class VideoReader {
     if (!("requestVideoFrameCallback" in HTMLVideoElement.prototype)) {
       throw new Error("This browser does not say which frame it shows; update it.");
     }
+    // The first frame is waited for: shown late, it would pass for that of the first seek.
+    const shown = this.nextFrame(0);
+    shown.catch(() => {});
     this.address = await openVideo(this.video, file);
+    this.first = await shown;
     // A recording of a browser may not know its end; seeking there finds it.
     if (this.video.duration === Infinity) await this.seek(1e9);
-    this.first = await this.seek(0);
     this.last = await this.seek(this.video.duration);
     if (!(this.last > this.first)) {
       throw new Error("The video has one frame and so no motion.");
@@ -76,28 +79,35 @@ export class VideoReader {
     return 1 / this.period;
   }
 
-  /** Goes to a time in seconds. @returns {Promise<number>} stamp of the frame shown. */
-  seek(time) {
-    const { video } = this;
+  /** @returns {Promise<number>} stamp of the next frame that is shown; `time` is for errors. */
+  nextFrame(time) {
     return new Promise((resolve, reject) => {
-      let stamp = null;
-      const stop = setTimeout(() => {
-        video.cancelVideoFrameCallback(request);
-        reject(new Error(`The browser found no frame at ${time.toFixed(2)} s.`));
-      }, SEEK_TIMEOUT);
-      const done = () => {
-        if (stamp === null || video.seeking) return;
+      const request = this.video.requestVideoFrameCallback((_, { mediaTime }) => {
         clearTimeout(stop);
-        video.onseeked = null;
-        resolve(stamp);
-      };
-      const request = video.requestVideoFrameCallback((_, shown) => {
-        stamp = shown.mediaTime;
-        done();
+        resolve(mediaTime);
       });
-      video.onseeked = done;
-      video.currentTime = Math.min(time, video.duration);
+      const stop = setTimeout(() => {
+        this.video.cancelVideoFrameCallback(request);
+        reject(
+          new Error(
+            `The browser shows no frame at ${time.toFixed(2)} s; keep this page in front.`,
+          ),
+        );
+      }, SEEK_TIMEOUT);
     });
+  }
+
+  /** Goes to a time in seconds. @returns {Promise<number>} stamp of the frame shown. */
+  async seek(time) {
+    const target = Math.min(time, this.video.duration);
+    // Where it is already, a browser need not show the frame again.
+    if (target === this.target) return this.stamp;
+    const shown = this.nextFrame(target);
+    const there = new Promise((resolve) => (this.video.onseeked = resolve));
+    this.video.currentTime = target;
+    [this.stamp] = await Promise.all([shown, there]);
+    this.target = target;
+    return this.stamp;
   }
 
   /** Seconds from frame to frame, the mean over the video. */
