@@ -67,8 +67,19 @@ class Visit:
 
     def open(self):
         self.page.goto(self.address)
-        self.page.wait_for_function("h2s.ready.then(() => true)")
+        # Not wait_for_function, which evaluates text and so is kept out by the page.
+        self.page.evaluate("h2s.ready.then(() => true)")
         return self
+
+    def wait(self, element, text):
+        """Until an element shows some text; with None, anything but a dash."""
+        from playwright.sync_api import expect
+
+        place = expect(self.page.locator(element))
+        if text is None:
+            place.not_to_have_text("–", timeout=120_000)
+        else:
+            place.to_contain_text(text, timeout=120_000)
 
     @property
     def strangers(self):

@@ -61,7 +61,7 @@ def test_a_runtime_without_webgpu_serves_webassembly(runtime):
 
 
 def test_a_runtime_that_is_missing_or_not_whole(runtime, tmp_path):
-    with pytest.raises(UserError, match="nowhere: holds no ONNX Runtime .* npm install"):
+    with pytest.raises(UserError, match="nowhere: holds no ONNX Runtime .*npm install"):
         find_runtime(tmp_path / "nowhere")
     (runtime / "dist" / "ort-wasm-simd-threaded.wasm").unlink()
     with pytest.raises(UserError, match="without ort-wasm-simd-threaded.wasm"):

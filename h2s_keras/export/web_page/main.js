@@ -57,14 +57,14 @@ function showFlow() {
   part("flow").getContext("2d").putImageData(image, 0, 0);
 }
 
-/** Frames and answers of the last two seconds, by the second. */
+/** Frames and answers of the last two seconds, or of the last two, by the second. */
 function showSpeed(milliseconds) {
   const now = performance.now();
   for (const name of ["frames", "answers"]) {
-    stamps[name] = stamps[name].filter((stamp) => stamp > now - 2000);
-    const spent = (now - stamps[name][0]) / 1000;
-    const rate = spent > 0.2 ? (stamps[name].length - 1) / spent : 0;
-    part(name).textContent = rate ? rate.toFixed(1) : "–";
+    const last = stamps[name].length - 2;
+    stamps[name] = stamps[name].filter((stamp, at) => stamp > now - 2000 || at >= last);
+    const spent = (stamps[name].at(-1) - stamps[name][0]) / 1000;
+    part(name).textContent = spent ? ((stamps[name].length - 1) / spent).toFixed(1) : "–";
   }
   part("time").textContent = milliseconds.toFixed(0);
 }
