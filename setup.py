@@ -19,8 +19,12 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["h2s_keras", "h2s_keras.*"]),
-    # The trained networks that work offline; h2s_keras/models/presets.py.
-    package_data={"h2s_keras.models": ["weights/*.npz", "weights/index.json"]},
+    # The trained networks that work offline, h2s_keras/models/presets.py; and the page of
+    # h2s_keras/export/web.py.
+    package_data={
+        "h2s_keras.models": ["weights/*.npz", "weights/index.json"],
+        "h2s_keras.export": ["web_page/*"],
+    },
     # The command is a module of its own so that `h2s --help` need not import Keras.
     py_modules=["h2s_keras_command"],
     # Lower bounds are releases: `tox -e oldest` installs exactly these. Why each package is

@@ -27,16 +27,13 @@ def add_arguments(parser):
 
 
 def run(settings, figures):
-    motion_net = in_runtime(
-        load_flow_network(settings.options.model), settings.options.runtime
-    )
+    runtime = settings.options.runtime
+    motion_net = in_runtime(load_flow_network(settings.options.model), runtime)
     cv2.setNumThreads(settings.threads)
     total_variation = cv2.optflow.DualTVL1OpticalFlow_create()
     inverse_search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     methods = {
-        f"MotionNet, {settings.options.runtime}": lambda frames: pair_flow(
-            motion_net, frames
-        ),
+        f"MotionNet, {runtime}": lambda frames: pair_flow(motion_net, frames),
         "TV-L1": lambda frames: total_variation.calc(*grey(frames), None),
         "Farneback": lambda frames: cv2.calcOpticalFlowFarneback(
             *grey(frames), None, 0.5, 5, 15, 3, 5, 1.1, 0

@@ -1,14 +1,26 @@
-"""`h2s export`: a trained model as a SavedModel for TensorFlow Serving."""
+"""`h2s export`: a trained model for a server, a small device, or a browser."""
 
 import json
 import os
+import shlex
 
 from h2s_keras.cli.class_names import read_class_names
 from h2s_keras.cli.quiet import import_keras
+from h2s_keras.errors import UserError
+from h2s_keras.export.web_runtime import RUNTIME, check_free, find_runtime
 from h2s_keras.model_files import check_model
 
-HELP = "export a trained model for TensorFlow Serving"
+HELP = "export a trained model for TensorFlow Serving, LiteRT, ONNX or the browser"
 EXAMPLE = "h2s export --model h2s_runs/mine --out models/h2s"
+# What is exported, and the options that only it has.
+FORMATS = {
+    "savedmodel": ("version", "classes", "top_k", "batch_sizes"),
+    "litert": (),
+    "litert_8bit": (),
+    "onnx": (),
+    "web": ("classes", "runtime"),
+}
+_LITERT = {"litert": "float32", "litert_8bit": "dynamic"}
 
 
 def add_arguments(parser):
@@ -16,16 +28,25 @@ def add_arguments(parser):
         "--model", required=True, help="a .keras file, or the folder of a training run"
     )
     parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="savedmodel",
+        help="savedmodel: for TensorFlow Serving (default); litert, litert_8bit: motion "
+        "and temporal stream for small devices; onnx: all streams; web: a page that "
+        "recognises motion in the browser",
+    )
+    parser.add_argument(
         "--out",
         required=True,
-        metavar="DIR",
-        help="folder of the versions; its last part is the model's name in the server",
+        metavar="OUT",
+        help="savedmodel: folder of the versions, its last part is the model's name in the "
+        "server; litert: a .tflite file; onnx: an .onnx file; web: a new folder",
     )
     parser.add_argument(
         "--version",
         type=int,
         metavar="N",
-        help="number of the version (default: the next free one)",
+        help="savedmodel: number of the version (default: the next free one)",
     )
     parser.add_argument(
         "--classes",
@@ -33,29 +54,73 @@ def add_arguments(parser):
         help="class names, one a line, for a model that does not know them",
     )
     parser.add_argument(
-        "--top_k", type=int, default=5, metavar="K", help="classes a clip (default 5)"
+        "--top_k", type=int, metavar="K", help="savedmodel: classes a clip (default 5)"
     )
     parser.add_argument(
         "--batch_sizes",
         type=int,
         nargs="+",
-        default=[1, 2, 5],
         metavar="N",
-        help="sizes the server rounds batches up to (default 1 2 5)",
+        help="savedmodel: sizes the server rounds batches up to (default 1 2 5)",
+    )
+    parser.add_argument(
+        "--runtime",
+        metavar="DIR",
+        help="web: folder of the npm package onnxruntime-web (default "
+        "node_modules/onnxruntime-web, where `npm install onnxruntime-web` puts it)",
     )
     parser.add_argument("--json", action="store_true", help="print what was made as JSON")
 
 
 def run(arguments):
+    _check_options(arguments)
     classes = read_class_names(arguments.classes) if arguments.classes else None
     check_model(arguments.model)
+    if arguments.format == "web":
+        check_free(arguments.out)
+        find_runtime(arguments.runtime)
     import_keras()
-    from h2s_keras.export.saved_model import export_saved_model
-    from h2s_keras.export.serving_files import DESCRIPTION_FILE
     from h2s_keras.models.presets import load_model
 
+    model = load_model(arguments.model)
+    if arguments.format == "savedmodel":
+        return _saved_model(arguments, model, classes)
+    if arguments.format == "web":
+        return _web(arguments, model, classes)
+    from h2s_keras.export import export_lite, export_onnx
+
+    if arguments.format == "onnx":
+        size = export_onnx(model, arguments.out)
+    else:
+        size = export_lite(model, arguments.out, _LITERT[arguments.format])
+    if arguments.json:
+        print(json.dumps({"path": arguments.out, "bytes": size}))
+    else:
+        print(f"{arguments.out}: {size:,} bytes")
+    return 0
+
+
+def _check_options(arguments):
+    """UserError for an option of another format; else the defaults are filled in."""
+    for name in sorted({name for names in FORMATS.values() for name in names}):
+        if getattr(arguments, name) is None or name in FORMATS[arguments.format]:
+            continue
+        having = " and ".join(key for key, names in FORMATS.items() if name in names)
+        raise UserError(
+            f"--{name} goes with --format {having}, not {arguments.format}; leave it out"
+        )
+    defaults = {"top_k": 5, "batch_sizes": [1, 2, 5], "runtime": RUNTIME}
+    for name, value in defaults.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
+
+
+def _saved_model(arguments, model, classes):
+    from h2s_keras.export.saved_model import export_saved_model
+    from h2s_keras.export.serving_files import DESCRIPTION_FILE
+
     folder = export_saved_model(
-        load_model(arguments.model),
+        model,
         arguments.out,
         classes=classes,
         version=arguments.version,
@@ -70,4 +135,17 @@ def run(arguments):
     print(f"{folder}: {', '.join(facts['signatures'])}")
     print(f"{len(facts['classes'])} classes, {facts['parameters']:,} parameters")
     print(f"Commands of server and clients: {os.path.join(arguments.out, 'README.md')}")
+    return 0
+
+
+def _web(arguments, model, classes):
+    from h2s_keras.export.web import export_web_page
+
+    facts = export_web_page(model, arguments.out, arguments.runtime, classes)
+    if arguments.json:
+        print(json.dumps({"path": arguments.out, **facts}))
+        return 0
+    print(f"{arguments.out}: {len(facts['classes'])} classes, {facts['bytes']:,} bytes")
+    print(f"To see it: python -m http.server --directory {shlex.quote(arguments.out)}")
+    print("and open http://localhost:8000 in a browser.")
     return 0

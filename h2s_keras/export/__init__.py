@@ -1,11 +1,17 @@
-"""Trained networks as files for other programs: TensorFlow Serving, LiteRT, ONNX.
+"""Trained networks as files for other programs: TensorFlow Serving, LiteRT, ONNX, browsers.
 
-Importing this package does not import TensorFlow; the functions do when called.
+Importing this package imports neither TensorFlow nor Keras; the names do when asked for.
 """
 
-from h2s_keras.export.lite import export_lite
-from h2s_keras.export.onnx_file import export_onnx
-from h2s_keras.export.saved_model import export_saved_model
-from h2s_keras.export.saved_network import SavedNetwork
+from h2s_keras.lazy_names import lazy_names
 
-__all__ = ["SavedNetwork", "export_lite", "export_onnx", "export_saved_model"]
+_HOMES = {
+    "SavedNetwork": "saved_network",
+    "export_lite": "lite",
+    "export_onnx": "onnx_file",
+    "export_saved_model": "saved_model",
+    "export_web_page": "web",
+}
+
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

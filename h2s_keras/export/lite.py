@@ -66,9 +66,12 @@ def _convert(network, shape, precision, calibration):
     import tensorflow as tf
 
     def run(clips):
-        features = network.motion.encode(clips)
-        flow = network.motion.decode(features)["flow2"]
-        source = features[-1] if network.branched else _adapted(network.adapter, flow)
+        if network.branched:
+            features = network.motion.encode(clips)
+            flow, source = network.motion.decode(features)["flow2"], features[-1]
+        else:
+            flow = network.motion(clips, training=False)["flow2"]
+            source = _adapted(network.adapter, flow)
         logits = network.temporal(source, training=False)
         scale = network.image_size[0] / flow.shape[2]
         flow = tf.transpose(flow, (0, 2, 3, 1, 4)) * scale

@@ -10,6 +10,7 @@ from h2s_keras.export.inference import inference_network
 from h2s_keras.files import write_file
 
 TOLERANCE = 1e-3  # of logits and of flow in pixels, relative to values above 1
+OPSET = 17
 
 
 def export_onnx(model, path):
@@ -39,21 +40,53 @@ def export_onnx(model, path):
         raise UserError(f"{path}: the name of an ONNX file must end in .onnx; rename it")
     if os.path.exists(path):
         raise UserError(f"{path}: exists already; give another name")
+    check_onnx_tools("export_onnx")
+    network, _ = inference_network(model)
+    shape = (2, network.num_frames, *network.image_size, 3)
+    clips = np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
+    content, _ = onnx_content(_Answers(network), clips, batch=None)
+    write_file(path, content, FileError)
+    return len(content)
+
+
+def check_onnx_tools(caller):
+    """UserError unless the extra `onnx` is installed and the backend is TensorFlow.
+
+    Args:
+        caller: what needs them, for the message.
+    """
     if keras.backend.backend() != "tensorflow":
-        raise UserError("export_onnx runs on TensorFlow; set KERAS_BACKEND=tensorflow")
+        raise UserError(f"{caller} runs on TensorFlow; set KERAS_BACKEND=tensorflow")
     try:
-        import onnxruntime
+        import onnxruntime  # noqa: F401
         import tf2onnx  # noqa: F401
     except ImportError as error:
         raise UserError(
             f"ONNX needs the package {error.name}: pip install 'h2s_keras[onnx]'"
         ) from error
-    network, _ = inference_network(model)
-    content = _convert(network)
-    session = onnxruntime.InferenceSession(content)
-    _compare(network, session)
-    write_file(path, content, FileError)
-    return len(content)
+
+
+def onnx_content(answers, clips, batch):
+    """An ONNX file that gives in onnxruntime what `answers` gives.
+
+    Args:
+        answers: keras.Model from uint8 clips to a dict of float32 tensors.
+        clips: uint8 (batch, T, H, W, 3), some clips to compare both on.
+        batch: number of clips that the file takes; None for any.
+
+    Returns:
+        (content, outputs): bytes of the file, whose input is `clips` and whose outputs are
+        the names of the dict, and what `answers` gives for `clips`, as NumPy arrays.
+
+    Raises:
+        UserError: the converter does not take the network, or the file answers otherwise.
+    """
+    import onnxruntime
+
+    content = _convert(answers, (batch, *clips.shape[1:]))
+    expected = {name: np.asarray(value) for name, value in answers(clips).items()}
+    _compare(onnxruntime.InferenceSession(content), clips, expected)
+    return content, expected
 
 
 class _Answers(keras.Model):
@@ -65,26 +98,29 @@ class _Answers(keras.Model):
         self.built = True
 
     def call(self, clips):
-        from h2s_keras.export.signatures import flow_of, logits_of
+        from h2s_keras.export.signatures import full_size_flow
 
-        logits = logits_of(self.network, clips)
+        outputs = self.network(clips, training=False)
         return {
-            "logits": logits,
-            "probabilities": keras.ops.softmax(logits),
-            "flow": flow_of(self.network, clips),
+            "logits": outputs["logits"],
+            "probabilities": keras.ops.softmax(outputs["logits"]),
+            "flow": full_size_flow(self.network, outputs["flow2"]),
         }
 
 
-def _convert(network):
+def _convert(answers, shape):
     import tempfile
 
-    shape = (None, network.num_frames, *network.image_size, 3)
     signature = [keras.InputSpec(shape=shape, dtype="uint8", name="clips")]
     with tempfile.TemporaryDirectory() as folder:
         name = os.path.join(folder, "model.onnx")
         try:
-            _Answers(network).export(
-                name, format="onnx", input_signature=signature, verbose=False
+            answers.export(
+                name,
+                format="onnx",
+                input_signature=signature,
+                verbose=False,
+                opset_version=OPSET,
             )
         except Exception as error:
             reason = " ".join(str(error).split())[:300]
@@ -95,16 +131,13 @@ def _convert(network):
             return file.read()
 
 
-def _compare(network, session):
-    shape = (2, network.num_frames, *network.image_size, 3)
-    clips = np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
+def _compare(session, clips, expected):
     names = [output.name for output in session.get_outputs()]
     actual = dict(
         zip(names, session.run(names, {session.get_inputs()[0].name: clips}), strict=True)
     )
-    for name, expected in _Answers(network)(clips).items():
-        expected = np.asarray(expected)
-        error = np.abs(actual[name] - expected).max() / max(1.0, np.abs(expected).max())
+    for name, values in expected.items():
+        error = np.abs(actual[name] - values).max() / max(1.0, np.abs(values).max())
         if not error < TOLERANCE:
             raise UserError(
                 f"the ONNX file gives another {name} in onnxruntime than the network (by "

@@ -89,18 +89,22 @@ def logits_of(network, clips):
     outputs = {}
     if network.spatial is not None:
         outputs = network.run_streams(clips, ["spatial"], training=False)
-    features = network.motion.encode(clips)
     if network.branched:
-        source = features[-1]
+        source = network.motion.encode(clips)[-1]
     else:
-        source = network.adapter(network.motion.decode(features)["flow2"])
+        source = network.adapter(network.motion(clips, training=False)["flow2"])
     outputs["temporal_logits"] = network.temporal(source, training=False)
     return network.fuse(outputs)
 
 
 def flow_of(network, clips):
     """Flow float32 (batch, H/2, W/2, T-1, 2) of uint8 clips, pixels of full resolution."""
-    flow = network.motion(clips, training=False)["flow2"]
+    return full_size_flow(network, network.motion(clips, training=False)["flow2"])
+
+
+def full_size_flow(network, flow):
+    """MotionNet's finest flow (batch, T-1, h, w, 2) as (batch, h, w, T-1, 2) in pixels of
+    full resolution."""
     scale = network.image_size[0] / flow.shape[2]
     return tf.transpose(flow, (0, 2, 3, 1, 4)) * scale
 

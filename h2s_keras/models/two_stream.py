@@ -116,6 +116,9 @@ class HiddenTwoStream(ChecksClips, keras.Model):
         self._build_shapes_dict = {
             "input_shape": (None, self.num_frames, *self.image_size, 3)
         }
+        if motion.coarse_to_fine:
+            # Export traces the parts, too, and this one needs a height and a width.
+            motion._build_shapes_dict = dict(self._build_shapes_dict)
 
     def get_build_config(self):
         # Nothing to build after __init__.

@@ -68,7 +68,7 @@ def test_a_process_leaves_while_clips_are_read(make_video, tmp_path, how, code):
 
 
 def test_what_threads_read_is_refused_once_the_process_ends(monkeypatch):
-    from h2s_keras.data.clips.clip_dataset import process_end
+    from h2s_keras.data.clips import process_end
 
     read = process_end.called_by_threads(lambda number: number + 1)
     assert read(2) == 3

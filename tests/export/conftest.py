@@ -37,6 +37,15 @@ def make_model(spatial="tiny", temporal="tiny", branched=False, classes=CLASSES,
     return model
 
 
+def make_coarse_to_fine(**options):
+    """A network as the recipe `videos` makes it: trained flow of pairs, coarse to fine."""
+    from h2s_keras.models import HiddenTwoStreamBuilder
+
+    keras.utils.set_random_seed(4)
+    builder = HiddenTwoStreamBuilder(CLASSES, 4, (32, 48)).motion("tiny_synthetic")
+    return builder.temporal("tiny").spatial("tiny").build(**options)
+
+
 def make_clips(count, seed=0, size=(32, 32)):
     shape = (count, 3, *size, 3)
     return np.random.default_rng(seed).integers(0, 256, shape, dtype="uint8")
@@ -65,6 +74,15 @@ def run_script(name, *arguments, check=True):
 @pytest.fixture(scope="session")
 def build():
     return make_model
+
+
+@pytest.fixture(scope="session")
+def coarse_to_fine():
+    return make_coarse_to_fine(
+        frame_stride=2,
+        frame_rate=12.5,
+        test_protocol={"clips": 7, "short": "hold", "decode_size": [32, 48]},
+    )
 
 
 @pytest.fixture(scope="session")

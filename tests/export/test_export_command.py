@@ -87,3 +87,31 @@ def test_a_missing_model_is_told(tmp_path):
     assert done.returncode == 2
     assert "none: no such model file" in done.stderr
     assert not (tmp_path / "m").exists()
+
+
+def test_an_option_of_another_format_is_refused(tmp_path):
+    arguments = ("export", "--model", "quickstart", "--out", tmp_path / "m")
+    done = run_warm((*arguments, "--format", "web", "--top_k", 3), tmp_path)
+    assert done.code == 2
+    assert "--top_k goes with --format savedmodel, not web" in done.err
+    done = run_warm((*arguments, "--runtime", tmp_path), tmp_path)
+    assert done.code == 2
+    assert "--runtime goes with --format web, not savedmodel" in done.err
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_page_needs_the_runtime_of_browsers(tmp_path):
+    arguments = ("export", "--model", "quickstart", "--format", "web")
+    done = run_warm((*arguments, "--out", tmp_path / "page"), tmp_path, cwd=tmp_path)
+    assert done.code == 2 and "npm install onnxruntime-web" in done.err
+    assert not (tmp_path / "page").exists()
+
+
+@pytest.mark.parametrize("kind", ["litert", "litert_8bit"])
+def test_a_litert_file_by_its_format(model_file, tmp_path, kind):
+    path = tmp_path / "model.tflite"
+    arguments = ("export", "--model", model_file, "--format", kind, "--out", path)
+    done = run_warm((*arguments, "--json"), tmp_path)
+    assert done.code == 0, done.err
+    assert json.loads(done.out) == {"path": str(path), "bytes": path.stat().st_size}
+    assert path.read_bytes()[4:8] == b"TFL3"

@@ -30,6 +30,21 @@ def test_onnxruntime_gives_what_keras_gives(build, clips_of, answers, tmp_path, 
         np.testing.assert_allclose(actual["probabilities"].sum(axis=1), 1.0, atol=1e-5)
 
 
+def test_flow_found_coarse_to_fine_is_converted_with_its_warps(coarse_to_fine, tmp_path):
+    pytest.importorskip("tf2onnx", reason="needs tf2onnx, of the extra `onnx`")
+    runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    export_onnx(coarse_to_fine, tmp_path / "model.onnx")
+    session = runtime.InferenceSession(str(tmp_path / "model.onnx"))
+    clips = np.random.default_rng(1).integers(0, 256, (3, 4, 4, 6, 3), dtype="uint8")
+    clips = clips.repeat(8, axis=2).repeat(8, axis=3)
+    outputs = coarse_to_fine.predict_on_batch(clips)
+    flow = np.transpose(outputs["flow2"], (0, 2, 3, 1, 4)) * 2
+    assert np.abs(flow).max() > 1  # so that there is something to warp
+    for name, expected in (("logits", outputs["logits"]), ("flow", flow)):
+        (actual,) = session.run([name], {"clips": clips})
+        np.testing.assert_allclose(actual, expected, atol=2e-3)
+
+
 def test_a_missing_extra_is_named(two_stream, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(UserError, match=r"pip install 'h2s_keras\[onnx\]'"):
