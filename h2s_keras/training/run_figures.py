@@ -135,7 +135,7 @@ def one_line(figures):
     if "warped_error" in figures:
         return motion_sentence(figures)
     return ", ".join(
-        f"{name.replace('_', ' ')} {value:.3f}" if isinstance(value, float) else f"{value}"
+        f"{name.replace('_', ' ')} {value:.3f}"
         for name, value in figures.items()
-        if name != "tested"
+        if isinstance(value, float)
     )
