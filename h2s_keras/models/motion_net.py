@@ -198,7 +198,7 @@ class MotionNet(ChecksClips, keras.Model):
             name, kernel, _, filters, is_level = row
             initializer = "he_normal"
             if not self.convolutions and table.get("first_filters") == "contrast":
-                initializer = ContrastFilters(num_frames)
+                initializer = ContrastFilters(self.frames_per_pass)
             self.convolutions.append(
                 keras.layers.Conv2D(
                     filters,

@@ -120,3 +120,9 @@ def test_an_unknown_name_lists_what_there_is():
         load_model("quickstrat")
     with pytest.raises(UserError, match="no preset 'nothing'"):
         preset_files.read_preset("nothing")
+
+
+def test_every_preset_of_pairs_serves_clips_of_any_length():
+    for name in ("tiny_synthetic", "small_video"):
+        longer = MotionNet.from_preset(name, num_frames=4)
+        assert longer.count_params() == preset_index()[name]["parameters"]
