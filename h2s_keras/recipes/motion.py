@@ -12,8 +12,7 @@ Expected: depends on the videos; the run prints the error on held-out frames bef
     after, beside that of zero flow, and of DIS and TV-L1 where OpenCV is installed.
 """
 
-# What all recipes for one's own videos start from: fast enough for two cores, and under the
-# temporal CNN as good as DIS flow (benchmarks/results/flow_for_recognition.json).
+# What all recipes for one's own videos start from: fast enough for two cores.
 PRESET = "small_video"
 
 
