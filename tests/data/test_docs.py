@@ -208,7 +208,7 @@ def test_the_code_of_a_guide(page, make_video, tmp_path, monkeypatch):
         trained.append(out)
         return {"results": {"test": "4 videos", "final": {"fused_accuracy": 1.0}}}
 
-    monkeypatch.setattr("h2s_keras.training.videos.trainer", lambda config: train)
+    monkeypatch.setattr("h2s_keras.training.own_videos.trainer", lambda config: train)
     for code in blocks(ROOT / page, "python"):
         exec(compile(code, page, "exec"), {})
     assert trained
