@@ -121,16 +121,22 @@ def per_sample_weights(sample_weight, like):
     Raises:
         UserError: for another shape.
     """
-    shape = _known_shape(sample_weight)
-    if shape and (len(shape) > 2 or shape[1:] not in ((), (1,))):
-        raise UserError(
-            "sample_weight has one weight per clip, (batch,) or (batch, 1); received shape "
-            f"{shape}."
-        )
+    shape = check_weight_shape(sample_weight)
     weight = ops.cast(sample_weight, like.dtype)
     if shape == ():
         return weight * ops.ones_like(like)
     return ops.reshape(weight, (-1,))
+
+
+def check_weight_shape(sample_weight):
+    """The shape of weights, or None where it is not known; raises as `per_sample_weights`."""
+    shape = _known_shape(sample_weight)
+    if shape and (len(shape) > 2 or shape[1:] not in ((), (1,), (None,))):
+        raise UserError(
+            "sample_weight has one weight per clip, (batch,) or (batch, 1); received shape "
+            f"{shape}."
+        )
+    return shape
 
 
 def _known_shape(tensor):

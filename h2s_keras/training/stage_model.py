@@ -1,4 +1,5 @@
 import keras
+import numpy as np
 from keras import ops
 
 from h2s_keras.errors import UserError
@@ -11,6 +12,7 @@ from h2s_keras.training.action_losses import ActionLosses
 from h2s_keras.training.checked_data import DataChecks
 from h2s_keras.training.class_labels import (
     check_labels,
+    check_weight_shape,
     is_one_hot,
     per_sample_weights,
 )
@@ -254,6 +256,9 @@ class StageModel(ChecksClips, keras.Model):
         elif validation_data is not None:
             validation_data = checks.data(validation_data)
         x = checks.data(x, y)
+        # A step that is compiled already no longer sees the shape.
+        if kwargs.get("sample_weight") is not None:
+            check_weight_shape(np.asarray(kwargs["sample_weight"]))
         with looked_at(), checks.raised_plainly():
             return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
 
@@ -262,6 +267,8 @@ class StageModel(ChecksClips, keras.Model):
         # Within `fit` the data have been looked at.
         if not kwargs.get("_use_cached_eval_dataset"):
             x = checks.data(x, y)
+            if kwargs.get("sample_weight") is not None:
+                check_weight_shape(np.asarray(kwargs["sample_weight"]))
         with looked_at(), checks.raised_plainly():
             return super().evaluate(x, y, *args, **kwargs)
 

@@ -92,7 +92,7 @@ class CutAfter(keras.callbacks.Callback):
 
 def cutting(epochs):
     return types.SimpleNamespace(
-        stage=lambda name, steps, done=0: CutAfter(epochs), message=lambda text: None
+        stage=lambda name, steps, *_: CutAfter(epochs), message=lambda text: None
     )
 
 

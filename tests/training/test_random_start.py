@@ -42,6 +42,9 @@ def test_says_nothing_of_what_has_weights():
 @pytest.mark.parametrize("name", [name for name, _ in recipe_list()])
 def test_every_recipe_has_a_line_of_its_own(name):
     said = line(name)
+    if name == "motion":
+        assert said is None  # It starts from a preset.
+        return
     assert said.count("\n") == 0 and said.startswith(f"{name}: ")
 
 

@@ -68,7 +68,7 @@ def test_a_mirrored_run_saves_layers_that_other_backends_load(
     def normalized(inputs):
         return Watched(name="shared")(plain(inputs))
 
-    monkeypatch.setattr(backbones, "_tiny", normalized)
+    monkeypatch.setitem(backbones._SMALL, "tiny", normalized)
     config = small_config(strategy="mirrored", tensorboard=False)
     config["stages"] = [{**config["stages"][1], "steps": 1}]
     train(config, tmp_path / "run")

@@ -228,7 +228,7 @@ def test_files_of_a_run(whole):
     assert record["versions"]["backend"] == keras.backend.backend()
     assert record["command"] and "cores" in record["machine"]
     results = json.loads((folder / "results.json").read_text())
-    assert set(results) == {"name", "seconds", "stages", "final", "test"}
+    assert set(results) == {"name", "seconds", "stages", "final", "intervals", "test"}
     assert set(results["seconds"]) == {"motion", "temporal", "measuring"}
     motion = results["stages"]["motion"]
     assert motion["ratio"] == pytest.approx(
