@@ -11,7 +11,9 @@ from h2s_keras.data import MovingLayerClips
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], allow_abbrev=False
+    )
     parser.add_argument("--count", type=int, default=4096)
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--seed", type=int, default=2)

@@ -100,7 +100,9 @@ def write(motion_net, averages, out, steps):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], allow_abbrev=False
+    )
     parser.add_argument("pools", nargs="+", help=".npz files of benchmarks/draw_pool.py")
     parser.add_argument("--variant", default="small")
     parser.add_argument("--initial", help=".keras file to start from")

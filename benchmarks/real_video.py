@@ -318,7 +318,9 @@ def simple_methods():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], allow_abbrev=False
+    )
     parser.add_argument("models", nargs="*")
     parser.add_argument("--data", required=True, help="folder of the data")
     parser.add_argument("--out", help="JSON file to add the rows to")

@@ -129,7 +129,7 @@ def per_sample_weights(sample_weight, like):
 
 
 def check_weight_shape(sample_weight):
-    """The shape of weights, or None where it is not known; raises as `per_sample_weights`."""
+    """Shape of the weights, None where it is not known; raises as `per_sample_weights`."""
     shape = _known_shape(sample_weight)
     if shape and (len(shape) > 2 or shape[1:] not in ((), (1,), (None,))):
         raise UserError(

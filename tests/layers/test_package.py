@@ -28,12 +28,18 @@ ARGUMENTS = {
         "flow_initializer": "zeros",
         "smooth_prefix": "between",
     },
+    "MixedFlowLoss": {
+        "unsupervised": layers.UnsupervisedFlowLoss(ssim_weight=0.5),
+        "supervised": layers.SupervisedFlowLoss(alpha=0.3),
+        "supervised_weight": 0.25,
+    },
     "QuantizedFlowAdapter": {
         "bound": 9.0,
         "levels": 64,
         "scale": 4,
         "centre": 127.5,
         "padding": "zeros",
+        "enlarge": False,
     },
     "SegmentConsensus": {"mode": "top_k", "k": 2},
     "SupervisedFlowLoss": {"level_weights": (2.0, 1.0), "alpha": 0.3},
@@ -83,8 +89,9 @@ def test_every_argument_is_in_the_config(name):
     layer = cls(**arguments, name="own_name", dtype="mixed_float16")
     config = layer.get_config()
     for key, value in arguments.items():
-        if key != "flow_initializer":  # serialised as a dict
-            assert config[key] == value
+        if key in ("flow_initializer", "unsupervised", "supervised"):
+            value = keras.saving.serialize_keras_object(getattr(layer, key))
+        assert config[key] == value
     revived = cls.from_config(config)
     assert revived.get_config() == config
     assert revived.name == "own_name" and revived.dtype_policy.name == "mixed_float16"
