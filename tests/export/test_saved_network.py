@@ -38,7 +38,8 @@ def video(tmp_path):
 
 def test_a_classifier_from_either_file_says_the_same(two_stream, exported, video, tmp_path):
     two_stream.save(tmp_path / "model.keras")
-    from_keras = h2s_keras.VideoClassifier.from_saved(tmp_path / "model.keras")
+    path = tmp_path / "model.keras"
+    from_keras = h2s_keras.VideoClassifier.from_saved(path, clips_per_video=10)
     for path in (exported, exported / "1", str(exported)):
         classifier = h2s_keras.VideoClassifier.from_saved(path, clips_per_video=10)
         expected = from_keras.scores(video)
