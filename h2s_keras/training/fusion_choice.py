@@ -3,9 +3,10 @@
 import numpy as np
 
 from h2s_keras.evaluation.measure import accuracy, log_softmax
+from h2s_keras.evaluation.statistics import wilson_interval
 
 _SHARES = np.round(np.arange(0.0, 1.01, 0.05), 2)
-_DEVIATIONS = 1.64  # of the lower bound: 95 % on one side
+_LEVEL = 0.9  # of the interval: 95 % for its lower bound alone
 
 
 def choose_fusion(scores, labels):
@@ -47,8 +48,5 @@ def beats_chance(scores, labels):
     By the lower Wilson bound of its accuracy.
     """
     count = len(labels)
-    share, z = accuracy(scores, labels), _DEVIATIONS
-    middle = share + z * z / (2 * count)
-    spread = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    lower = (middle - spread) / (1 + z * z / count)
+    lower, _ = wilson_interval(accuracy(scores, labels), count, _LEVEL)
     return bool(lower > np.bincount(labels).max() / count)

@@ -1,5 +1,4 @@
 import keras
-import numpy as np
 from keras import ops
 
 from h2s_keras.errors import UserError
@@ -256,9 +255,7 @@ class StageModel(ChecksClips, keras.Model):
         elif validation_data is not None:
             validation_data = checks.data(validation_data)
         x = checks.data(x, y)
-        # A step that is compiled already no longer sees the shape.
-        if kwargs.get("sample_weight") is not None:
-            check_weight_shape(np.asarray(kwargs["sample_weight"]))
+        _check_weights(kwargs.get("sample_weight"))
         with looked_at(), checks.raised_plainly():
             return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
 
@@ -267,8 +264,7 @@ class StageModel(ChecksClips, keras.Model):
         # Within `fit` the data have been looked at.
         if not kwargs.get("_use_cached_eval_dataset"):
             x = checks.data(x, y)
-            if kwargs.get("sample_weight") is not None:
-                check_weight_shape(np.asarray(kwargs["sample_weight"]))
+            _check_weights(kwargs.get("sample_weight"))
         with looked_at(), checks.raised_plainly():
             return super().evaluate(x, y, *args, **kwargs)
 
@@ -377,6 +373,12 @@ class StageModel(ChecksClips, keras.Model):
             if isinstance(config[name], dict):
                 config[name] = keras.saving.deserialize_keras_object(config[name])
         return cls(**config)
+
+
+def _check_weights(sample_weight):
+    # A step that is compiled already no longer sees the shape.
+    if hasattr(sample_weight, "shape"):
+        check_weight_shape(sample_weight)
 
 
 def _fold_segments(clips):
