@@ -1,5 +1,6 @@
 """A trained ethogram network: from videos to probabilities, labels and files."""
 
+import csv
 import dataclasses
 import json
 import os
@@ -13,6 +14,7 @@ from h2s_keras.ethogram.times import FrameTimes
 from h2s_keras.files import sha256_of, whole_file, write_file
 
 FILE, NETWORK, HEAD, FEATURES = "ethogram.json", "network.keras", "head.keras", "features"
+VIDEOS = "videos.csv"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,6 +187,15 @@ def read_record(folder):
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FileError(path, f"is damaged ({error!r}); train again") from None
     return record
+
+
+def read_videos(folder):
+    """Rows of the table of a run's videos, dicts "video", "labels", "group", "part"."""
+    path = os.path.join(folder, VIDEOS)
+    if not os.path.exists(path):
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def fingerprint(folder):

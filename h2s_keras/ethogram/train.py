@@ -17,15 +17,13 @@ from h2s_keras.ethogram.dataset import find_videos, load_labels
 from h2s_keras.ethogram.decision import choose_rules, decide
 from h2s_keras.ethogram.figures import measure
 from h2s_keras.ethogram.frame_network import FrameNetwork, build_network
-from h2s_keras.ethogram.scorer import FEATURES, BehaviorScorer
+from h2s_keras.ethogram.scorer import FEATURES, VIDEOS, BehaviorScorer, read_videos
 from h2s_keras.ethogram.split import PARTS, draw_split
 from h2s_keras.ethogram.stages import sample_pairs, train_streams, tune_motion
 from h2s_keras.ethogram.temporal_head import train_head
 from h2s_keras.files import whole_file
 from h2s_keras.recipes import ethogram as recipe
 from h2s_keras.training.run_folder import RunFolder
-
-VIDEOS = "videos.csv"
 
 
 class _Silent:
@@ -112,7 +110,7 @@ def refine_ethogram(source, model, out, behaviors=None, progress=None):
     scorer = BehaviorScorer.from_run(model)
     config = RunFolder(model, resume=True).read_config()
     videos, labels = _labelled(source, behaviors, progress)
-    known = {row["video"]: row["part"] for row in _read_videos(model)}
+    known = {row["video"]: row["part"] for row in read_videos(model)}
     parts = []
     for one, truth in zip(videos, labels, strict=True):
         part = one.part or known.get(os.path.realpath(one.video)) or "train"
@@ -331,11 +329,3 @@ def _write_videos(run, videos, parts):
             for one, part in zip(videos, parts, strict=True):
                 labels = os.path.realpath(one.labels) if one.labels else ""
                 writer.writerow([os.path.realpath(one.video), labels, one.group, part])
-
-
-def _read_videos(folder):
-    path = os.path.join(folder, VIDEOS)
-    if not os.path.exists(path):
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
