@@ -147,7 +147,7 @@ class BehaviorScorer:
         """float32 (frames, behaviours) from the features of a video."""
         from h2s_keras.ethogram.temporal_head import run_head
 
-        return run_head(self.head, features, self.exclusive)
+        return run_head(self.head, features, self.frames.after == 0, self.exclusive)
 
     def predict(self, video):
         """`Prediction` of a video, in memory that grows by about 300 bytes per frame.

@@ -66,7 +66,8 @@ def train_head(
         The trained keras.Model.
     """
     keras.utils.set_random_seed(seed)
-    together = np.concatenate([one.astype("float32") for one in features])
+    features = [centred(one, causal) for one in features]
+    together = np.concatenate(features)
     # A column that hardly changes would be blown up.
     scale = together.mean(axis=0), together.var(axis=0) + 1e-6
     labels = np.concatenate(matrices)
@@ -115,6 +116,25 @@ class _Windows(keras.utils.PyDataset):
         return values, labels
 
 
+def centred(features, causal=False):
+    """float32 features less their mean over the video.
+
+    What a camera shows all the time, such as its background, its light and the coat of an
+    animal, moves all features of a video by the same amount; the mean takes that away.
+
+    Args:
+        features: float (frames, columns) of one video.
+        causal: whether the mean is that of the frames so far.
+    """
+    features = features.astype("float32")
+    if not causal:
+        return features - features.mean(axis=0)
+    counts = np.arange(1, len(features) + 1)[:, None]
+    return features - (np.cumsum(features, axis=0, dtype="float64") / counts).astype(
+        "float32"
+    )
+
+
 def receptive_field(head):
     """Frames to either side that an answer depends on."""
     return sum(
@@ -124,19 +144,20 @@ def receptive_field(head):
     )
 
 
-def run_head(head, features, exclusive=False, chunk=_CHUNK):
+def run_head(head, features, causal=False, exclusive=False, chunk=_CHUNK):
     """float32 (frames, behaviours): probabilities of a video of any length.
 
     Args:
         head: of `train_head`.
         features: float (frames, columns).
-        exclusive: as `build_head`.
+        causal, exclusive: as `build_head`.
         chunk: frames computed at a time; the answers do not depend on it.
     """
+    features = centred(features, causal)
     reach, found = receptive_field(head), []
     for start in range(0, len(features), chunk):
         first = max(0, start - reach)
-        part = features[first : start + chunk + reach].astype("float32")
+        part = features[first : start + chunk + reach]
         logits = keras.ops.convert_to_numpy(head(part[None], training=False))[0]
         found.append(logits[start - first : start - first + chunk])
     return probabilities(np.concatenate(found)[: len(features)], exclusive)

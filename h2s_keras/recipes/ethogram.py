@@ -38,7 +38,7 @@ def get_config(smoke=False):
             "dropout": 0.5,
         },
         # Without labels, on all videos of the table.
-        "motion": {"steps": steps(100), "batch_size": 8, "learning_rate": 1e-4},
+        "motion": {"steps": steps(60), "batch_size": 8, "learning_rate": 1e-4},
         "streams": {
             "steps": steps(1000),
             "batch_size": 32,
@@ -48,11 +48,11 @@ def get_config(smoke=False):
             "positive_weight": 0.25,
         },
         "head": {
-            "steps": steps(300),
+            "steps": steps(250),
             "batch_size": 16,
             "window": 256,
             "filters": 64,
-            "dilations": [1, 2, 4, 8, 16],
+            "dilations": [1, 2, 4, 8, 16, 32],
             "dropout": 0.3,
             "learning_rate": 2e-3,
             "weight_decay": 1e-3,
