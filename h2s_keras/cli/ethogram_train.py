@@ -54,6 +54,11 @@ def add_arguments(parser):
         "where the table has no column part (default 0.2,0.2)",
     )
     parser.add_argument(
+        "--smoke",
+        action="store_true",
+        help="a few steps on small frames, to try the command; the result is of no use",
+    )
+    parser.add_argument(
         "--spatial_weights",
         metavar="FILE",
         help="MobileNetV2 with these ImageNet weights as the spatial network (default: a "
@@ -81,7 +86,7 @@ def recipe_values(arguments):
     """Values of the recipe `ethogram` with what the command line changes."""
     from h2s_keras.recipes import ethogram
 
-    config = ethogram.get_config()
+    config = ethogram.get_config(arguments.smoke)
     data = config["data"]
     data["exclusive"], data["causal"] = arguments.exclusive, arguments.causal
     if arguments.flip is not None:
