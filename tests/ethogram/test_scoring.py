@@ -12,7 +12,7 @@ from h2s_keras.ethogram.frame_network import (
     positive_weights,
     probabilities,
 )
-from h2s_keras.ethogram.stages import sample_pairs
+from h2s_keras.ethogram.frame_training import sample_pairs
 from h2s_keras.ethogram.temporal_head import (
     build_head,
     centred,
