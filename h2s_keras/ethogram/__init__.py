@@ -25,7 +25,7 @@ _HOMES = {
     "read_labels": "annotation_files",
     "refine_ethogram": "train",
     "train_ethogram": "train",
-    "video_times": "decoded_times",
+    "video_times": "times",
     "write_labels": "annotation_files",
 }
 
