@@ -3,7 +3,12 @@
 A block runs as it stands, or is marked: "bash fragment", "python fragment".
 """
 
+import contextlib
+import doctest
+import inspect
+import io
 import json
+import os
 import pathlib
 import re
 import shlex
@@ -14,8 +19,10 @@ import sys
 from importlib.util import find_spec
 
 import keras
+import numpy as np
 import pytest
 
+import h2s_keras
 from h2s_keras.cli.main import build_parser
 from h2s_keras.cli.train import apply_setting, load_recipe
 from h2s_keras.data import write_flow, write_png
@@ -23,7 +30,7 @@ from h2s_keras.data.data_options import KNOWN
 from h2s_keras.data.records.record_index import read_index
 from h2s_keras.data.training_data import make_data
 from h2s_keras.evaluation import VideoScores
-from h2s_keras.models import HiddenTwoStreamBuilder
+from h2s_keras.models import HiddenTwoStreamBuilder, load_model
 from h2s_keras.training.stage_options import check_recipe, complete_config, scale_steps
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -103,8 +110,6 @@ def make_own_videos(folder, make_video):
 
 
 def picture(number):
-    import numpy as np
-
     return np.full((32, 40, 3), 20 * number, np.uint8)
 
 
@@ -113,8 +118,6 @@ make_own_videos.picture = picture
 
 def make_flow_pair(folder, make_video):
     """A pair of frames by each name that the pages give it, and its true flow."""
-    import numpy as np
-
     make_own_videos(folder, make_video)
     for name in ("first.png", "second.png", "a.png", "b.png"):
         write_png(
@@ -352,6 +355,147 @@ def test_the_code_of_a_page(page_folder, monkeypatch):
         text = (ROOT / page_folder).read_text(encoding="utf-8")
         shell = set(re.findall(r"h2s train videos .*--out (\S+)", text))
         assert set(trained) == shell - {"runs/early"}
+
+
+# === Examples of docstrings ===
+
+PACKAGES = (
+    *("data", "errors", "ethogram", "evaluation", "export", "layers", "metrics", "models"),
+    *("ops", "training", "visualization"),
+)
+
+
+# Examples that run elsewhere, or need what tests do not have.
+NOT_HERE = {
+    "export_web_page": "needs the runtime of browsers: tests/export/test_web.py",
+    "load_caffe_weights": "docs/weights.md has the same lines",
+    "train": "minutes: tests/training/test_run.py",
+    "train_videos": "docs/own_videos.md has the same lines",
+}
+
+
+def public_names():
+    """{name: thing} of all that the API reference lists."""
+    names = {name: getattr(h2s_keras, name) for name in ("VideoClassifier", "train_videos")}
+    for package in PACKAGES:
+        package = getattr(h2s_keras, package)
+        for name in getattr(package, "__all__", dir(package)):
+            names[name] = getattr(package, name)
+    return names
+
+
+def examples_of(thing):
+    """The code of a docstring, and of the methods' of a class: (code, expected or "")."""
+    methods = vars(thing).values() if inspect.isclass(thing) else ()
+    for one in (thing, *methods):
+        # Not inherited: examples of Keras are its own.
+        text = inspect.cleandoc((callable(one) and one.__doc__) or "")
+        for code in re.findall(r"```python\n(.*?)```", text, re.S):
+            yield code, ""
+        for example in doctest.DocTestParser().get_examples(text):
+            yield example.source, example.want
+
+
+def with_examples():
+    names = public_names()
+    shown = (name for name in sorted(names) if name not in NOT_HERE)
+    return [name for name in shown if any(examples_of(names[name]))]
+
+
+def plain(value):
+    """What an example shows of a value, whichever backend made it."""
+    if isinstance(value, tuple) or type(value).__name__ in ("TensorShape", "Size"):
+        return tuple(map(plain, value))
+    if keras.ops.is_tensor(value):
+        return keras.ops.convert_to_numpy(value).tolist()
+    return value
+
+
+@pytest.fixture
+def docstring_folder(make_video, tmp_path):
+    """The files that examples of docstrings read."""
+    from ethogram.samples import truth
+
+    make_flow_pair(tmp_path, make_video)
+    make_ucf101(tmp_path, make_video)
+    make_hmdb51(tmp_path, make_video)
+    for split in (2, 3):
+        for name in ("clap", "wave"):
+            lists = tmp_path / "testTrainMulti_7030_splits"
+            shutil.copy(
+                lists / f"{name}_test_split1.txt", lists / f"{name}_test_split{split}.txt"
+            )
+    for name in ("diving.avi", "holiday.mov", "long.mkv", "long.mp4", "in.mp4", "talk.mp4"):
+        make_video(name, codec="mpeg4" if name.endswith("avi") else "libx264", count=24)
+    for gesture in (1, 2):
+        for person in (1, 2):
+            make_video(f"gestures/wave{gesture}/A{gesture}P{person}T1.mp4", count=24)
+    write(tmp_path / "manifest.csv", "path,class", "diving.avi,dive", "long.mkv,long")
+    write(tmp_path / "classes.txt", "wave_left", "wave_right")
+    write(tmp_path / "train.txt", "wave_left 8 0", "wave_right 8 1")
+    write(tmp_path / "test.txt", "wave_left 8 0", "wave_right 8 1")
+    frames = tmp_path / "v_Archery_g01_c01"
+    shutil.copytree(tmp_path / "frames/wave_left", frames)
+    for source, target in (("middlebury/frame10.png", "frame10.png"),):
+        shutil.copy(tmp_path / source, tmp_path / target)
+    shutil.copy(tmp_path / "middlebury/flow10.flo", tmp_path / "flow10.flo")
+    for sequence in ("Hydrangea", "RubberWhale", "Venus"):
+        shutil.copytree(tmp_path / "middlebury", tmp_path / "flow" / sequence)
+    make_video("mouse1.mp4", count=20)
+    h2s_keras.ethogram.write_labels(truth("mouse1.mp4"), tmp_path / "mouse1.boris")
+    write(tmp_path / "videos.csv", "video,labels", "mouse1.mp4,mouse1.boris")
+    save_network(tmp_path / "runs/gestures", ("wave", "clap"))
+    return tmp_path
+
+
+def given(folder, name):
+    """What stands for a name that an example takes as known."""
+    if name == "SavedNetwork":
+        model = load_model(str(folder / "runs/gestures/model.keras"))
+        h2s_keras.export.export_saved_model(model, folder / "models/h2s")
+    examples, _ = h2s_keras.data.class_folder_source(
+        str(folder / "gestures"), group_pattern=r"P(\d)T\d"
+    )
+    rng = np.random.default_rng(0)
+    return {
+        "clips": rng.integers(0, 256, (4, 3, 32, 32, 3), "uint8"),
+        "examples": examples,
+        "flow": np.zeros((64, 64, 2), "float32"),
+        "frames": rng.integers(0, 256, (11, 240, 320, 3), "uint8"),
+        "image": rng.uniform(size=(1, 32, 32, 3)).astype("float32"),
+        "labels": np.arange(10) % 2,
+        "model": load_model(str(folder / "runs/gestures/model.keras")),
+        "os": os,
+        "root": "my_videos",
+        "show": lambda frame: None,
+        "spatial": rng.normal(size=(10, 2)),
+        "temporal": rng.normal(size=(10, 2)),
+    }
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", with_examples())
+def test_the_examples_of_a_docstring(name, docstring_folder, monkeypatch):
+    """They run, in order, and give what stands beneath them."""
+    if name == "export_onnx":
+        pytest.importorskip("tf2onnx")
+    monkeypatch.chdir(docstring_folder)
+    names = public_names()
+    thing = names[name]
+    names |= {"np": np, "keras": keras, "ops": keras.ops, "h2s_keras": h2s_keras}
+    names |= given(docstring_folder, name)
+    for code, expected in examples_of(thing):
+        try:
+            shown = repr(plain(eval(code.strip(), names)))
+        except SyntaxError:
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                exec(code, names)
+            shown = printed.getvalue()
+        if expected:
+            flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+            assert doctest.OutputChecker().check_output(expected, shown + "\n", flags), (
+                shown
+            )
 
 
 # === docs/records.md ===
