@@ -45,6 +45,7 @@ setup(
         # Accelerators: NVIDIA's libraries for TensorFlow, and the JAX backend.
         "gpu": ["tensorflow[and-cuda]>=2.16.1,<2.22"],
         "jax": ["jax>=0.10.0,<0.11"],
+        "completion": ["argcomplete>=3.1.0,<4"],
         "cv": ["keras-cv>=0.9.0,<0.10"],
         "io": ["tensorflow-io>=0.37.0,<0.38", "tensorflow>=2.16.1,<2.17"],
         "beam": ["apache-beam>=2.60.0,<3"],

@@ -57,6 +57,7 @@ def test_the_test_command_is_the_one_of_ci():
 
 def test_the_picture_and_the_links_exist():
     targets = re.findall(r"\]\((?!https)([^)]+)\)", README)
-    assert "docs/images/learned_flow.png" in targets
+    assert "docs/images/recognition.gif" in targets
+    assert (ROOT / "docs/images/recognition.gif").stat().st_size < 2e6
     missing = [target for target in targets if not (ROOT / target).exists()]
     assert not missing
