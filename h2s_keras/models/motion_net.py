@@ -1,3 +1,4 @@
+import contextlib
 import numbers
 
 import keras
@@ -19,6 +20,9 @@ from h2s_keras.ops.backend_forms import leaky_relu
 from h2s_keras.ops.clip_range import warn_unit_range
 from h2s_keras.ops.flow import clip_to_channels
 from h2s_keras.ops.rematerialize import rematerialize
+
+# Of so many sizes of clips the compiled function is kept.
+_SIZES_KEPT = 8
 
 # Rows of an encoder: (name, kernel, stride, filters, whether a flow level reads it).
 VARIANTS = {
@@ -110,6 +114,13 @@ class ContrastFilters(keras.initializers.Initializer):
         return {"frames": self.frames, "gain": self.gain}
 
 
+class _PredictFunctions:
+    """Compiled functions by size of the clips, out of sight of Keras' tracking."""
+
+    def __init__(self):
+        self.of_size = {}
+
+
 @keras.saving.register_keras_serializable(package="h2s_keras")
 class MotionNet(ChecksClips, keras.Model):
     """Predicts the flow between all neighbouring frames of a clip.
@@ -168,6 +179,7 @@ class MotionNet(ChecksClips, keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self._predict_functions = _PredictFunctions()
         if variant not in VARIANTS:
             raise ValueError(
                 f"variant must be one of {sorted(VARIANTS)}; received {variant!r}."
@@ -250,6 +262,41 @@ class MotionNet(ChecksClips, keras.Model):
         if not self.coarse_to_fine:
             return self.single_pass(clips, training=training)
         return self.flows_of_pairs(clips, training=training)
+
+    def predict(self, x, *args, **kwargs):
+        with self._compiled_for(x):
+            return super().predict(x, *args, **kwargs)
+
+    def predict_on_batch(self, x):
+        with self._compiled_for(x):
+            return super().predict_on_batch(x)
+
+    @contextlib.contextmanager
+    def _compiled_for(self, clips):
+        """Within it `predict_function` is the one of clips of this size.
+
+        The number of passes depends on the size, and TensorFlow would compile one function
+        for any size once it has seen two.
+        """
+        shape = tuple(getattr(clips, "shape", ()))
+        if not self.coarse_to_fine or len(shape) != 5:
+            yield
+            return
+        known = self._predict_functions.of_size
+        # What `compile` sets belongs to the function, too.
+        key = (*shape[2:4], self.run_eagerly, self.jit_compile, self.steps_per_execution)
+        if len(known) == _SIZES_KEPT and key not in known:
+            known.pop(next(iter(known)))
+        self.predict_function = known.get(key)
+        try:
+            yield
+        finally:
+            known[key], self.predict_function = self.predict_function, None
+
+    def make_predict_function(self, force=False):
+        if force:
+            self._predict_functions.of_size.clear()
+        return super().make_predict_function(force)
 
     def flows_of_pairs(self, clips, training=None):
         """What a call with `coarse_to_fine` returns, for clips of any number of frames."""
