@@ -163,7 +163,7 @@ def test_weights_of_one_pass_belong_to_their_frames():
 
 
 def test_sizes_may_change_from_call_to_call(golden):
-    """TensorFlow would compile one function for all sizes, which has no number of passes."""
+    """TensorFlow would compile one function for all sizes: the passes have no number."""
     network = golden.fill(MotionNet(2, "tiny", coarse_to_fine=True))
     sizes = [(16, 24), (40, 32), (24, 24), (16, 24), *((16, 8 * n) for n in range(4, 12))]
     for size in sizes:
