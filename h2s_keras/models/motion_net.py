@@ -9,7 +9,7 @@ from h2s_keras.errors import UserError
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.multi_scale_flow_head import SLOPE, MultiScaleFlowHead
 from h2s_keras.models.checks_clips import ChecksClips
-from h2s_keras.models.coarse_to_fine import clip_pairs, coarse_to_fine_flows
+from h2s_keras.models.coarse_to_fine import clip_pairs, coarse_to_fine_flows, without_noise
 from h2s_keras.models.full_resolution_flow import full_resolution_flow
 from h2s_keras.models.motion_net_of import motion_net_of
 from h2s_keras.models.named_shapes import NamedShapes
@@ -147,6 +147,8 @@ class MotionNet(ChecksClips, keras.Model):
             `coarse_to_fine_flows`. The flow of a pair then does not depend on the other
             frames of the clip, and the same weights serve any `num_frames`. Calls need a
             static height and width.
+        noise_floor: with `coarse_to_fine`, grey levels below which a difference of two
+            frames counts as noise and not as motion, see `without_noise`; 0 for none.
 
     Call arguments:
         clips: (batch, num_frames, height, width, 3) RGB 0..255, any dtype; height and
@@ -176,6 +178,7 @@ class MotionNet(ChecksClips, keras.Model):
         small_displacement=True,
         rematerialize=False,
         coarse_to_fine=False,
+        noise_floor=0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -190,7 +193,12 @@ class MotionNet(ChecksClips, keras.Model):
             )
         num_frames = int(num_frames)
         self.num_frames, self.variant = num_frames, variant
-        self.coarse_to_fine = coarse_to_fine
+        self.coarse_to_fine, self.noise_floor = coarse_to_fine, float(noise_floor)
+        if self.noise_floor < 0 or (self.noise_floor and not coarse_to_fine):
+            raise ValueError(
+                "noise_floor must be 0 or more, and above 0 only with coarse_to_fine=True; "
+                f"received noise_floor={noise_floor!r}, coarse_to_fine={coarse_to_fine!r}."
+            )
         if coarse_to_fine and keras.backend.backend() == "tensorflow":
             # XLA compiles the passes four times as long as TensorFlow traces them (24 and
             # 5.5 s of a processor) and computes them no faster (32 and 35 ms a pair of
@@ -313,7 +321,8 @@ class MotionNet(ChecksClips, keras.Model):
     def single_pass(self, clips, training=None):
         """Flows of one pass over clips of `frames_per_pass` frames, at their size only."""
         features = self.encode(clips, training=training)
-        return self.decode(features, training=training)
+        flows = self.decode(features, training=training)
+        return without_noise(flows, clips, self.noise_floor) if self.noise_floor else flows
 
     def encode(self, clips, training=None):
         """Features of one pass for every flow level, finest first."""
@@ -446,6 +455,7 @@ class MotionNet(ChecksClips, keras.Model):
             "small_displacement": self.small_displacement,
             "rematerialize": self.rematerialize,
             "coarse_to_fine": self.coarse_to_fine,
+            "noise_floor": self.noise_floor,
         }
 
     @classmethod
