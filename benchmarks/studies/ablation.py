@@ -40,7 +40,7 @@ def get_config(smoke=False):
         "train": ["motion", "temporal"],
         "steps": steps(100),
         "learning_rate": 5e-4,
-        "rate_factors": {"motion": 0.2},
+        "lr_multipliers": {"motion": 0.2},
     }
     spatial = {
         "name": "spatial",
@@ -104,7 +104,7 @@ def get_config(smoke=False):
                 "name": "frozen motion, as long",
                 "question": "2 what is tuned",
                 "model": {"initial": "full"},
-                "stages": [{**end_to_end, "train": ["temporal"], "rate_factors": {}}],
+                "stages": [{**end_to_end, "train": ["temporal"], "lr_multipliers": {}}],
             },
             {
                 "name": "action loss only",

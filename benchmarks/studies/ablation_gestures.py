@@ -51,7 +51,7 @@ def get_config(smoke=False):
         "train": ["motion", "temporal"],
         "steps": steps(100),
         "learning_rate": 3e-4,
-        "rate_factors": {"motion": 0.2},
+        "lr_multipliers": {"motion": 0.2},
     }
     spatial = {
         "name": "spatial",
@@ -62,7 +62,7 @@ def get_config(smoke=False):
     }
     question = "what is tuned"
     start = {"initial": "frozen motion"}
-    frozen = {**end_to_end, "train": ["temporal"], "rate_factors": {}}
+    frozen = {**end_to_end, "train": ["temporal"], "lr_multipliers": {}}
     variants = [
         {"name": "frozen motion", "question": question},
         {

@@ -73,7 +73,7 @@ def make(options, smoke):
     config["model"].update(temporal_weights=None, spatial=None)
     config["model"]["rematerialize"] = options.rematerialize
     stage = next(s for s in config["stages"] if s["name"] == options.stage)
-    stage["accumulate"] = 1
+    stage["gradient_accumulation_steps"] = 1
     network = build_network(config, [str(number) for number in range(101)])
     model = prepare_stage(network, stage)
     data = config["data"]

@@ -58,7 +58,9 @@ def main():
     costs["end_to_end"] = BACKWARD * (motion + temporal)
     costs["spatial"] = BACKWARD * spatial
     for stage in config["stages"]:
-        batch = stage.get("batch_size", config["batch_size"]) * stage.get("accumulate", 1)
+        batch = stage.get("batch_size", config["batch_size"]) * stage.get(
+            "gradient_accumulation_steps", 1
+        )
         row(f"UCF101, stage {stage['name']}", stage["steps"] * batch * costs[stage["name"]])
     clip = motion + temporal + spatial
     for name, (train, test, frames) in DATASETS.items():

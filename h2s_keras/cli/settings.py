@@ -34,7 +34,7 @@ _GROUPS = {
     "stages": "stages.motion.steps=500",
 }
 # Dicts whose receiver knows its own options.
-_FREE = ("adapter", "flow_loss", "flow_options", "motion_options", "rate_factors")
+_FREE = ("adapter", "flow_loss", "flow_options", "motion_options", "lr_multipliers")
 
 
 @dataclasses.dataclass(frozen=True)

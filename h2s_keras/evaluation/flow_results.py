@@ -63,7 +63,7 @@ def flow_figures(frames, estimate, truth=None):
         (0..255) between frame 1 and frame 2 warped back, where the flow stays inside;
         "zero_photometric" the same without warping; and with a truth "epe" (pixels), "aae"
         (degrees), "fl_all" (share), the EPE of regions and speeds (None where no pixel is
-        of that kind), "zero_epe", the EPE of the guess that nothing moves, and "known"
+        of that kind), "zero_epe", the EPE of the zero-flow baseline, and "known"
         (pixels).
     """
     figures = photometric_error(frames, estimate)

@@ -57,7 +57,7 @@ def get_config(smoke=False):
                 "steps": steps(150),
                 "learning_rate": 5e-4,
                 # The CNN learns faster than MotionNet, as published.
-                "rate_factors": {"motion": 0.2},
+                "lr_multipliers": {"motion": 0.2},
                 "flow_loss": {"weighting": "paper", "smoothness_weight": 2.5},
             },
             {

@@ -10,8 +10,8 @@ Expected: not yet reproduced with this library. The values are those of the pape
     Networks', whose style the paper follows, with updates of 128 clips. Stages 1 and 3 have
     no warm-up, ramp or clipping, as released; 2 and 4 clip gradients at 20 and 40, as TSN's
     solvers do. Should stage 1 diverge, which some users of the release report, it goes back
-    to its last good state; --set stages.motion.warmup=1000 --set stages.motion.clip_norm=10
-    is gentler.
+    to its last good state; --set stages.motion.warmup=1000 --set
+    stages.motion.global_clipnorm=10 is gentler.
 """
 
 
@@ -82,7 +82,7 @@ def get_config(smoke=False):
                 "schedule": "multistep",
                 "boundaries": [100_000, 200_000, 250_000, 300_000, 350_000],
                 "factor": 0.5,
-                "clip_norm": None,
+                "global_clipnorm": None,
                 "flow_loss": released,
             },
             {
@@ -92,17 +92,17 @@ def get_config(smoke=False):
                 "steps": steps(18_000),
                 "epoch": 1000,
                 # 8 batches of 16 are an update of 128 clips.
-                "accumulate": 2 if smoke else 8,
+                "gradient_accumulation_steps": 2 if smoke else 8,
                 "optimizer": "sgd",
                 "learning_rate": 5e-3,
-                "rate_factors": {"temporal.bias": 2.0},
+                "lr_multipliers": {"temporal.bias": 2.0},
                 "weight_decay": 5e-4,
                 "weight_decay_kind": "coupled",
                 "decay_biases": False,
                 "schedule": "multistep",
                 "boundaries": [10_000, 16_000],
                 "factor": 0.1,
-                "clip_norm": 20.0,
+                "global_clipnorm": 20.0,
             },
             {
                 "name": "end_to_end",
@@ -111,10 +111,10 @@ def get_config(smoke=False):
                 "steps": steps(16_000),
                 "epoch": 1000,
                 "batch_size": 2 if smoke else 8,
-                "accumulate": 2 if smoke else 16,
+                "gradient_accumulation_steps": 2 if smoke else 16,
                 "optimizer": "sgd",
                 "learning_rate": 1e-6,
-                "rate_factors": {
+                "lr_multipliers": {
                     "motion": 1.0,
                     "temporal": 1000.0,
                     "temporal.bias": 2000.0,
@@ -125,7 +125,7 @@ def get_config(smoke=False):
                 "schedule": "multistep",
                 "boundaries": [5000, 9500],
                 "factor": 0.1,
-                "clip_norm": None,
+                "global_clipnorm": None,
                 "flow_loss": end_to_end,
             },
             {
@@ -133,17 +133,17 @@ def get_config(smoke=False):
                 "streams": ["spatial"],
                 "steps": steps(3_500),
                 "epoch": 500,
-                "accumulate": 2 if smoke else 8,
+                "gradient_accumulation_steps": 2 if smoke else 8,
                 "optimizer": "sgd",
                 "learning_rate": 1e-3,
-                "rate_factors": {"spatial.bias": 2.0},
+                "lr_multipliers": {"spatial.bias": 2.0},
                 "weight_decay": 5e-4,
                 "weight_decay_kind": "coupled",
                 "decay_biases": False,
                 "schedule": "multistep",
                 "boundaries": [1500, 3000],
                 "factor": 0.1,
-                "clip_norm": 40.0,
+                "global_clipnorm": 40.0,
             },
         ],
     }

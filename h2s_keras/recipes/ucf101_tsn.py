@@ -37,7 +37,7 @@ def get_config(smoke=False):
             stage["consensus"] = "average"
         if stage["name"] == "temporal":
             # Over flow, the adapted first convolution learns five times as fast.
-            stage["rate_factors"].update(
+            stage["lr_multipliers"].update(
                 {"temporal.conv1_7x7_s2.kernel": 5.0, "temporal.conv1_7x7_s2.bias": 10.0}
             )
     return config

@@ -92,7 +92,7 @@ def get_config(smoke=False):
                 "epoch": 30,
                 "learning_rate": 1e-4,
                 "warmup": 5,
-                "rate_factors": {"motion": 0.2},
+                "lr_multipliers": {"motion": 0.2},
                 "flow_loss": {"weighting": "paper", "smoothness_weight": 2.5},
                 "label_smoothing": 0.1,
             },

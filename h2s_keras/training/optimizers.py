@@ -40,10 +40,11 @@ def build_optimizer(stage, network, dynamic_scale=False):
     """An optimiser for one stage, from the stage's plain values.
 
     Args:
-        stage: plain values as in `stage_options.STAGE`. "rate_factors" is {group: factor};
-            a group is a part of the network ("motion", "temporal", "spatial"), one of its
-            layers ("temporal.conv1"), or kernels or biases only of either ("temporal.bias",
-            "temporal.conv1.kernel"). The closest group of a variable counts.
+        stage: plain values as in `stage_options.STAGE`. "lr_multipliers" is {group:
+            factor}; a group is a part of the network ("motion", "temporal", "spatial"),
+            one of its layers ("temporal.conv1"), or kernels or biases only of either
+            ("temporal.bias", "temporal.conv1.kernel"). The closest group of a variable
+            counts.
         network: a built HiddenTwoStream.
         dynamic_scale: whether to scale the loss, for float16.
 
@@ -58,7 +59,7 @@ def build_optimizer(stage, network, dynamic_scale=False):
     ```python
     stage = {"name": "end_to_end", "streams": ["temporal"], "steps": 100,
              "learning_rate": 1e-6, "optimizer": "sgd",
-             "rate_factors": {"temporal": 1000.0, "temporal.bias": 2000.0}}
+             "lr_multipliers": {"temporal": 1000.0, "temporal.bias": 2000.0}}
     optimizer = build_optimizer(stage, network)
     ```
     """
@@ -80,11 +81,11 @@ def build_optimizer(stage, network, dynamic_scale=False):
     decay, spared = stage["weight_decay"] or 0.0, not stage["decay_biases"]
     return kinds[name](
         learning_rate=schedule,
-        rate_factors=group_factors(network, stage["rate_factors"] or {}),
+        lr_multipliers=group_factors(network, stage["lr_multipliers"] or {}),
         decays=[0.0 if spared and v.name != "kernel" else decay for v in variables],
         decay_kind=stage["weight_decay_kind"],
-        clip_norm=stage["clip_norm"],
-        accumulate=stage["accumulate"],
+        global_clipnorm=stage["global_clipnorm"],
+        gradient_accumulation_steps=stage["gradient_accumulation_steps"],
         average=stage["ema"],
         dynamic_scale=dynamic_scale,
         **moments,
@@ -103,8 +104,8 @@ def group_factors(network, factors):
         part, layer, kind = _parsed(group)
         if part not in PARTS:
             raise UserError(
-                f"rate_factors names {group!r}; a group is one of {', '.join(PARTS)}, one "
-                "of its layers as in 'temporal.conv1', or kernels or biases as in "
+                f"lr_multipliers names {group!r}; a group is one of {', '.join(PARTS)}, "
+                "one of its layers as in 'temporal.conv1', or kernels or biases as in "
                 "'temporal.bias'."
             )
         model = part_of(network, part)
@@ -116,7 +117,7 @@ def group_factors(network, factors):
         ]
         if not variables:
             raise UserError(
-                f"rate_factors names {group!r}, which has nothing to train in this stage."
+                f"lr_multipliers names {group!r}, which has nothing to train in this stage."
             )
         found.update({id(variable): float(factor) for variable in variables})
     return [found.get(id(variable), 1.0) for variable in network.trainable_variables]

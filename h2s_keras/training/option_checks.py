@@ -6,7 +6,7 @@ from h2s_keras.errors import UserError
 _NUMBERS = {
     "learning_rate": ("a number from 0", 0, None, True),
     "weight_decay": ("a number from 0", 0, None, True),
-    "clip_norm": ("a number above 0, or None", 0, None, False),
+    "global_clipnorm": ("a number above 0, or None", 0, None, False),
     "ema": ("a number between 0 and 1, or None", 0, 1, False),
     "label_smoothing": ("a number from 0 to 1", 0, 1, True),
     "factor": ("a number above 0", 0, None, False),
@@ -15,8 +15,8 @@ _NUMBERS = {
     "smoothness_start": ("a number from 0", 0, None, True),
 }
 # Where None stands for "not at all".
-_MAY_BE_NONE = ("weight_decay", "clip_norm", "ema")
-_DICTS = ("flow_loss", "flow_options", "rate_factors")
+_MAY_BE_NONE = ("weight_decay", "global_clipnorm", "ema")
+_DICTS = ("flow_loss", "flow_options", "lr_multipliers")
 
 
 def check_values(where, stage):

@@ -75,10 +75,11 @@ def _compiled(network, stage):
         action_loss_weight=stage["action_loss_weight"],
         label_smoothing=stage["label_smoothing"],
         # The model counts batches, recipes count optimiser steps.
-        smoothness_ramp=stage["smoothness_ramp"] * stage["accumulate"],
+        smoothness_ramp=stage["smoothness_ramp"] * stage["gradient_accumulation_steps"],
         smoothness_start=stage["smoothness_start"],
         flow_options={
-            name: value * (stage["accumulate"] if name.endswith("_start") else 1)
+            name: value
+            * (stage["gradient_accumulation_steps"] if name.endswith("_start") else 1)
             for name, value in stage["flow_options"].items()
         },
         consensus=stage["consensus"],

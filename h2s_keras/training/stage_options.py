@@ -57,7 +57,7 @@ STAGE = {
     "patience": 0,
     # Batches of a size of their own (None: the run's), several for one update.
     "batch_size": None,
-    "accumulate": 1,
+    "gradient_accumulation_steps": 1,
     # Optimiser steps in an epoch: after each the state is saved and looked at.
     "epoch": 50,
     "optimizer": "adam",
@@ -65,8 +65,8 @@ STAGE = {
     "warmup": 0,
     "boundaries": (),
     "factor": 0.1,
-    "rate_factors": {},
-    "clip_norm": 1.0,
+    "lr_multipliers": {},
+    "global_clipnorm": 1.0,
     "weight_decay": 0.0,
     "weight_decay_kind": "decoupled",
     "decay_biases": False,
@@ -98,7 +98,7 @@ _LEAST = {
     "steps": 1,
     "epoch": 1,
     "patience": 0,
-    "accumulate": 1,
+    "gradient_accumulation_steps": 1,
     "batch_size": 1,
     "warmup": 0,
     "smoothness_ramp": 0,

@@ -157,7 +157,10 @@ class _RunningStage:
         self.batch_size = self.stage["batch_size"] or config["batch_size"]
         self.seed = config["seed"] + 1000 * index
         self.tensorboard = config["tensorboard"]
-        batches = [stage["steps"] * stage["accumulate"] for stage in config["stages"]]
+        batches = [
+            stage["steps"] * stage["gradient_accumulation_steps"]
+            for stage in config["stages"]
+        ]
         self.total, self.later = batches[index], sum(batches[index + 1 :])
         self.stages = len(batches)
         self.validation = self._make_validation()
@@ -206,8 +209,8 @@ class _RunningStage:
 
     def fit(self, progress):
         """Fits until the steps of the stage are done, in epochs of stage["epoch"] steps."""
-        steps, accumulate = self.stage["steps"], self.stage["accumulate"]
-        total, epoch = self.total, min(self.stage["epoch"], steps) * accumulate
+        steps, batches = self.stage["steps"], self.stage["gradient_accumulation_steps"]
+        total, epoch = self.total, min(self.stage["epoch"], steps) * batches
         name, position = self.stage["name"], self.position
         log = CsvLog(self.run.file("log.csv"), name, position, self.seconds)
         callbacks = [OptimizerFigures(), log]

@@ -129,7 +129,8 @@ def test_an_update_of_tsn_can_be_had():
         if text.startswith("stages."):
             apply_setting(config, text.split()[0].rstrip(".,:;)"))
     sizes = {
-        stage["name"]: (stage["batch_size"] or config["batch_size"]) * stage["accumulate"]
+        stage["name"]: (stage["batch_size"] or config["batch_size"])
+        * stage["gradient_accumulation_steps"]
         for stage in config["stages"]
     }
     assert sizes == {"motion": 16, "temporal": 128, "end_to_end": 128, "spatial": 128}

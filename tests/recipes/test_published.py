@@ -60,9 +60,9 @@ def test_stages(name):
         assert not stage["decay_biases"]
         assert (stage["steps"], tuple(stage["boundaries"])) == (steps, falls)
         assert (stage["schedule"], stage["factor"]) == ("multistep", factor)
-        assert size * stage["accumulate"] == clips
+        assert size * stage["gradient_accumulation_steps"] == clips
         assert batch in (None, size)
-        assert stage["clip_norm"] == norm
+        assert stage["global_clipnorm"] == norm
         # Neither release warms up or ramps.
         assert (stage["warmup"], stage["smoothness_ramp"]) == (0, 0)
 
@@ -85,14 +85,14 @@ def test_losses_are_the_released_ones(name):
 @pytest.mark.parametrize("name", TABLE)
 def test_rates_of_parts(name):
     stages = {stage["name"]: stage for stage in config(name)["stages"]}
-    assert stages["motion"]["rate_factors"] == {}
+    assert stages["motion"]["lr_multipliers"] == {}
     expected = {"motion": 1.0, "temporal": 1000.0, "temporal.bias": 2000.0}
-    assert stages["end_to_end"]["rate_factors"] == expected
-    assert stages["spatial"]["rate_factors"] == {"spatial.bias": 2.0}
+    assert stages["end_to_end"]["lr_multipliers"] == expected
+    assert stages["spatial"]["lr_multipliers"] == {"spatial.bias": 2.0}
     first = {}
     if name.endswith("tsn"):
         first = {"temporal.conv1_7x7_s2.kernel": 5.0, "temporal.conv1_7x7_s2.bias": 10.0}
-    assert stages["temporal"]["rate_factors"] == {"temporal.bias": 2.0, **first}
+    assert stages["temporal"]["lr_multipliers"] == {"temporal.bias": 2.0, **first}
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -117,7 +117,7 @@ def test_groups_of_layers_reach_the_variables_they_name():
         trainable_variables = temporal.trainable_variables
 
     stages = {stage["name"]: stage for stage in config("ucf101_tsn")["stages"]}
-    factors = group_factors(Network, stages["temporal"]["rate_factors"])
+    factors = group_factors(Network, stages["temporal"]["lr_multipliers"])
     found = {}
     for variable, factor in zip(Network.trainable_variables, factors, strict=True):
         found.setdefault(factor, []).append(variable.path)

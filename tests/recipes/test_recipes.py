@@ -39,11 +39,13 @@ def test_small_and_full_say_the_same_things(name):
             "train",
             "optimizer",
             "schedule",
-            "rate_factors",
+            "lr_multipliers",
             "consensus",
         ):
             assert one[key] == two[key], (one["name"], key)
-        assert (one["accumulate"] > 1) == (two["accumulate"] > 1), one["name"]
+        assert (one["gradient_accumulation_steps"] > 1) == (
+            two["gradient_accumulation_steps"] > 1
+        ), one["name"]
     several = [(config["data"].get("segments") or 1) > 1 for config in (small, full)]
     assert several[0] == several[1]
 

@@ -21,8 +21,8 @@ from h2s_keras.training.stage_options import complete_config, complete_stage
 LATE = [
     ({"optimizer": "adamw"}, "optimizer must be 'adam' or 'sgd'"),
     ({"schedule": "linear"}, "kind must be one of"),
-    ({"rate_factors": {"tempral": 1.0}}, "rate_factors names 'tempral'"),
-    ({"rate_factors": {"temporal": None}}, "stage 'temporal': .*NoneType"),
+    ({"lr_multipliers": {"tempral": 1.0}}, "lr_multipliers names 'tempral'"),
+    ({"lr_multipliers": {"temporal": None}}, "stage 'temporal': .*NoneType"),
     ({"freeze": ["temporal/blok*"]}, "freeze names 'temporal/blok"),
     ({"flow_loss": {"weigthing": "paper"}}, "'weigthing'"),
     ({"consensus": "median"}, "median"),
@@ -94,8 +94,11 @@ def test_a_batch_that_hosts_cannot_share_is_told_for_every_stage(network, small_
         ),
         ({"ema": "high"}, "ema takes a number between 0 and 1, or None; received 'high'"),
         ({"ema": 1.0}, "ema takes a number between 0 and 1"),
-        ({"clip_norm": 0}, "clip_norm takes a number above 0, or None; received 0"),
-        ({"clip_norm": -1.0}, "clip_norm takes"),
+        (
+            {"global_clipnorm": 0},
+            "global_clipnorm takes a number above 0, or None; received 0",
+        ),
+        ({"global_clipnorm": -1.0}, "global_clipnorm takes"),
         ({"weight_decay": -1e-4}, "weight_decay takes a number from 0; received -0.0001"),
         ({"label_smoothing": 1.1}, "label_smoothing takes a number from 0 to 1"),
         ({"label_smoothing": -0.1}, "label_smoothing takes"),
@@ -114,7 +117,12 @@ def test_one_name_needs_no_brackets():
     complete = complete_stage({**stage, "train": "motion", "freeze": "motion/conv1*"})
     assert complete["streams"] == complete["train"] == ["motion"]
     assert complete["freeze"] == ["motion/conv1*"]
-    edges = {"clip_norm": None, "ema": None, "weight_decay": None, "label_smoothing": 1}
+    edges = {
+        "global_clipnorm": None,
+        "ema": None,
+        "weight_decay": None,
+        "label_smoothing": 1,
+    }
     complete_stage({**stage, **edges})
 
 

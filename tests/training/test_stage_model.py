@@ -19,7 +19,7 @@ STAGE = {
     "learning_rate": 1e-3,
     "schedule": "constant",
     "optimizer": "sgd",
-    "clip_norm": None,
+    "global_clipnorm": None,
     "flow_loss": {},
 }
 
@@ -145,7 +145,7 @@ def test_a_part_with_a_tenth_of_the_rate_moves_a_tenth(network, batch):
     found = {}
     for name, factors in (("even", None), ("slow", {"motion": 0.1})):
         network.set_weights(start)
-        stage = {**STAGE, "rate_factors": factors}
+        stage = {**STAGE, "lr_multipliers": factors}
         stage_model = prepare_stage(network, stage)
         stage_model.train_on_batch(*batch)
         found[name] = {
@@ -159,7 +159,7 @@ def test_a_part_with_a_tenth_of_the_rate_moves_a_tenth(network, batch):
 
 
 def test_smoothness_still_climbs_with_groups(network, batch):
-    stage = {**STAGE, "rate_factors": {"motion": 0.1}, "smoothness_ramp": 10}
+    stage = {**STAGE, "lr_multipliers": {"motion": 0.1}, "smoothness_ramp": 10}
     stage_model = prepare_stage(network, stage)
     for _ in range(3):
         stage_model.train_on_batch(*batch)
@@ -172,10 +172,10 @@ def test_smoothness_still_climbs_with_groups(network, batch):
     ("changes", "text"),
     [
         (
-            {"train": ["temporal"], "rate_factors": {"motion": 0.1}},
+            {"train": ["temporal"], "lr_multipliers": {"motion": 0.1}},
             "names 'motion', which has nothing to train",
         ),
-        ({"rate_factors": {"motoin": 0.1}}, "names 'motoin'"),
+        ({"lr_multipliers": {"motoin": 0.1}}, "names 'motoin'"),
         ({"optimizer": "lion"}, "'adam' or 'sgd'; received 'lion'"),
         ({"schedule": "linear"}, "kind must be one of"),
         ({"streams": ["tempral"]}, "streams must be among"),
@@ -247,8 +247,8 @@ def test_a_stage_learns_on_segments_with_groups_and_accumulation(network, batch)
     stage = {
         **STAGE,
         "consensus": "average",
-        "accumulate": 2,
-        "rate_factors": {"motion": 0.5, "temporal": 10.0, "temporal.bias": 20.0},
+        "gradient_accumulation_steps": 2,
+        "lr_multipliers": {"motion": 0.5, "temporal": 10.0, "temporal.bias": 20.0},
     }
     model = prepare_stage(network, stage)
     before = {part: copy(getattr(network, part)) for part in ("motion", "temporal")}
