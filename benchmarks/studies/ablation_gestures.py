@@ -26,16 +26,14 @@ def get_config(smoke=False):
             "group_pattern": r"A\dP(\d)T\d",
             "test_group": "each",
         }
-    flow_loss = {"weighting": "paper", "smoothness_weight": 2.5}
+    flow_loss = {"smoothness_weight": 2.5}
     motion = {
         "name": "motion",
         "streams": ["motion"],
         "steps": steps(300),
         "learning_rate": 1e-3,
         "warmup": 30,
-        "flow_loss": flow_loss,
-        "smoothness_ramp": 100,
-        "smoothness_start": 0.1,
+        "flow_loss": {**flow_loss, "smoothness_ramp": 100},
     }
     temporal = {
         "name": "temporal",

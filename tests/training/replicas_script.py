@@ -37,8 +37,7 @@ BOTH = {
     "name": "end_to_end",
     "streams": ["temporal"],
     "train": ["motion", "temporal"],
-    "flow_loss": {"smoothness_weight": 2.5},
-    "smoothness_ramp": 3,
+    "flow_loss": {"smoothness_weight": 2.5, "smoothness_ramp": 3, "smoothness_start": 0.1},
     "lr_multipliers": {"motion": 0.5, "temporal.bias": 2.0},
 }
 STAGES = {
