@@ -55,10 +55,10 @@ def train_variants(config, out, resume=False, progress=None):
 
 
 def complete_ablation(config):
-    """`check_recipe` of an ablation: of its own values and of its variants' stages.
+    """`run_options` of an ablation: of its own values and of its variants' stages.
 
     Raises:
-        UserError: as `check_recipe`, and for values of an ablation that are missing.
+        UserError: as `run_options`, and for values of an ablation that are missing.
     """
     for key in ("variants", "seeds", "figures"):
         if key not in config:
