@@ -91,7 +91,7 @@ def flow_figures(frames, estimate, truth=None):
 
 
 def photometric_error(frames, estimate):
-    """ "photometric" and "zero_photometric" of `flow_figures`, for unlabelled frames."""
+    """As `flow_figures` for unlabelled frames: "photometric" and "zero_photometric"."""
     height, width = estimate.shape[:2]
     second = ops.convert_to_tensor(frames[1:].astype("float32"))
     flow = ops.convert_to_tensor(estimate[None].astype("float32"))

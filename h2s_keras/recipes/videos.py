@@ -1,4 +1,4 @@
-"""Your own videos, sorted into a folder for each class.
+r"""Your own videos, sorted into a folder for each class.
 
 Reproduces: nothing published; it is the method of arXiv 1704.00389 for tens of videos and
     two cores: flow of pairs by a MotionNet that comes with the package, a small temporal
@@ -8,7 +8,7 @@ Command: h2s train videos --set data.root=my_videos --out runs/mine
 Hardware: 2 cores, 4 GiB; at most 30 minutes for 60 to 200 videos of a few seconds.
 Expected: depends on the videos. The run ends with figures on videos that it set aside. To
     know how it does on another person or scene, leave one out: --set
-    data.group_pattern='person(\\d+)' --set data.test_group=1 (or =each, one run a group).
+    data.group_pattern='person(\d+)' --set data.test_group=1 (or =each, one run a group).
 """
 
 from h2s_keras.options import (

@@ -214,7 +214,7 @@ def _write_training_videos(config, data, run, say):
 
 
 def _make_network(config, class_names, strategy, hosts, states=(), say=None):
-    """(network that every stage was found to fit, layers that share their statistics)"""
+    """The network, which every stage fits, and its layers that share their statistics."""
     scope = contextlib.nullcontext if strategy is None else strategy.scope
     initial = config.model.initial
     try:

@@ -56,8 +56,11 @@ def motion_figures(stages):
 
 
 def held_out_scores(network, data, batch_size):
-    """(scores, labels) of the test videos as `collect_scores`; without a test those of the
-    validation videos, and (empty dict, None) where there are neither."""
+    """(scores, labels) of the test videos, as `collect_scores`.
+
+    Without a test those of the validation videos, and (empty dict, None) where there are
+    neither.
+    """
     if len(data.class_names) < 2:
         return {}, None
     batches = data.evaluation(batch_size)

@@ -172,8 +172,11 @@ class _RunningStage:
         return self.position.step < self.total and not stopped
 
     def _make_validation(self):
-        """`Validation` of a stage that learns actions, `MotionValidation` of one that
-        learns motion from pairs; None where no videos are set aside."""
+        """What measures the stage on videos set aside; None where there are none.
+
+        `Validation` of a stage that learns actions, `MotionValidation` of one that learns
+        motion from pairs.
+        """
         if isinstance(self.data, MotionPairs):
             pairs = self.data.held_out()
             if not len(pairs):
