@@ -22,6 +22,7 @@ setup(
     # The trained networks that work offline, h2s_keras/models/presets.py; and the page of
     # h2s_keras/export/web.py.
     package_data={
+        "h2s_keras": ["py.typed"],
         "h2s_keras.models": ["weights/*.npz", "weights/index.json"],
         "h2s_keras.export": ["web_page/*"],
     },
@@ -57,6 +58,7 @@ setup(
         "test": [
             "pytest>=8.0.0,<10",
             "pytest-xdist>=3.5.0,<4",
+            "hypothesis>=6.100.0,<7",
             "scikit-learn>=1.4.0,<2",
             "scipy>=1.12.0,<2",
             "tensorflow-serving-api>=2.16.1,<2.22",

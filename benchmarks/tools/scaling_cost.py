@@ -79,10 +79,10 @@ def main():
     costs["spatial"] = BACKWARD * spatial
     for name, recipe in (("UCF101", ucf101), ("HMDB51", hmdb51)):
         config = recipe.get_config()
-        for stage in config["stages"]:
-            batch = stage.get("batch_size", config["batch_size"])
-            clips = stage["steps"] * batch * stage.get("accumulate", 1)
-            kind = stage["name"]
+        for stage in config.stages:
+            batch = stage.batch_size or config.batch_size
+            clips = stage.steps * batch * stage.gradient_accumulation_steps
+            kind = stage.name
             row(f"{name}, stage {kind}", clips, costs[kind], rates[kind])
     clip = motion + temporal + spatial
     for name, (train, test, frames) in DATASETS.items():

@@ -24,14 +24,14 @@ import pytest
 
 import h2s_keras
 from h2s_keras.cli.main import build_parser
-from h2s_keras.cli.train import apply_setting, load_recipe
+from h2s_keras.cli.train import load_recipe
 from h2s_keras.data import write_flow, write_png
-from h2s_keras.data.data_options import KNOWN
 from h2s_keras.data.records.record_index import read_index
 from h2s_keras.data.training_data import make_data
 from h2s_keras.evaluation import VideoScores
 from h2s_keras.models import HiddenTwoStreamBuilder, load_model
-from h2s_keras.training.stage_options import check_recipe, complete_config, scale_steps
+from h2s_keras.option_types import apply_setting
+from h2s_keras.options import DataOptions, RunOptions, run_options
 
 ROOT = pathlib.Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "data"
@@ -299,31 +299,32 @@ def check_training(arguments):
         build_parser().parse_args(["train", *arguments])
         return
     out = None
-    config = check_recipe(load_recipe(recipe)())
+    config = run_options(load_recipe(recipe)())
     while rest:
         option, value, *rest = rest
         assert option in ("--set", "--out", "--data_service", "--budget")
         if option == "--budget":
-            scale_steps(config, float(value))
+            config.scale_steps(float(value))
         elif option == "--out":
             out = pathlib.Path(value)
         elif option == "--set":
             apply_setting(config, value)
         elif option == "--data_service":
-            config["data"]["service"] = value
-    class_names = check_data(complete_config(config)["data"])
+            config.data.service = value
+    class_names = check_data(RunOptions.of(config).data)
     if out and not out.exists():
         save_network(out, (*class_names, "other")[: max(2, len(class_names))])
 
 
 def check_data(values):
     """The classes of data that give a batch and a test (of one group for "each")."""
-    values = {**values, "image_size": (16, 16), "num_frames": 3}
-    if "clips_per_video" in KNOWN[values["kind"]]:
-        values["clips_per_video"] = 1
-    if values.get("test_group") == "each":
-        values["test_group"] = "3"
-    data = make_data(values)
+    options = DataOptions.of(values)
+    options.image_size, options.num_frames = (16, 16), 3
+    if options.kind != "unlabelled":
+        options.clips_per_video = 1
+    if options.test_group == "each":
+        options.test_group = "3"
+    data = make_data(options)
     clips, _ = next(data.training(2).as_numpy_iterator())
     assert clips.shape[0] == 2 and clips.shape[-4:] == (3, 16, 16, 3) and clips.std() > 0
     if data.test:
@@ -635,9 +636,9 @@ def test_the_settings_of_the_paper_exist():
     settings = [value for row in rows for value in re.findall(r"--set ([^\s`]+)", row)]
     assert len(settings) >= 8
     for setting in settings:
-        config = load_recipe("ucf101")()
+        config = run_options(load_recipe("ucf101")())
         apply_setting(config, setting)
-        check_recipe(config)
+        RunOptions.of(config)
 
 
 def test_the_table_of_values_names_values_of_videos():
@@ -646,5 +647,5 @@ def test_the_table_of_values_names_values_of_videos():
     names = {
         re.split(r"[=`]", name)[0] for row in rows for name in re.findall(r"`(.+?)`", row)
     }
-    known = set(KNOWN["ucf101"]) & set(KNOWN["videos"])
+    known = {*filter(DataOptions(kind="ucf101").supports, DataOptions.fields())}
     assert len(names) >= 12 and names <= known, names - known

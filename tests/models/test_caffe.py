@@ -340,7 +340,7 @@ def test_stacked_model_gives_caffes_logits(two_stream):
     flows = expected_flows(motion, weights, clip[0])
     assert_near(keras.ops.convert_to_numpy(outputs["flow2"])[0], flows["flow2"])
     # Between them the released graph clips, shifts and deconvolves with zeros around.
-    values = reference.flow_to_levels(2 * flows["flow2"])
+    values = reference.quantize_flow(2 * flows["flow2"])
     adapted = reference.deconvolved_twice(values) - 128
     adapted = adapted.transpose(0, 3, 1, 2).reshape(-1, SIZE, SIZE)
     tops = caffe_forward.forward(temporal, weights, adapted)
@@ -389,7 +389,8 @@ def test_the_mean_of_the_prototxt(two_stream, tmp_path):
 
 def test_the_adapter_of_a_stacked_file_pads_zeros(two_stream):
     model = two_stream[0]
-    assert model.get_config()["adapter"]["config"]["padding"] == "zeros"
+    config = model.get_config()["adapter"]["config"]
+    assert config["padding"] == "zeros" and config["bound"] == 20.0
     other = HiddenTwoStreamBuilder(CLASSES, FRAMES, (SIZE, SIZE)).motion("tiny")
     assert other.temporal("tiny").build().adapter.padding == "border"
 
