@@ -2,7 +2,7 @@
 
 from typing import Any, TypeAlias
 
-# A tensor of the backend, a KerasTensor or a NumPy array; shape and dtype stand in docstrings.
+# A tensor of the backend, a KerasTensor or a NumPy array; docstrings say shape and dtype.
 Tensor: TypeAlias = Any
 # What Keras passes as the shape of one input; an unknown side is None.
 Shape: TypeAlias = tuple[int | None, ...]
