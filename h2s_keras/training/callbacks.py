@@ -41,17 +41,18 @@ class StateCheckpoint(keras.callbacks.Callback):
         save: function without arguments that saves the state of the stage at `position`.
         position: object with the attribute `step`, the batches done so far; advanced here.
         interruption: `Interruption`.
-        hosts: `Hosts` that train together, or None. They stop together, after an epoch.
+        processes: `Processes` that train together, or None. They stop together, after an
+            epoch.
     """
 
-    def __init__(self, save, position, interruption, hosts=None):
+    def __init__(self, save, position, interruption, processes=None):
         super().__init__()
         self.save, self.position, self.interruption = save, position, interruption
-        self.hosts = hosts
+        self.processes = processes
 
     def on_train_batch_end(self, batch, logs=None):
         self.position.step += 1
-        if self.interruption.requested and self.hosts is None:
+        if self.interruption.requested and self.processes is None:
             # Within an epoch the guard has not looked yet; the last state stays good.
             if bad_batch(self.model) < 0 and weights_are_finite(self.model):
                 self.save()
@@ -59,7 +60,7 @@ class StateCheckpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.save()
-        if self.hosts is not None and self.hosts.any(self.interruption.requested):
+        if self.processes is not None and self.processes.any(self.interruption.requested):
             raise KeyboardInterrupt
 
 

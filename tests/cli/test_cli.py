@@ -114,29 +114,29 @@ MISTAKES = {
     "many workers of TensorFlow": (
         ["train", "quickstart", "--smoke", "--set", "strategy=multi_worker"]
         + ["--out", "{new}/workers"],
-        "for many hosts set KERAS_BACKEND=jax",
+        "for many processes set KERAS_BACKEND=jax",
     ),
     "an unknown strategy": (
         ["train", "quickstart", "--smoke", "--set", "strategy=parameter_server"]
         + ["--out", "{new}/servers"],
         "strategy must be one of",
     ),
-    "hosts on another backend": (
-        ["train", "quickstart", "--smoke", "--out", "{new}/hosts", "--hosts", "2"]
+    "processes on another backend": (
+        ["train", "quickstart", "--smoke", "--out", "{new}/processes", "--processes", "2"]
         + ["--coordinator", "127.0.0.1:1"],
-        "many hosts train through the JAX backend",
+        "many processes train through the JAX backend",
     ),
-    "hosts without a folder": (
-        ["train", "quickstart", "--smoke", "--hosts", "2"],
-        "--hosts needs --out",
+    "processes without a folder": (
+        ["train", "quickstart", "--smoke", "--processes", "2"],
+        "--processes needs --out",
     ),
-    "host without hosts": (
-        ["train", "quickstart", "--host", "1", "--out", "{new}/host"],
-        "go with --hosts",
+    "process without processes": (
+        ["train", "quickstart", "--process", "1", "--out", "{new}/process"],
+        "go with --processes",
     ),
-    "no hosts at all": (
-        ["train", "quickstart", "--hosts", "0", "--out", "{new}/none"],
-        "--hosts takes a number from 1; received 0",
+    "no processes at all": (
+        ["train", "quickstart", "--processes", "0", "--out", "{new}/none"],
+        "--processes takes a number from 1; received 0",
     ),
     "no steps": (
         ["train", "quickstart", "--set", "stages.motion.steps=0", "--out", "{new}/steps"],
