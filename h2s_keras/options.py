@@ -215,6 +215,8 @@ class DataOptions(Options):
                 "whose workers run no Python; pack it first (h2s data pack) and train with "
                 "data.kind=records"
             )
+        if type(self.test_group) is int:
+            self.test_group = str(self.test_group)  # Groups are names.
         super().check(where)
 
     def given(self):

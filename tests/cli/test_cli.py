@@ -89,11 +89,11 @@ MISTAKES = {
     "set without value": (["train", "videos", "--set", "batch_size"], "KEY=VALUE"),
     "set of an unknown key": (
         ["train", "videos", "--set", "data.rot=x"],
-        "--set data.rot: no value 'rot' here",
+        "--set data.rot: no option 'rot'; did you mean 'root'?",
     ),
     "set of another kind": (
         ["train", "videos", "--set", "batch_size=many"],
-        "takes a int such as 32",
+        "--set batch_size takes a whole number from 1; received 'many'",
     ),
     "no data": (
         ["train", "videos", "--out", "{new}/run"],

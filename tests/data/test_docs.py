@@ -205,7 +205,7 @@ def test_the_code_of_a_guide(page, make_video, tmp_path, monkeypatch):
     trained = []
 
     def train(config, out, progress=None):
-        check_data(config["data"])
+        check_data(config.data)
         trained.append(out)
         return {"results": {"test": "4 videos", "final": {"fused_accuracy": 1.0}}}
 
