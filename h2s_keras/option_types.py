@@ -195,7 +195,7 @@ def _converted(value, kind, field, where):
         several = arguments[-1] is Ellipsis
         if field.metadata["square"] and type(value) is int:
             value = (value, value)
-        if several and isinstance(value, str) and _holds(arguments[0], str):
+        if several and isinstance(value, (str, int)) and _holds(arguments[0], str):
             value = (value,)  # One name may stand for a list of one.
         if isinstance(value, (tuple, list)) and (several or len(value) == len(arguments)):
             return tuple(_converted(one, arguments[0], field, where) for one in value)
