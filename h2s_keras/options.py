@@ -88,6 +88,7 @@ class DataOptions(Options):
         0.0,
         "share of the training videos that weights and fusion are chosen by",
         least=0,
+        most=0.5,
         kinds=_FILES,
         ignored=_PASSED_OVER,
     )
@@ -100,20 +101,28 @@ class DataOptions(Options):
     # How clips are drawn.
     stride: int = option(1, "step between the frames of a clip", least=1, kinds=_CLIPS)
     rate: float | None = option(
-        None, "frames per second to read videos at; None is every frame", kinds=_FILES
+        None,
+        "frames per second to read videos at; None is every frame",
+        above=0,
+        kinds=_FILES,
     )
     clip_seconds: float | None = option(
         None,
         "length of a clip in seconds, which chooses rate and stride",
+        above=0,
         kinds=_VIDEOS,
         ignored=_PASSED_OVER,
     )
     max_skip: int = option(
-        1, "each clip's stride is drawn up to so many times the stride", kinds=_CLIPS
+        1,
+        "each clip's stride is drawn up to so many times the stride",
+        least=1,
+        kinds=_CLIPS,
     )
     segments: int | None = option(
         None,
         "clips per training example, one from each part of the video",
+        least=1,
         kinds=(*_VIDEOS, "records", *SYNTHETIC),
     )
     short: Literal["loop", "hold", "refuse"] = option(
@@ -154,10 +163,10 @@ class DataOptions(Options):
         ignored=_PASSED_OVER,
     )
     timeout: float | None = option(
-        60, "seconds that one file may take", kinds=_FILES, ignored=_PASSED_OVER
+        60, "seconds that one file may take", above=0, kinds=_FILES, ignored=_PASSED_OVER
     )
     num_parallel_calls: int | None = option(
-        None, "videos decoded at a time; None is one per usable core", kinds=_CLIPS
+        None, "videos decoded at a time; None is one per core", least=1, kinds=_CLIPS
     )
     # Packed records.
     contents: Literal["clips", "flow", "both"] = option(
@@ -345,8 +354,10 @@ class FlowLossOptions(Options):
     self_supervision_weight: float = option(
         0.0, "factor on the distance between flow of the clip and of a crop", least=0
     )
-    self_supervision_start: int = option(0, "steps before that", least=0)
-    self_supervision_crop: int = option(8, "pixels cut off each side for it", least=0)
+    self_supervision_start: int = option(0, "steps before self-supervision counts", least=0)
+    self_supervision_crop: int = option(
+        8, "pixels cut off each side for self-supervision", least=0
+    )
     refinement: bool | int = option(
         False, "passes at half the size, a quarter ..., for clips of 2 frames", least=0
     )
@@ -366,7 +377,9 @@ class StageOptions(Options):
     train: tuple[Stream, ...] | None = option(
         None, "parts that learn; None is the streams that run"
     )
-    freeze: tuple[str, ...] = option((), "patterns of layers that do not, as motion/conv1*")
+    freeze: tuple[str, ...] = option(
+        (), "layers that do not learn, by patterns such as motion/conv1*"
+    )
     steps: int = option(None, "optimizer steps", least=1, needed=True)
     epoch: int = option(50, "optimizer steps between saved states", least=1)
     patience: int = option(
@@ -395,7 +408,7 @@ class StageOptions(Options):
     global_clipnorm: float | None = option(
         1.0, "largest norm of all gradients together", above=0
     )
-    weight_decay: float | None = option(0.0, "weight decay", least=0)
+    weight_decay: float | None = option(0.0, "factor of the weight decay", least=0)
     weight_decay_kind: Literal["decoupled", "coupled"] = option(
         "decoupled", "decay of the weight itself, or by the gradient as in Caffe"
     )

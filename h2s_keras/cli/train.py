@@ -117,7 +117,10 @@ def run(arguments):
             config.scale_steps(arguments.budget)
     if arguments.show:
         from h2s_keras.cli.option_table import show
+        from h2s_keras.training.run_folder import RunFolder
 
+        if config is None:
+            config = run_options(RunFolder(arguments.out, resume=True).read_config())
         print(show(config))
         return 0
     out = arguments.out or default_folder(config.name)
