@@ -326,6 +326,8 @@ def read_setting(options, assignment):
             parts.append(".".join(left))
             refuse_unknown(f"--set {key}", parts[-1:], field.metadata["keys"] or parts)
             left, kind = [], (typing.get_args(inside) or (str, object))[1]
+            about = {**field.metadata, "takes": None}
+            field = types.SimpleNamespace(name=field.name, type=kind, metadata=about)
         else:
             name = left.pop(0)
             if name not in inside.fields():
@@ -341,7 +343,7 @@ def read_setting(options, assignment):
                 f"stage such as {key}.steps=1000; received {value!r}"
             )
         return Setting(key, tuple(parts), None)
-    if kind in _groups(options):
+    if _is_group(kind) and kind is not dict and typing.get_origin(kind) is not dict:
         inside = "motion.steps=500" if key == "stages" else f"{[*kind.fields()][0]}=..."
         raise UserError(
             f"--set {key}: consists of several values; set one of them, such as "
@@ -353,21 +355,13 @@ def read_setting(options, assignment):
             return Setting(key, tuple(parts), value)
         except TypeError:
             continue
-    raise UserError(_refusal(f"--set {key}:", field, value).replace(": takes", " takes"))
+    raise UserError(_refusal(f"--set {key}", field, value))
 
 
 def _is_group(kind):
     if typing.get_origin(kind) in (list, dict) or kind is dict:
         return True
     return isinstance(kind, type) and issubclass(kind, Options)
-
-
-def _groups(options):
-    """Types of the options that are groups of options themselves, not values."""
-    found = [field.type for field in options.fields().values()]
-    lists = [kind for kind in found if typing.get_origin(kind) is list]
-    found += [typing.get_args(kind)[0] for kind in lists]
-    return [kind for kind in found if _is_group(kind) and kind is not dict]
 
 
 def apply_setting(options, assignment):

@@ -149,6 +149,7 @@ class DataOptions(Options):
     decode_size: int | Size | None = option(
         None,
         "short side or (height, width) of decoded frames in pixels",
+        least=1,
         kinds=_FILES,
         ignored=_PASSED_OVER,
     )
