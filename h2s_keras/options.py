@@ -6,7 +6,7 @@ from it.
 
 import dataclasses
 import typing
-from typing import Literal
+from typing import Any, Literal
 
 from h2s_keras.errors import UserError
 from h2s_keras.option_types import Options, option
@@ -210,11 +210,11 @@ class DataOptions(Options):
     )
 
     @classmethod
-    def prefix(cls, values, outer):
+    def prefix(cls, values: dict[str, Any], outer: str) -> str:
         """Data are those of a run."""
         return "data."
 
-    def check(self, where="data."):
+    def check(self, where: str = "data.") -> None:
         """As `Options.check`, with what a tf.data service needs."""
         if self.kind is None:
             kinds = typing.get_args(Kind)
@@ -229,7 +229,7 @@ class DataOptions(Options):
             self.test_group = str(self.test_group)  # Groups are names.
         super().check(where)
 
-    def given(self):
+    def given(self) -> dict[str, Any]:
         """dict of the options that the kind supports, but for "kind" and those left open.
 
         Raises:
@@ -286,7 +286,7 @@ class ModelOptions(Options):
     initial: str | None = option(None, ".keras file or run folder to take weights from")
 
     @classmethod
-    def prefix(cls, values, outer):
+    def prefix(cls, values: dict[str, Any], outer: str) -> str:
         """A model is that of a run."""
         return "model."
 
@@ -364,7 +364,7 @@ class FlowLossOptions(Options):
     )
 
     @classmethod
-    def prefix(cls, values, outer):
+    def prefix(cls, values: dict[str, Any], outer: str) -> str:
         """A flow loss is that of a stage."""
         return f"{outer}flow_loss."
 
@@ -431,11 +431,11 @@ class StageOptions(Options):
     jit_compile: bool | Literal["auto"] = option("auto", "whether XLA compiles the step")
 
     @classmethod
-    def prefix(cls, values, outer):
+    def prefix(cls, values: dict[str, Any], outer: str) -> str:
         """A stage is named."""
         return f"stage {values.get('name') or 'without a name'!r}: "
 
-    def check(self, where):
+    def check(self, where: str) -> None:
         """As `Options.check`, and that nothing needed is missing."""
         self.require(where)
         super().check(where)
@@ -461,11 +461,11 @@ class RunOptions(Options):
     stages: list[StageOptions] = option(None, "stages, one after another", needed=True)
 
     @classmethod
-    def prefix(cls, values, outer):
+    def prefix(cls, values: dict[str, Any], outer: str) -> str:
         """The whole recipe."""
         return "recipe: "
 
-    def check(self, where):
+    def check(self, where: str) -> None:
         """As `Options.check`, and that stages and data fit."""
         super().check(where)
         if self.data is None:
@@ -475,7 +475,7 @@ class RunOptions(Options):
             if stage.cached_flow:
                 _check_cached_flow(stage.name, self.data)
 
-    def scale_steps(self, minutes):
+    def scale_steps(self, minutes: float) -> None:
         """Scales the steps of all stages so that the run takes about so many minutes.
 
         Raises:
@@ -494,7 +494,7 @@ class RunOptions(Options):
         self.minutes = minutes
 
 
-def run_options(values):
+def run_options(values: Any) -> RunOptions:
     """Checked `RunOptions` with everything that a run needs.
 
     Args:

@@ -46,7 +46,7 @@ def get_config(smoke=False):
         stages=[
             StageOptions(
                 name="motion",
-                streams=["motion"],
+                streams=("motion",),
                 steps=4 if smoke else 8400,
                 learning_rate=1.5e-3,
                 warmup=50,

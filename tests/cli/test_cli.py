@@ -352,6 +352,7 @@ def test_settings_of_many_kinds(text, value):
         ("data=5", "consists of several values; set one of them"),
         ("model.adapter.bond=5", "no option 'bond'; did you mean 'bound'"),
         ("stages.spatial.flow_loss.margin=8", "flow_loss is None here"),
+        ("stages.motion.lr_multipliers.motion=x", "motion takes a number; received 'x'"),
         ("stages.motion.schedule=cosin", "did you mean 'cosine'"),
         ("stages.motion.flow_loss.photometric=sensus", "did you mean 'census'"),
         ("stages.motion=5", "takes none, which leaves the stage out, or a value of"),
