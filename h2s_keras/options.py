@@ -443,7 +443,24 @@ class StageOptions(Options):
 
 @dataclasses.dataclass
 class RunOptions(Options):
-    """Options of a run."""
+    """Options of a run: what a recipe returns and `train` takes.
+
+    Example:
+
+    ```python
+    stage = StageOptions(
+        name="temporal", streams=("temporal",), steps=500, learning_rate=1e-3
+    )
+    data = DataOptions(
+        kind="videos", root="my_videos", num_frames=16, image_size=(128, 128)
+    )
+    model = ModelOptions(motion="small_video", temporal="small")
+    options = RunOptions(
+        name="mine", seed=1, batch_size=16, data=data, model=model, stages=[stage]
+    )
+    train(options, "runs/mine")
+    ```
+    """
 
     name: str = option(None, "name of the run", needed=True)
     seed: int = option(None, "seed of weights and draws", least=0, needed=True)
