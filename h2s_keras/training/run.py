@@ -12,14 +12,15 @@ from h2s_keras.errors import UserError
 from h2s_keras.evaluation.measure import collect_scores
 from h2s_keras.options import run_options
 from h2s_keras.training.advice import advice
-from h2s_keras.training.devices import find_devices, run_header
+from h2s_keras.training.devices import find_devices, out_of_memory, run_header
 from h2s_keras.training.freezing import mark_trainable
 from h2s_keras.training.fusion_choice import choose_fusion
-from h2s_keras.training.initial_weights import copy_initial_weights
-from h2s_keras.training.memory_cure import out_of_memory
-from h2s_keras.training.motion_validation import motion_sentence
+from h2s_keras.training.initial_weights import (
+    RandomStartWarning,
+    copy_initial_weights,
+    random_start,
+)
 from h2s_keras.training.preparation import check_stages
-from h2s_keras.training.random_start import RandomStartWarning, random_start
 from h2s_keras.training.recipe_network import build_network, with_available_weights
 from h2s_keras.training.run_figures import (
     accuracy_intervals,
@@ -42,6 +43,7 @@ from h2s_keras.training.strategy import (
 )
 from h2s_keras.training.training_videos import FILE as TRAINING_VIDEOS
 from h2s_keras.training.training_videos import TrainingVideos
+from h2s_keras.training.validation import motion_sentence
 
 
 def train(config, out, resume=False, progress=None, processes=None):

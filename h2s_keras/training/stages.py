@@ -15,14 +15,15 @@ from h2s_keras.files import remove_unfinished, sha256
 from h2s_keras.models.motion_net_of import motion_net_of, sees_pairs
 from h2s_keras.options import RunOptions
 from h2s_keras.training.callbacks import (
+    CsvLog,
     Interruption,
+    NonFiniteGuard,
     OptimizerFigures,
     StateCheckpoint,
+    TensorBoardLog,
+    cut_log,
 )
-from h2s_keras.training.csv_log import CsvLog, cut_log
 from h2s_keras.training.diagnosis import explain_batch, first_bad_weight
-from h2s_keras.training.guard import NonFiniteGuard
-from h2s_keras.training.motion_validation import MotionValidation
 from h2s_keras.training.preparation import is_mixed, prepare_stage, stage_errors
 from h2s_keras.training.state import (
     find_states,
@@ -32,8 +33,7 @@ from h2s_keras.training.state import (
     saved_seconds,
     state_path,
 )
-from h2s_keras.training.tensorboard import TensorBoardLog
-from h2s_keras.training.validation import Validation
+from h2s_keras.training.validation import MotionValidation, Validation
 
 
 @dataclasses.dataclass

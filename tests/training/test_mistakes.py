@@ -11,7 +11,7 @@ from h2s_keras.models import backbones
 from h2s_keras.options import RunOptions, StageOptions
 from h2s_keras.training import run as run_module
 from h2s_keras.training import train
-from h2s_keras.training.memory_cure import out_of_memory
+from h2s_keras.training.devices import out_of_memory
 from h2s_keras.training.preparation import check_stages
 from h2s_keras.training.processes import Processes
 from h2s_keras.training.run_folder import RunFolder
