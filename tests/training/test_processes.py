@@ -46,7 +46,8 @@ NORMALISED = """
 from h2s_keras.layers import SynchronizedBatchNormalization
 from h2s_keras.models import backbones
 plain = backbones._tiny
-backbones._tiny = lambda inputs: SynchronizedBatchNormalization(momentum=0.5)(plain(inputs))
+normal = SynchronizedBatchNormalization
+backbones._SMALL["tiny"] = lambda inputs: normal(momentum=0.5)(plain(inputs))
 """
 
 
