@@ -250,7 +250,9 @@ def recipe_list():
         path = os.path.join(recipes.__path__[0], module.name + ".py")
         with open(path) as file:
             text = ast.get_docstring(ast.parse(file.read()))
-        listed.append((module.name, text.splitlines()[0]))
+        # The recipe `ethogram` has a command of its own.
+        if "Command: h2s ethogram" not in text:
+            listed.append((module.name, text.splitlines()[0]))
     return listed
 
 
@@ -262,6 +264,8 @@ def load_recipe(name):
         # Unlike an import, this leaves no __pycache__ beside the user's file.
         names = runpy.run_path(name, run_name="h2s_recipe")
     else:
+        if name == "ethogram":
+            raise UserError("behaviours frame by frame: use h2s ethogram train")
         known = [recipe for recipe, _ in recipe_list()]
         if name not in known:
             raise UserError(

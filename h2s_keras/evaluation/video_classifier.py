@@ -47,6 +47,10 @@ class VideoClassifier:
                 "this model reads stored flow, not video: how well it does stands in the "
                 "results.json of its run; give a two-stream model"
             )
+        if getattr(model, "multi_label", False):
+            raise UserError(
+                "this model scores behaviours frame by frame; use h2s ethogram predict"
+            )
         names = model.class_names
         if names is None:
             raise UserError(

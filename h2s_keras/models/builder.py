@@ -43,6 +43,8 @@ class HiddenTwoStreamBuilder:
         num_frames: frames of a clip.
         image_size: (height, width) of the clips; multiples of 32 for "motionnet", of 8
             for "tiny".
+        multi_label: whether a clip may show any number of the classes, also one class
+            alone; see `HiddenTwoStream`.
 
     Example:
         >>> model = (
@@ -64,6 +66,7 @@ class HiddenTwoStreamBuilder:
         num_classes: Any,
         num_frames: int = 11,
         image_size: Any = (224, 224),
+        multi_label: bool = False,
     ) -> None:
         self._class_names: list[str] | None = None
         if isinstance(num_classes, (str, bytes, float)):
@@ -75,8 +78,11 @@ class HiddenTwoStreamBuilder:
             self._class_names = [str(name) for name in num_classes]
             num_classes = len(self._class_names)
         num_classes = int(num_classes)
-        if num_classes < 2:
-            raise ValueError(f"num_classes must be at least 2; received {num_classes}.")
+        if num_classes < 2 - bool(multi_label):
+            raise ValueError(
+                "num_classes must be at least 2, or 1 with multi_label; received "
+                f"{num_classes}."
+            )
         if isinstance(image_size, numbers.Integral):
             image_size = (image_size, image_size)
         if len(image_size) != 2 or min(image_size) < 16:
@@ -85,6 +91,7 @@ class HiddenTwoStreamBuilder:
                 f"{image_size!r}."
             )
         self._num_classes, self._num_frames = num_classes, num_frames
+        self._multi_label = multi_label
         height, width = image_size
         self._image_size = (int(height), int(width))
         self._motion: Any = None
@@ -316,6 +323,7 @@ class HiddenTwoStreamBuilder:
             frame_stride=frame_stride,
             frame_rate=frame_rate,
             test_protocol=test_protocol,
+            multi_label=self._multi_label,
             name=name,
         )
 

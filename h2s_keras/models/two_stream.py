@@ -54,6 +54,9 @@ class HiddenTwoStream(ChecksClips, keras.Model):
         test_protocol: dict of plain values, how its run measured videos ("clips",
             "short", "decode_size"), which `h2s evaluate` and `h2s predict` follow; None
             for the defaults of `h2s_keras.evaluation.Protocol.of_model`.
+        multi_label: whether a clip may show any number of classes. The logits are then
+            log-odds of each class by itself, to be passed through a sigmoid, and fusion is
+            their weighted mean.
 
     Call arguments:
         clips: (batch, num_frames, height, width, 3) RGB 0..255, any dtype.
@@ -86,6 +89,7 @@ class HiddenTwoStream(ChecksClips, keras.Model):
         frame_stride: int = 1,
         frame_rate: float | None = None,
         test_protocol: dict[str, Any] | None = None,
+        multi_label: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -105,6 +109,7 @@ class HiddenTwoStream(ChecksClips, keras.Model):
         self.class_names = None if class_names is None else list(class_names)
         self.frame_stride, self.frame_rate = frame_stride, frame_rate
         self.test_protocol = None if test_protocol is None else dict(test_protocol)
+        self.multi_label = bool(multi_label)
         self.num_frames = motion.num_frames
         self.num_classes = num_logits(temporal)
         if not self.motion.built:
@@ -176,11 +181,12 @@ class HiddenTwoStream(ChecksClips, keras.Model):
         )
 
     def fuse(self, outputs: Flows) -> Tensor:
-        """Fused logits: the weighted mean of the streams' log-probabilities."""
-        temporal = ops.log_softmax(ops.cast(outputs["temporal_logits"], "float32"))
+        """Fused logits: the weighted mean of the streams' log-probabilities or log-odds."""
+        form = (lambda logits: logits) if self.multi_label else ops.log_softmax
+        temporal = form(ops.cast(outputs["temporal_logits"], "float32"))
         if "spatial_logits" not in outputs:
             return temporal
-        spatial = ops.log_softmax(ops.cast(outputs["spatial_logits"], "float32"))
+        spatial = form(ops.cast(outputs["spatial_logits"], "float32"))
         spatial_weight, temporal_weight = self.fusion
         total = spatial_weight + temporal_weight
         return (spatial_weight * spatial + temporal_weight * temporal) / total
@@ -212,6 +218,7 @@ class HiddenTwoStream(ChecksClips, keras.Model):
             "frame_stride": self.frame_stride,
             "frame_rate": self.frame_rate,
             "test_protocol": self.test_protocol and dict(self.test_protocol),
+            "multi_label": self.multi_label,
         }
 
     @classmethod
