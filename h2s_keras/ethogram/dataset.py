@@ -165,13 +165,13 @@ def load_labels(videos, behaviors=None, notes=None):
     Every video is decoded once, for the times and the number of its frames.
 
     Args:
-        videos: `LabelledVideo`s.
+        videos: list of `LabelledVideo`.
         behaviors: the wanted names in order, or None for all that occur. Where they are
             given, a behaviour that a file's own list lacks is not labelled in its video.
         notes: list that gets what was decided while reading, in words.
 
     Returns:
-        List of `FrameLabels`, or None for a video without labels.
+        list of `FrameLabels`, or None for a video without labels.
 
     Raises:
         UserError: one line; labels that do not fit their video, or lists of behaviours

@@ -31,7 +31,7 @@ class VideoClassifier:
     Example:
         >>> classifier = VideoClassifier.from_saved("runs/gestures/model.keras")
         >>> classifier.predict("video.mp4", top_k=2)
-        [{"class": "wave", "score": 0.91}, {"class": "clap", "score": 0.08}]
+        [{'class': '...', 'score': 0...}, {'class': '...', 'score': 0...}]
     """
 
     def __init__(

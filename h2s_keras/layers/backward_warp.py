@@ -21,9 +21,9 @@ class BackwardWarp(keras.layers.Layer):
         inputs: `[image, flow]`.
 
     Input shape:
-        image: (batch, height, width, channels), any dtype and dynamic size.
-        flow: float (batch, height, width, 2) = (x, y), pixels of the image's grid. It is
-            never cast down to the policy's compute dtype; coordinates are float32.
+        - image: (batch, height, width, channels), any dtype and dynamic size.
+        - flow: float (batch, height, width, 2) = (x, y), pixels of the image's grid. It is
+          never cast down to the policy's compute dtype; coordinates are float32.
 
     Output shape:
         (batch, height, width, channels) in the dtype of the image, float32 for integers;

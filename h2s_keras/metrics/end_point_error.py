@@ -17,7 +17,7 @@ class EndPointError(keras.metrics.Mean):
     Args:
         name, dtype: as for every metric.
 
-    Call arguments of `update_state`:
+    Call arguments of update_state:
         y_true, y_pred: float (..., height, width, 2), pixels of one grid.
         sample_weight: None, or broadcastable to (..., height, width).
 

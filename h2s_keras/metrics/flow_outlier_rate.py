@@ -20,7 +20,7 @@ class FlowOutlierRate(keras.metrics.Mean):
         share: the same as a share of the true length, published 0.05.
         name, dtype: as for every metric.
 
-    Call arguments of `update_state`:
+    Call arguments of update_state:
         y_true, y_pred: float (..., height, width, 2), pixels of one grid.
         sample_weight: None, or broadcastable to (..., height, width).
 

@@ -19,7 +19,7 @@ class MeanClassAccuracy(keras.metrics.Metric):
         num_classes: size of the predictions.
         name, dtype: as for every metric.
 
-    Call arguments of `update_state`:
+    Call arguments of update_state:
         y_true: int (batch,) or (batch, 1), labels counted from 0.
         y_pred: float (batch, num_classes), scores of any scale.
         sample_weight: None, or (batch,).

@@ -21,7 +21,7 @@ class RegionEndPointError(EndPointError):
             Middlebury benchmark.
         name, dtype: as for every metric.
 
-    Call arguments of `update_state`:
+    Call arguments of update_state:
         y_true, y_pred: float (batch..., height, width, 2), pixels of one grid. Pixels
             whose true flow is unknown do not count and make no boundary.
         sample_weight: None, or broadcastable to (..., height, width).

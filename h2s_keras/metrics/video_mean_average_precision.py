@@ -31,7 +31,7 @@ class VideoMeanAveragePrecision(keras.metrics.Metric):
         rule: "thumos" or "activitynet".
         name, dtype: as for every metric.
 
-    Call arguments of `update_state`:
+    Call arguments of update_state:
         y_true: int (batch,) or (batch, 1), one class each, or 0/1 (batch, num_classes),
             several.
         y_pred: float (batch, num_classes), scores of one scale.

@@ -48,10 +48,10 @@ class HiddenTwoStreamBuilder:
 
     Example:
         >>> model = (
-        ...     HiddenTwoStreamBuilder(101)
-        ...     .motion("motionnet")
-        ...     .temporal("vgg16")
-        ...     .spatial("vgg16")
+        ...     HiddenTwoStreamBuilder(101, num_frames=3, image_size=(64, 64))
+        ...     .motion("tiny")  # or "motionnet"
+        ...     .temporal("tiny")  # or "vgg16"
+        ...     .spatial("tiny")
         ...     .fusion(spatial=1.0, temporal=1.5)
         ...     .build()
         ... )

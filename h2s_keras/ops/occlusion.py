@@ -12,8 +12,9 @@ def forward_backward_visibility(
 ) -> Tensor:
     """1 where flow forth and flow back agree, 0 where the pixel is hidden in frame t+1.
 
-    A pixel counts as hidden where |f + b(x + f)|^2 >= relative (|f|^2 + |b|^2) + absolute,
-    and where its flow leaves the image, since nothing can be compared there.
+    A pixel counts as hidden where
+    `|f + b(x + f)|^2 >= relative (|f|^2 + |b|^2) + absolute`, and where
+    its flow leaves the image, since nothing can be compared there.
     No gradient passes: a mask that could learn would hide everything.
 
     Args:

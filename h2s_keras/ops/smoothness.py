@@ -33,8 +33,8 @@ def flow_smoothness(
             them, which leave any affine flow alone.
         image: float (n, height, width, channels) at the grid of flow, values about 0..1;
             needed with `edge_weight`.
-        edge_weight: a difference counts exp(-edge_weight |image difference|), the mean over
-            channels, so that flow may jump where the image does. 0 counts all alike.
+        edge_weight: a difference counts `exp(-edge_weight |image difference|)`, the mean
+            over channels, so that flow may jump where the image does. 0 counts all alike.
         undefined: of the last columns (for x) and rows (for y), where there is no
             difference. "skip" leaves them out. "zero" counts them as no difference, as
             the released graph does.

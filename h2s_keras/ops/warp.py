@@ -44,8 +44,8 @@ def backward_warp(
     Example:
         >>> image = ops.reshape(ops.arange(9, dtype="float32"), (1, 3, 3, 1))
         >>> right = ops.concatenate([ops.ones((1, 3, 3, 1)), ops.zeros((1, 3, 3, 1))], -1)
-        >>> backward_warp(image, right)[0, :, :, 0]     # a flow of +1 in x fetches from
-        [[1, 2, 0], [4, 5, 0], [7, 8, 0]]               # the right neighbour
+        >>> backward_warp(image, right)[0, :, :, 0]     # +1 in x: the right neighbour
+        [[1.0, 2.0, 0.0], [4.0, 5.0, 0.0], [7.0, 8.0, 0.0]]
 
     Source: Jaderberg et al. 2015, equation 5; the warp of arXiv 1704.00389, section 3.1.
     """

@@ -7,7 +7,7 @@ Reproduces: nothing published; arXiv 1704.00389 learns motion without labels lik
     tuning does not help.
 Command: h2s train motion --set data.root=FOLDER --out runs/motion
     (videos at any depth, without labels; then h2s flow new.mp4 --model runs/motion)
-Hardware: 2 cores, 4 GiB; see docs/flow.md for the time.
+Hardware: 2 cores, 4 GiB; see docs/motion.md for what the run does.
 Expected: depends on the videos; the run prints the error on held-out frames before and
     after, beside that of zero flow, and of DIS and TV-L1 where OpenCV is installed.
 """

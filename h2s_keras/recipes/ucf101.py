@@ -4,7 +4,7 @@ Reproduces: arXiv 1704.00389, tables 2 and 4: stacked temporal stream 84.88 % an
     two-stream network 89.82 % on split 1.
 Command: h2s train ucf101 --set data.annotations=ucfTrainTestlist --set data.root=UCF-101
     --set data.split=1 --out runs/ucf101-1
-Hardware: published with a Titan X; one modern GPU of 24 GiB for days, no laptop.
+Hardware: published with a Titan X; one GPU of 24 GiB; hours on an H200: docs/paper.md.
 Expected: not yet reproduced with this library. The values are those of the paper and of
     the released solvers: stages 1 and 3 of the authors', 2 and 4 of Temporal Segment
     Networks', whose style the paper follows, with updates of 128 clips. Stages 1 and 3 have

@@ -531,3 +531,20 @@ def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_from_what_is_saved(tmp
     assert kept == ["state-00-00000000.npz", "state-00-00000002.npz"]
     for path in out.glob("state*"):
         read_state(str(path))
+
+
+@pytest.mark.parametrize(
+    "line, expected", [("h2s ev", "evaluate"), ("h2s flow --max_f", "--max_flow")]
+)
+def test_a_shell_completes(tmp_path, line, expected):
+    pytest.importorskip("argcomplete")
+    answer = tmp_path / "answer"
+    environment = {
+        **os.environ,
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+    }
+    subprocess.run([sys.executable, "-m", "h2s_keras_command"], env=environment, check=True)
+    assert answer.read_text().split() == [expected]
