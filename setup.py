@@ -54,6 +54,7 @@ setup(
         "test": [
             "pytest>=8.0.0,<10",
             "pytest-xdist>=3.5.0,<4",
+            "hypothesis>=6.100.0,<7",
             "pillow>=10.0.0,<14",
             "scikit-learn>=1.4.0,<2",
             "scipy>=1.12.0,<2",

@@ -24,7 +24,6 @@ _AUGMENTED = {
     "flip_map": None,
     "color_jitter": None,
     "rand_augment": None,
-    "rate": None,
 }
 # How video files are read.
 _READING = ("decode_size", "on_bad_file", "cache_bytes", "timeout")
@@ -32,7 +31,15 @@ _NEEDED = ("num_frames", "image_size")
 _MADE = ("seed", "test_count")
 _ALL = ("kind", *_NEEDED)
 _SPLIT = ("validation", "balanced", "clip_seconds")
-_VIDEOS = (*_ALL, *_DRAWN, *_AUGMENTED, *_READING, *_SPLIT, "num_parallel_calls")
+_VIDEOS = (
+    *_ALL,
+    *_DRAWN,
+    *_AUGMENTED,
+    "rate",
+    *_READING,
+    *_SPLIT,
+    "num_parallel_calls",
+)
 
 KNOWN = {
     "synthetic": (
@@ -75,6 +82,7 @@ KNOWN = {
     "records": (
         *_ALL,
         *_DRAWN,
+        *_AUGMENTED,
         "root",
         "split",
         "test_root",
@@ -91,7 +99,7 @@ _LEFT_OVER = {
 }
 # Of all kinds, in a fixed order.
 EVERY = tuple(dict.fromkeys(name for names in KNOWN.values() for name in names))
-_ASKS_FOR_NOTHING = {**_DRAWN, **_AUGMENTED, "split": 1}
+_ASKS_FOR_NOTHING = {**_DRAWN, **_AUGMENTED, "rate": None, "split": 1}
 
 
 def check_data_options(settings):

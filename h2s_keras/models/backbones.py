@@ -272,7 +272,10 @@ def _instance(backbone, inputs, weights):
     expected = getattr(backbone, "input_shape", None)
     for what in ("input", "output"):
         tensors = getattr(backbone, f"{what}s", None) or []
-        if tensors and not _is_shape(getattr(backbone, f"{what}_shape", None)):
+        structures = (dict,) if what == "input" else (dict, list, tuple)
+        if len(tensors) > 1 or (
+            tensors and isinstance(getattr(backbone, what, None), structures)
+        ):
             raise ValueError(
                 f"{backbone.name!r} has several {what}s, or a list or dict of them; a "
                 f"backbone has one: choose it by keras.Model({backbone.name}.inputs[0], "
@@ -295,9 +298,3 @@ def _instance(backbone, inputs, weights):
             "temporal stream the channels are 2*(num_frames-1)."
         )
     return backbone
-
-
-def _is_shape(shape):
-    return isinstance(shape, tuple) and not any(
-        isinstance(side, (tuple, list)) for side in shape
-    )

@@ -116,6 +116,38 @@ def moved_clip(first, second, flow):
     return ops.stack([first, backward_warp(second, flow, "border")], axis=1)
 
 
+def without_noise(flows, pairs, noise_floor):
+    """Flows of a pass, smaller where its two pictures hardly differ.
+
+    Without a difference there is no evidence of motion: what a network answers there is a
+    guess, and a guess of 0.03 pixels on the smallest picture is a pixel on one of 640x480.
+    Each flow is multiplied by d / (d + noise_floor ** 2), where d is the mean squared
+    difference of the pictures around the place, over three by three pixels of its grid.
+
+    Args:
+        flows: dict of float (batch, 1, h, w, 2), as `single_pass` gives them.
+        pairs: (batch, 2, height, width, 3) RGB 0..255, any dtype.
+        noise_floor: grey levels, of about the noise of a camera and a codec.
+
+    Returns:
+        dict of the same names and shapes.
+
+    Reference: the Wiener filter's gain, for a signal of unknown strength in known noise.
+    """
+    frames = ops.cast(pairs, "float32")
+    squares = ops.square(frames[:, 1] - frames[:, 0])
+    squares = ops.stop_gradient(ops.mean(squares, axis=-1, keepdims=True))
+    result = {}
+    for name, flow in flows.items():
+        stride = pairs.shape[2] // flow.shape[2]
+        around = ops.average_pool(squares, stride, stride) if stride > 1 else squares
+        around = ops.pad(around, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
+        around = ops.average_pool(around, 3, 1)
+        gain = around / (around + noise_floor**2)
+        result[name] = flow * ops.cast(gain[:, None], flow.dtype)
+    return result
+
+
 def refined_flows(single_pass, pairs, flows):
     """One more pass over what the first left: all levels, added to the first.
 

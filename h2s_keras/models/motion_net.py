@@ -1,3 +1,4 @@
+import contextlib
 import numbers
 
 import keras
@@ -8,7 +9,7 @@ from h2s_keras.errors import UserError
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.multi_scale_flow_head import SLOPE, MultiScaleFlowHead
 from h2s_keras.models.checks_clips import ChecksClips
-from h2s_keras.models.coarse_to_fine import clip_pairs, coarse_to_fine_flows
+from h2s_keras.models.coarse_to_fine import clip_pairs, coarse_to_fine_flows, without_noise
 from h2s_keras.models.full_resolution_flow import full_resolution_flow
 from h2s_keras.models.motion_net_of import motion_net_of
 from h2s_keras.models.named_shapes import NamedShapes
@@ -19,6 +20,9 @@ from h2s_keras.ops.backend_forms import leaky_relu
 from h2s_keras.ops.clip_range import warn_unit_range
 from h2s_keras.ops.flow import clip_to_channels
 from h2s_keras.ops.rematerialize import rematerialize
+
+# Of so many sizes of clips the compiled function is kept.
+_SIZES_KEPT = 8
 
 # Rows of an encoder: (name, kernel, stride, filters, whether a flow level reads it).
 VARIANTS = {
@@ -110,6 +114,13 @@ class ContrastFilters(keras.initializers.Initializer):
         return {"frames": self.frames, "gain": self.gain}
 
 
+class _PredictFunctions:
+    """Compiled functions by size of the clips, out of sight of Keras' tracking."""
+
+    def __init__(self):
+        self.of_size = {}
+
+
 @keras.saving.register_keras_serializable(package="h2s_keras")
 class MotionNet(ChecksClips, keras.Model):
     """Predicts the flow between all neighbouring frames of a clip.
@@ -136,6 +147,8 @@ class MotionNet(ChecksClips, keras.Model):
             `coarse_to_fine_flows`. The flow of a pair then does not depend on the other
             frames of the clip, and the same weights serve any `num_frames`. Calls need a
             static height and width.
+        noise_floor: with `coarse_to_fine`, grey levels below which a difference of two
+            frames counts as noise and not as motion, see `without_noise`; 0 for none.
 
     Call arguments:
         clips: (batch, num_frames, height, width, 3) RGB 0..255, any dtype; height and
@@ -165,9 +178,11 @@ class MotionNet(ChecksClips, keras.Model):
         small_displacement=True,
         rematerialize=False,
         coarse_to_fine=False,
+        noise_floor=0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self._predict_functions = _PredictFunctions()
         if variant not in VARIANTS:
             raise ValueError(
                 f"variant must be one of {sorted(VARIANTS)}; received {variant!r}."
@@ -178,7 +193,12 @@ class MotionNet(ChecksClips, keras.Model):
             )
         num_frames = int(num_frames)
         self.num_frames, self.variant = num_frames, variant
-        self.coarse_to_fine = coarse_to_fine
+        self.coarse_to_fine, self.noise_floor = coarse_to_fine, float(noise_floor)
+        if self.noise_floor < 0 or (self.noise_floor and not coarse_to_fine):
+            raise ValueError(
+                "noise_floor must be 0 or more, and above 0 only with coarse_to_fine=True; "
+                f"received noise_floor={noise_floor!r}, coarse_to_fine={coarse_to_fine!r}."
+            )
         if coarse_to_fine and keras.backend.backend() == "tensorflow":
             # XLA compiles the passes four times as long as TensorFlow traces them (24 and
             # 5.5 s of a processor) and computes them no faster (32 and 35 ms a pair of
@@ -251,6 +271,41 @@ class MotionNet(ChecksClips, keras.Model):
             return self.single_pass(clips, training=training)
         return self.flows_of_pairs(clips, training=training)
 
+    def predict(self, x, *args, **kwargs):
+        with self._compiled_for(x):
+            return super().predict(x, *args, **kwargs)
+
+    def predict_on_batch(self, x):
+        with self._compiled_for(x):
+            return super().predict_on_batch(x)
+
+    @contextlib.contextmanager
+    def _compiled_for(self, clips):
+        """Within it `predict_function` is the one of clips of this size.
+
+        The number of passes depends on the size, and TensorFlow would compile one function
+        for any size once it has seen two.
+        """
+        shape = tuple(getattr(clips, "shape", ()))
+        if not self.coarse_to_fine or len(shape) != 5:
+            yield
+            return
+        known = self._predict_functions.of_size
+        # What `compile` sets belongs to the function, too.
+        key = (*shape[2:4], self.run_eagerly, self.jit_compile, self.steps_per_execution)
+        if len(known) == _SIZES_KEPT and key not in known:
+            known.pop(next(iter(known)))
+        self.predict_function = known.get(key)
+        try:
+            yield
+        finally:
+            known[key], self.predict_function = self.predict_function, None
+
+    def make_predict_function(self, force=False):
+        if force:
+            self._predict_functions.of_size.clear()
+        return super().make_predict_function(force)
+
     def flows_of_pairs(self, clips, training=None):
         """What a call with `coarse_to_fine` returns, for clips of any number of frames."""
         flows = coarse_to_fine_flows(
@@ -266,7 +321,8 @@ class MotionNet(ChecksClips, keras.Model):
     def single_pass(self, clips, training=None):
         """Flows of one pass over clips of `frames_per_pass` frames, at their size only."""
         features = self.encode(clips, training=training)
-        return self.decode(features, training=training)
+        flows = self.decode(features, training=training)
+        return without_noise(flows, clips, self.noise_floor) if self.noise_floor else flows
 
     def encode(self, clips, training=None):
         """Features of one pass for every flow level, finest first."""
@@ -399,6 +455,7 @@ class MotionNet(ChecksClips, keras.Model):
             "small_displacement": self.small_displacement,
             "rematerialize": self.rematerialize,
             "coarse_to_fine": self.coarse_to_fine,
+            "noise_floor": self.noise_floor,
         }
 
     @classmethod

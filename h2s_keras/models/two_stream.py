@@ -7,7 +7,7 @@ from h2s_keras.models.checks_clips import ChecksClips
 from h2s_keras.models.named_shapes import NamedShapes
 from h2s_keras.models.preset_class import as_class
 from h2s_keras.models.presets import load_model
-from h2s_keras.ops.clip_range import warn_unit_range
+from h2s_keras.ops.clip_range import looked_at, warn_unit_range
 
 
 def num_logits(classifier):
@@ -127,7 +127,8 @@ class HiddenTwoStream(ChecksClips, keras.Model):
     def call(self, clips, training=None):
         warn_unit_range(clips, type(self).__name__)
         streams = ("temporal",) if self.spatial is None else ("temporal", "spatial")
-        outputs = self.run_streams(clips, streams, training=training)
+        with looked_at():
+            outputs = self.run_streams(clips, streams, training=training)
         outputs["logits"] = self.fuse(outputs)
         return outputs
 

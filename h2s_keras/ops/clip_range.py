@@ -4,6 +4,7 @@ import contextlib
 import threading
 import warnings
 
+import keras
 import numpy as np
 
 from h2s_keras.errors import ToldWarning
@@ -29,6 +30,8 @@ def is_unit_range(clips):
         values cannot be seen (inside a compiled graph).
     """
     if not hasattr(clips, "shape") or "float" not in str(getattr(clips, "dtype", "")):
+        return False
+    if isinstance(clips, keras.KerasTensor):  # Holds no values.
         return False
     if clips.shape[-1] == 2:  # Flow, which a temporal stream takes as well.
         return False

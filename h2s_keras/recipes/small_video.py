@@ -31,7 +31,7 @@ def get_config(smoke=False):
         },
         "model": {
             "motion": "small",
-            "motion_options": {"coarse_to_fine": True},
+            "motion_options": {"coarse_to_fine": True, "noise_floor": 2.0},
             "temporal": None,
         },
         "batch_size": 4,

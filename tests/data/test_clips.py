@@ -367,7 +367,7 @@ def test_no_examples():
 
 @pytest.mark.real_data
 def test_real_gestures(real_data):
-    from h2s_keras.data import csv_source
+    from h2s_keras.data.datasets.csv_source import csv_source
 
     examples, _ = csv_source(real_data("actions", "gestures", "manifest.csv"))
     dataset = video_clip_dataset(examples[:4], 11, image_size=(64, 64), batch_size=4)

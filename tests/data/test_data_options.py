@@ -24,15 +24,21 @@ def test_every_recipe_says_what_its_kind_knows(name, smoke):
         complete_config(config)
 
 
-@pytest.mark.parametrize("kind", sorted(set(KNOWN) - {"synthetic", "moving_layers"}))
+@pytest.mark.parametrize(
+    "kind", sorted(set(KNOWN) - {"synthetic", "moving_layers", "unlabelled"})
+)
 @pytest.mark.parametrize("name", ["ucf101", "videos"])
 def test_a_recipe_can_be_given_another_kind(name, kind):
     config = load_recipe(name)()
     apply_setting(config, f"data.kind={kind}")
+    if (name, kind) == ("videos", "records"):
+        with pytest.raises(UserError, match="set stages.temporal.cached_flow=False"):
+            complete_config(config)
+        apply_setting(config, "stages.temporal.cached_flow=False")
     check_data_options(complete_config(config)["data"])
     left = options_of({**config["data"], **SIZE})
     assert set(left) <= set(KNOWN[kind]) and "kind" not in left
-    assert ("color_jitter" in left) == (kind != "records")
+    assert "color_jitter" in left and ("rate" in left) == (kind != "records")
 
 
 def test_a_recipe_for_synthetic_clips_reads_packed_ones():
@@ -48,11 +54,11 @@ def test_a_recipe_for_synthetic_clips_reads_packed_ones():
         ({"kind": "videos", "rot": "x"}, "data: no option 'rot'; did you mean 'root'?"),
         ({"kind": "videos", "zzzz": 1}, "data: no option 'zzzz'; there are kind,"),
         (
-            {"kind": "records", "no_flip_classes": ("left",)},
-            "data.no_flip_classes=('left',) says nothing to the kind 'records', only to "
-            "videos, list, ucf101",
+            {"kind": "records", "rate": 25},
+            "data.rate=25 says nothing to the kind 'records', only to videos, unlabelled, "
+            "list, ucf101",
         ),
-        ({"kind": "records", "rate": 25}, "data.rate=25 says nothing"),
+        ({"kind": "synthetic", "rate": 25}, "data.rate=25 says nothing"),
         ({"kind": "videos", "annotations": "x"}, "data.annotations='x' says nothing"),
         ({"kind": "ucf101", "contents": "flow"}, "data.contents='flow' says nothing"),
         ({"kind": "synthetic", "root": "x"}, "data.root='x' says nothing"),

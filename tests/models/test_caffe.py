@@ -390,7 +390,8 @@ def test_the_mean_of_the_prototxt(two_stream, tmp_path):
 
 def test_the_adapter_of_a_stacked_file_pads_zeros(two_stream):
     model = two_stream[0]
-    assert model.get_config()["adapter"]["config"]["padding"] == "zeros"
+    config = model.get_config()["adapter"]["config"]
+    assert config["padding"] == "zeros" and config["bound"] == 20.0
     other = HiddenTwoStreamBuilder(CLASSES, FRAMES, (SIZE, SIZE)).motion("tiny")
     assert other.temporal("tiny").build().adapter.padding == "border"
 
@@ -674,7 +675,7 @@ def test_convert_the_whole_two_stream_model(tmp_path):
 @pytest.mark.slow
 def test_the_commands_of_the_page_on_weights(tmp_path, monkeypatch, capsys):
     page = (pathlib.Path(__file__).parents[2] / "docs" / "weights.md").read_text()
-    page = page.split("## Caffe: ")[1]
+    page = page.split("## Caffe: ")[1].split("\n## ")[0]
     net = caffe.motion_net(11)
     data = caffe.caffemodel(net, caffe.random_weights(net))
     (tmp_path / "motion_net.caffemodel").write_bytes(data)

@@ -177,7 +177,8 @@ class TooLarge(keras.layers.Layer):
 )
 def test_memory_that_runs_out_is_told_with_what_helps(small_config, tmp_path, monkeypatch):
     plain = backbones._tiny
-    monkeypatch.setattr(backbones, "_tiny", lambda inputs: TooLarge()(plain(inputs)))
+    too_large = {"tiny": lambda inputs: TooLarge()(plain(inputs))}
+    monkeypatch.setattr(backbones, "_SMALL", too_large)
     config = small_config(tensorboard=False)
     config["stages"] = [{**config["stages"][1], "jit_compile": False}]
     with pytest.raises(UserError, match="not enough memory for a step.*rematerialize=True"):
