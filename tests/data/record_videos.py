@@ -2,7 +2,7 @@
 
 from h2s_keras.data import class_folder_source
 from h2s_keras.data.clips.augmentation import ClipAugmentation
-from h2s_keras.data.clips.sampling import ClipSampling
+from h2s_keras.data.clips.sampling import ClipSampling, given
 from h2s_keras.data.datasets.dataset_list import DatasetList
 from h2s_keras.data.records.packing import PackSettings, list_plan
 from h2s_keras.data.records.record_clips import RecordClips
@@ -24,8 +24,7 @@ def plan_of(listed, tmp_path, shards=2, **settings):
 
 
 def record_clips(index, examples, num_frames, image_size=(224, 224), **options):
-    sampling = {name: options.pop(name) for name in ("stride", "short") if name in options}
-    augment = ClipAugmentation(image_size)
-    return RecordClips(
-        index, examples, ClipSampling(num_frames, **sampling), augment, **options
-    )
+    sampling = ClipSampling(num_frames, **given(options, ("stride", "short")))
+    augment = ClipAugmentation(image_size, **given(options, ("color_jitter",)))
+    options = given(options, ("contents", "num_parallel_calls"))
+    return RecordClips(index, examples, sampling, augment, **options)

@@ -412,6 +412,36 @@ def test_segments_and_groups(packed):
     assert tested[0]["clip"].shape == (3, 5, 48, 48, 3)
 
 
+def test_records_are_augmented_as_videos_are(packed):
+    settings = {"root": packed.root, **SIZE, "segments": 2}
+    augmented = {
+        "flip_map": {"jump": "run"},
+        "color_jitter": {"brightness": 0.4, "hue": 0.2},
+        "rand_augment": {"operations": 1},
+    }
+    data, plain = RecordData({**settings, **augmented}), RecordData(settings)
+    whole = batches(data.training(6, seed=4), 4)
+    assert whole[0][0].shape == (6, 2, 5, 48, 48, 3) and whole[0][0].dtype == np.uint8
+    assert same(whole[2:], batches(data.training(6, start_step=2, seed=4), 2))
+    unchanged = batches(plain.training(6, seed=4), 4)
+    labels, shown = (np.concatenate([b[1] for b in part]) for part in (whole, unchanged))
+    # The same draws of frames, crop and mirror; about half of the labels change.
+    assert 0.2 < np.mean(labels != shown) < 0.8
+    assert not np.array_equal(whole[0][0], unchanged[0][0])
+    # The lower half stands still, and every frame of a clip is coloured alike.
+    jittered = RecordData({**settings, "color_jitter": augmented["color_jitter"]})
+    lower = batches(jittered.training(6, seed=4), 1)[0][0][:, :, :, 30:].astype(int)
+    assert np.abs(lower - lower[:, :1, :1]).mean() < 4
+    kept = RecordData({**settings, "no_flip_classes": ["jump", "run"]})
+    off = RecordData({**settings, "flip": False})
+    pairs = zip(
+        batches(kept.training(6), 1)[0], batches(off.training(6), 1)[0], strict=True
+    )
+    assert all(np.array_equal(one, other) for one, other in pairs)
+    with pytest.raises(UserError, match="no class 'fly'"):
+        RecordData({**settings, "flip_map": {"fly": "run"}}).training(2)
+
+
 @pytest.mark.parametrize(
     "settings, text",
     [

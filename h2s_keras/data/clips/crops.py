@@ -6,7 +6,7 @@ Boxes are worked out from ints, or in a graph (records, exported models) from in
 import numpy as np
 
 from h2s_keras.data.clips.sampling import array_module
-from h2s_keras.data.video.images import exact_method
+from h2s_keras.data.video.conversion import exact_method
 
 CROP_SCALES = (1.0, 0.875, 0.75)
 MAX_DISTORT = 1

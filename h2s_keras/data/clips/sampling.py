@@ -116,9 +116,7 @@ def clip_indices(starts, frame_count, num_frames, stride=1, short="loop"):
     Args:
         starts: integer or integer array of any shape, first frames.
         frame_count: frames in the video.
-        num_frames: frames in a clip.
-        stride: step between frames of a clip.
-        short: `"loop"`, `"hold"` or `"refuse"`, used where a clip passes the end.
+        num_frames, stride, short: as `ClipSampling`.
 
     Returns:
         int64 array (..., num_frames), each in [0, frame_count).
@@ -152,18 +150,13 @@ def random_clip_indices(frame_count, num_frames, stride, generator, short="loop"
     """One clip at a uniformly random place.
 
     Args:
-        frame_count: frames in the video.
-        num_frames: frames in a clip.
-        stride: step between frames of a clip.
+        frame_count, num_frames, stride, short: as `clip_indices`, which also says what is
+            raised.
         generator: `np.random.Generator`, or `StatelessDraws` for tensors; one draw is
             taken, whatever the lengths.
-        short: as `clip_indices`.
 
     Returns:
         int64 array (num_frames,).
-
-    Raises:
-        UserError: as `clip_indices`.
 
     Example:
 
@@ -189,9 +182,7 @@ def even_clip_starts(frame_count, num_frames, stride, count):
     frame, the starts are spread over the possible ones and repeat.
 
     Args:
-        frame_count: frames in the video.
-        num_frames: frames in a clip.
-        stride: step between frames of a clip.
+        frame_count, num_frames, stride: as `clip_indices`.
         count: number of clips.
 
     Returns:
@@ -252,18 +243,13 @@ def segment_clip_indices(
     random one of its part, or at the middle one without a generator.
 
     Args:
-        frame_count: frames in the video.
-        num_frames: frames in a clip.
-        stride: step between frames of a clip.
+        frame_count, num_frames, stride, short: as `clip_indices`, which also says what is
+            raised.
         segments: number of parts.
         generator: as `random_clip_indices` for training, None for testing.
-        short: as `clip_indices`.
 
     Returns:
         int64 array (segments, num_frames), rising from segment to segment.
-
-    Raises:
-        UserError: as `clip_indices`.
 
     Example:
 
@@ -284,15 +270,7 @@ def segment_clip_indices(
 
 
 def host_batch_size(batch_size, host=0, hosts=1):
-    """Rows of every global batch that one host reads.
-
-    Args:
-        batch_size: examples of the global batch.
-        host: number of this host, from 0.
-        hosts: number of hosts.
-
-    Returns:
-        int.
+    """Rows of every global batch that one host of `hosts` reads, counted from 0.
 
     Raises:
         UserError: there is no such host, or the batch cannot be shared evenly.

@@ -1,6 +1,7 @@
 """The one source of frames: whatever is read of a video for a clip comes from here."""
 
 import contextlib
+import operator
 import os
 import threading
 
@@ -16,7 +17,7 @@ from h2s_keras.data.video.decoder import (
     video_stream,
 )
 from h2s_keras.data.video.frame_folder import find_frames
-from h2s_keras.data.video.frame_index import FrameIndexer, numbered_frames
+from h2s_keras.data.video.frame_index import FrameIndexer, SeenFrame, numbered_frames
 from h2s_keras.data.video.reading import (
     MAX_BYTES,
     iterate_frames,
@@ -25,6 +26,8 @@ from h2s_keras.data.video.reading import (
 )
 from h2s_keras.data.video.resampling import frames_shown
 from h2s_keras.errors import BrokenVideoError, UserError, VideoError
+
+_SEEN = operator.attrgetter(*SeenFrame._fields)
 
 
 class FrameSource:
@@ -76,8 +79,8 @@ class FrameSource:
             path: the video.
             choose: function of the number of frames; it may be called twice, and what it
                 returns must follow from the number.
-            times: `FrameTimes` that notes the frames where the video is read for the first
-                time, or None.
+            times: `FrameTimes` that notes the frames of a source that keeps broken videos,
+                where it reads the video for the first time; or None.
 
         Raises:
             VideoError: the video is bad, which is raised again at every later reading, or
@@ -197,26 +200,26 @@ class FrameSource:
             self._visit_folder(path)
             return {}
         convert, indexer, found = FrameConverter(self.size, path), FrameIndexer(), {}
-        likely = frozenset()
+        likely, seen, seekable = frozenset(), [], False
         with self._opened(path) as (frames, claimed, own_rate), _Cache(self) as cache:
             try:
-                for frame in frames:
+                for number, frame in enumerate(frames):
                     if ENDING.is_set():
                         raise EndingError
-                    number = len(indexer.stamps)
                     if number == 0:
                         size = convert.picture_bytes(frame)
                         cache.expect(claimed * size)
+                        # A video that is kept need not be found again by seeking.
+                        seekable = not cache.open and self.on_broken == "raise"
                         if not cache.open and choose is not None:
                             self.indices[path] = _even_index(claimed, own_rate)
                             likely = self._likely(claimed, own_rate, choose)
                             if size * len(likely) > MAX_BYTES:
                                 likely = frozenset()
-                    # A video that is kept need not be found again by seeking.
-                    seekable = not cache.open and self.on_broken == "raise"
-                    indexer.add(frame, checked=seekable)
-                    if times is not None:
-                        times.note(frame)
+                    if seekable:
+                        indexer.add(frame)
+                    else:
+                        seen.append(SeenFrame(*_SEEN(frame)))
                     if cache.open or number in likely:
                         picture = convert(frame)
                         cache.add(picture)
@@ -224,6 +227,9 @@ class FrameSource:
                             found[number] = picture
             except BrokenVideoError as error:
                 keep_or_raise(error, self.on_broken)
+            indexer.add_seen(seen)
+            if times is not None:
+                times.note_all(seen)
             # What is wrong with the whole of it gives the cache's memory back, too.
             index = indexer.index()
             count = len(index.stamps)
