@@ -118,7 +118,7 @@ class ClipAugmentation:
         return mirrored, arrays.asarray(shown, np.int32)
 
     def colors(self, clip, draw):
-        """Changes the colours of all frames of a clip alike, in a graph.
+        """Changes the colours of all frames of a clip alike, in a graph or outside.
 
         Args:
             clip: uint8 tensor (time, height, width, 3).
@@ -129,17 +129,14 @@ class ClipAugmentation:
         """
         import tensorflow as tf
 
-        shape, clip = clip.shape, tf.cast(clip, tf.float32)
+        # The frames under each other are one image, so all are mapped alike.
+        tall = tf.reshape(tf.cast(clip, tf.float32), (1, -1, *clip.shape[2:]))
         for layer in self._jitter:
-            clip = _applied(layer, clip, draw)
+            tall = _applied(layer, tall, draw)
         for _ in range(self._applied):
-            branches = [
-                lambda apply=apply, clip=clip: tf.ensure_shape(apply(clip, draw), shape)
-                for apply in self._operations
-            ]
-            place = tf.cast(draw.integers(len(branches)), tf.int32)
-            clip = tf.switch_case(place, branches)
-        return tf.saturate_cast(tf.round(clip), tf.uint8)
+            branches = [functools.partial(one, tall, draw) for one in self._operations]
+            tall = tf.switch_case(tf.cast(draw.integers(len(branches)), tf.int32), branches)
+        return tf.reshape(tf.saturate_cast(tf.round(tall), tf.uint8), clip.shape)
 
 
 def _both_ways(pairs):
@@ -185,18 +182,13 @@ def _jitter_layers(ranges):
         return ()
     import keras
 
-    def share(factor):
-        # Keras multiplies the saturation by share / (1 - share).
-        return factor / (1 + factor)
-
-    saturation = ranges["saturation"]
+    # Keras multiplies the saturation by share / (1 - share).
+    shares = tuple((1 + x) / (2 + x) for x in (-ranges["saturation"], ranges["saturation"]))
     layers = {
         "brightness": keras.layers.RandomBrightness(ranges["brightness"], _VALUES),
         # A single number would only raise it.
         "contrast": keras.layers.RandomContrast((ranges["contrast"],) * 2, _VALUES),
-        "saturation": keras.layers.RandomSaturation(
-            (share(1 - saturation), share(1 + saturation)), _VALUES
-        ),
+        "saturation": keras.layers.RandomSaturation(shares, _VALUES),
         # Half of the factor is the most that the hue is turned, either way.
         "hue": keras.layers.RandomHue(2 * ranges["hue"], _VALUES),
     }
@@ -209,10 +201,10 @@ def _in_graphs(layer):
     return layer
 
 
-def _applied(layer, clip, draw):
-    """A clip through a layer of Keras, with the draw for a single image."""
-    drawn = layer.get_random_transformation(clip[0], training=True, seed=_seeds(draw))
-    return layer.transform_images(clip, drawn)
+def _applied(layer, images, draw):
+    """Images through a layer of Keras, whose draw is ours."""
+    drawn = layer.get_random_transformation(images, training=True, seed=_seeds(draw))
+    return layer.transform_images(images, drawn)
 
 
 def _seeds(draw):
@@ -254,7 +246,7 @@ def _checked(settings):
 
 
 def _rand_augment(operations, magnitude, library):
-    """(how many are applied, functions of (clip, draw) to choose from)."""
+    """(how many are applied, functions of (images, draw) to choose from)."""
     make = _keras_operations if library == "keras" else _keras_cv_operations
     return operations, make(magnitude)
 
@@ -270,7 +262,6 @@ def _keras_operations(magnitude):
         layers.RandomColorDegeneration(magnitude, value_range=_VALUES),
         layers.RandomContrast((magnitude, magnitude), _VALUES),
         layers.RandomBrightness(magnitude, _VALUES),
-        layers.RandomSharpness(magnitude, value_range=_VALUES),
         layers.RandomPosterization(max(1, round(8 * (1 - magnitude))), _VALUES),
     ]
     return [functools.partial(_applied, layer) for layer in map(_in_graphs, chosen)]
@@ -285,45 +276,45 @@ def _keras_cv_operations(magnitude):
             "rand_augment with the library keras_cv needs KerasCV: pip install "
             "'h2s_keras[cv]', or leave the library out"
         ) from None
-    import tensorflow as tf
 
-    def one(draw, low=magnitude, high=magnitude):
-        return tf.reshape(draw.uniform(low, high), (1, 1, 1, 1))
+    def drawn(draw, low, high):
+        return draw.uniform(low, high, (1, 1, 1, 1))
 
     factor = max(magnitude, 1e-3)
+    added, threshold = 110.0 * magnitude, 255.0 * (1 - magnitude)
     chosen = [
         (layers.AutoContrast(_VALUES), lambda draw: None),
         (layers.Equalization(_VALUES), lambda draw: None),
         (
-            layers.Solarization(_VALUES, 110 * magnitude, 255 * (1 - magnitude)),
+            layers.Solarization(_VALUES, added, threshold),
             lambda draw: {
-                "additions": one(draw, 0.0, 110.0 * magnitude),
-                "thresholds": one(draw, 255.0 * (1 - magnitude), 255.0),
+                "additions": drawn(draw, 0.0, added),
+                "thresholds": drawn(draw, threshold, 255.0),
             },
         ),
         (
             layers.RandomColorDegeneration(magnitude),
-            lambda draw: one(draw, 0.0, magnitude),
+            lambda draw: drawn(draw, 0.0, magnitude),
         ),
         (
             layers.RandomContrast(_VALUES, factor),
-            lambda draw: one(draw, 1.0 - factor, 1.0 + factor),
+            lambda draw: drawn(draw, 1.0 - factor, 1.0 + factor),
         ),
         (
             layers.RandomBrightness(magnitude, _VALUES),
-            lambda draw: 255.0 * one(draw, -magnitude, magnitude),
+            lambda draw: 255.0 * drawn(draw, -magnitude, magnitude),
         ),
     ]
 
-    def apply(layer, drawn, clip, draw):
-        # The frames under each other are one image to KerasCV.
-        tall = tf.reshape(clip, (1, -1, *clip.shape[2:]))
-        return tf.reshape(layer.augment_images(tall, drawn(draw)), clip.shape)
+    def apply(layer, drawn, images, draw):
+        return layer.augment_images(images, drawn(draw))
 
-    return [functools.partial(apply, layer, drawn) for layer, drawn in chosen]
+    return [functools.partial(apply, *pair) for pair in chosen]
 
 
 # === Flow and class names ===
+
+
 def flip_flow(flow):
     """Optical flow of a mirrored clip: the field mirrored and its x negated.
 
