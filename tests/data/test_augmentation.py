@@ -174,8 +174,12 @@ def test_mirrored_flow_still_warps_the_mirrored_clip():
 def changed(clip, seeds=range(60), **options):
     """float (seeds, *clip.shape): the clip in the colours of every seed."""
     augment = ClipAugmentation((16, 16), **options)
-    draws = [StatelessDraws(tf, 1, seed) for seed in seeds]
-    return np.array([augment.colors(tf.constant(clip), d) for d in draws], float)
+
+    def colored(seed):
+        return augment.colors(tf.constant(clip), StatelessDraws(tf, 1, seed))
+
+    numbers = tf.data.Dataset.from_tensor_slices(list(seeds))
+    return np.array(list(numbers.map(colored).as_numpy_iterator()), float)
 
 
 def reaches(values, low, high):
