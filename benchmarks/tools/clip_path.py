@@ -1,4 +1,4 @@
-"""Walks one clip from its file to logits: calls between files, openings, clips per second.
+"""Walks one clip from its file to logits: calls between files, openings, time per clip.
 
     python -m benchmarks.tools.clip_path
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.synthetic_video import write_class_folders, write_video
 
-CLIP = {"num_frames": 11, "image_size": (112, 112)}
+CLIP, BATCH = {"num_frames": 11, "image_size": (112, 112)}, 8
 
 
 def crossings(function):
@@ -101,14 +101,15 @@ def first_clip(root):
     return captured[0]
 
 
-def clips_per_second(data, batches, batch_size=8):
-    """Clips per second of a data object's training stream, its first batch left out."""
-    iterator = iter(data.training(batch_size))
-    next(iterator)
-    started = time.perf_counter()
-    for _ in range(batches):
-        next(iterator)
-    return batches * batch_size / (time.perf_counter() - started)
+def speed(function, count):
+    """Seconds and processor seconds of one of `count` calls."""
+    started, spent = time.perf_counter(), time.process_time()
+    for _ in range(count):
+        function()
+    return (
+        (time.perf_counter() - started) / count,
+        (time.process_time() - spent) / count,
+    )
 
 
 def classifier():
@@ -166,12 +167,15 @@ def main():
             "videos, not cached": {**many, "cache_bytes": 0},
             "records": {**many, "kind": "records", "root": os.path.join(place, "packed")},
         }.items():
-            rate = clips_per_second(make_data(settings), options.batches)
-            print(f"{name}: {rate:.1f} clips per second")
-        started = time.perf_counter()
-        for _ in range(20):
-            network.predict(video)
-        print(f"predict: {(time.perf_counter() - started) / 20 * 1000:.1f} ms per video")
+            clips = iter(make_data(settings).training(BATCH))
+            speed(lambda clips=clips: next(clips), 4)  # Every video was read once.
+            wall, spent = speed(lambda clips=clips: next(clips), options.batches)
+            print(
+                f"{name}: {BATCH / wall:.1f} clips per second, "
+                f"{1000 * spent / BATCH:.2f} ms of processor time per clip"
+            )
+        wall, spent = speed(lambda: network.predict(video), options.batches)
+        print(f"predict: {1000 * wall:.1f} ms, of processor time {1000 * spent:.1f} ms")
 
 
 if __name__ == "__main__":
