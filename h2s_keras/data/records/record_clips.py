@@ -69,7 +69,6 @@ class RecordClips:
             "height": [example["height"] for example in self.examples],
             "width": [example["width"] for example in self.examples],
             "first_offset": np.cumsum([0, *counts[:-1]]),
-            "records": counts,
         }
         self._offsets = np.concatenate([example["offsets"] for example in self.examples])
 
