@@ -22,6 +22,7 @@ setup(
     # The trained networks that work offline, h2s_keras/models/presets.py; and the page of
     # h2s_keras/export/web.py.
     package_data={
+        "h2s_keras": ["py.typed"],
         "h2s_keras.models": ["weights/*.npz", "weights/index.json"],
         "h2s_keras.export": ["web_page/*"],
     },

@@ -57,9 +57,9 @@ def main():
     costs = {"motion": BACKWARD * motion, "temporal": motion + BACKWARD * temporal}
     costs["end_to_end"] = BACKWARD * (motion + temporal)
     costs["spatial"] = BACKWARD * spatial
-    for stage in config["stages"]:
-        batch = stage.get("batch_size", config["batch_size"]) * stage.get("accumulate", 1)
-        row(f"UCF101, stage {stage['name']}", stage["steps"] * batch * costs[stage["name"]])
+    for stage in config.stages:
+        batch = (stage.batch_size or config.batch_size) * stage.gradient_accumulation_steps
+        row(f"UCF101, stage {stage.name}", stage.steps * batch * costs[stage.name])
     clip = motion + temporal + spatial
     for name, (train, test, frames) in DATASETS.items():
         row(f"{name}, testing by the protocol `paper`", test * PROTOCOL * clip)

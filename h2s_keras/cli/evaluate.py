@@ -192,8 +192,12 @@ def _check(arguments):
 
 
 def _scores(arguments):
-    """(VideoScores, model or None, function of a row to its clip, seconds or None, what is
-    known of the videos in training or None)."""
+    """What is evaluated, measured anew or read from a file.
+
+    Returns:
+        (VideoScores, model or None, function of a row to its clip, seconds or None, what
+        is known of the videos in training or None).
+    """
     from h2s_keras.evaluation.protocol import Protocol
     from h2s_keras.evaluation.score_files import load_labels
     from h2s_keras.evaluation.scores import VideoScores

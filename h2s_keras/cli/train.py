@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import dataclasses
 import importlib
 import json
 import os
@@ -12,9 +13,9 @@ import sys
 import time
 
 from h2s_keras.cli.quiet import import_keras
-from h2s_keras.cli.settings import apply_setting
 from h2s_keras.errors import UserError
-from h2s_keras.training.stage_options import check_recipe, complete_config, scale_steps
+from h2s_keras.option_types import apply_setting
+from h2s_keras.options import run_options
 
 HELP = "train by a recipe of this package or a recipe file of your own"
 EXAMPLE = "h2s train videos --set data.root=my_videos --out runs/mine"
@@ -71,6 +72,11 @@ def add_arguments(parser):
         help="scale the steps of all stages so that the run takes about so many minutes on "
         "two cores (recipes that say how long they take, such as videos: 30)",
     )
+    parser.add_argument(
+        "--show",
+        action="store_true",
+        help="print every option with its value, type and help, and do not train",
+    )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     # Other commands have it, so people try it here.
     parser.add_argument("--data", help=argparse.SUPPRESS)
@@ -96,17 +102,23 @@ def run(arguments):
         if not arguments.recipe:
             raise UserError("name a recipe; 'h2s train list' lists them")
         get_config = load_recipe(arguments.recipe)
-        config = check_recipe(get_config(smoke=arguments.smoke))
+        config = run_options(get_config(smoke=arguments.smoke))
         if arguments.smoke:
-            config["data"] = smoke_data(config, get_config, arguments.set)
+            full = run_options(get_config()).data
+            config.data = smoke_data(config.data, full, arguments.set)
         for assignment in arguments.set:
             apply_setting(config, assignment)
         if arguments.data_service:
-            config["data"]["service"] = arguments.data_service
-        config = complete_config(config)
+            config.data.service = arguments.data_service
+        config = run_options(config)
         if arguments.budget is not None:
-            scale_steps(config, arguments.budget)
-    out = arguments.out or default_folder(config["name"])
+            config.scale_steps(arguments.budget)
+    if arguments.show:
+        from h2s_keras.cli.option_table import show
+
+        print(show(config))
+        return 0
+    out = arguments.out or default_folder(config.name)
     together = None
     if arguments.hosts is not None:
         if not arguments.out:
@@ -130,18 +142,19 @@ def run(arguments):
     return 0
 
 
-def smoke_data(config, get_config, assignments):
-    """The data of a smoke run: synthetic, or the user's own where settings name them.
+def smoke_data(small, full, assignments):
+    """The data of a smoke run: `small`, or the user's own where settings name them.
 
-    A recipe's own kind of data is then taken in clips as small as those of `config`.
+    These are of the recipe's own kind, `full`, in clips as small as those of `small`.
     """
-    small = config["data"]
     if not any(key.partition("=")[0].strip() in _OWN_DATA for key in assignments):
         return small
-    data = get_config()["data"]
-    sizes = {key: small[key] for key in small if key in data and key != "kind"}
-    shorter = {"clips_per_video": 1} if "clips_per_video" in data else {}
-    return {**data, **shorter, **sizes}
+    changes = {"clips_per_video": 1} if full.supports("clips_per_video") else {}
+    for name, field in small.fields().items():
+        value = getattr(small, name)
+        if name != "kind" and full.supports(name) and value != field.default:
+            changes[name] = value
+    return dataclasses.replace(full, **changes)
 
 
 def run_training(config, out, resume, together=None, recipe=None, command="train"):
@@ -161,9 +174,9 @@ def run_training(config, out, resume, together=None, recipe=None, command="train
 
         hosts = Hosts(*together)
         out = hosts.folder(out)
-    values = RunFolder(out, resume=True).read_config() if resume else config
+    values = run_options(RunFolder(out, resume=True).read_config() if resume else config)
     if recipe is not None:
-        _check_same_recipe(out, values, load_recipe(recipe)())
+        _check_same_recipe(out, values.name, run_options(load_recipe(recipe)()).name)
     go = trainer(values)
     try:
         return go(config, out, resume, Progress(), hosts)
@@ -252,8 +265,8 @@ def load_recipe(name):
 
 
 def _check_same_recipe(out, own, wanted):
-    if own["name"] != wanted["name"]:
+    if own != wanted:
         raise UserError(
-            f"{out}: holds a run of {own['name']!r}, not of {wanted['name']!r}; leave the "
-            "recipe out to go on with it"
+            f"{out}: holds a run of {own!r}, not of {wanted!r}; leave the recipe out to go "
+            "on with it"
         )

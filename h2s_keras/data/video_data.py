@@ -10,7 +10,6 @@ from h2s_keras.data.clips.clip_report import ClipReport
 from h2s_keras.data.clips.clip_timing import clip_timing
 from h2s_keras.data.clips.dataset import VideoClips, frame_size
 from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO, ClipSampling, given
-from h2s_keras.data.data_options import OFFICIAL
 from h2s_keras.data.datasets.activitynet_lists import activitynet_list
 from h2s_keras.data.datasets.csv_source import csv_source
 from h2s_keras.data.datasets.dataset_list import DatasetList
@@ -26,6 +25,7 @@ from h2s_keras.data.datasets.ucf101_lists import ucf101_list
 from h2s_keras.data.datasets.validation_split import split_in_time, split_validation
 from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError
+from h2s_keras.options import OFFICIAL
 
 
 def official_list(kind, annotations, root=None, split=1):

@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 from h2s_keras.ops.flow import channels_to_flow, flow_to_channels, size_of
-from h2s_keras.ops.quantize import flow_to_levels, levels_to_flow
+from h2s_keras.ops.quantize import dequantize_flow, quantize_flow
 from h2s_keras.ops.resize import resize_bilinear
 from h2s_keras.ops.warp import PADDINGS
 
@@ -77,7 +77,7 @@ class QuantizedFlowAdapter(keras.layers.Layer):
 
     def call(self, flow):
         full = ops.cast(flow, "float32") * float(self.scale)
-        values = flow_to_channels(flow_to_levels(full, self.bound, self.levels))
+        values = flow_to_channels(quantize_flow(full, self.bound, self.levels))
         if not self.enlarge:
             return ops.cast(values - self.centre, self.compute_dtype)
         # The frame of zeros that the padding reads from; at scale 1 nothing is read.
@@ -93,7 +93,7 @@ class QuantizedFlowAdapter(keras.layers.Layer):
     def inverse(self, channels):
         """The flow that `channels` stand for: (batch, pairs, H, W, 2), pixels, float32."""
         values = ops.cast(channels, "float32") + self.centre
-        return channels_to_flow(levels_to_flow(values, self.bound))
+        return channels_to_flow(dequantize_flow(values, self.bound))
 
     def compute_output_shape(self, input_shape):
         batch, pairs, height, width, _ = input_shape

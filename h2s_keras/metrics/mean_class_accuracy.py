@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from h2s_keras.ops.host_values import host_values
+
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
 class MeanClassAccuracy(keras.metrics.Metric):
@@ -20,7 +22,9 @@ class MeanClassAccuracy(keras.metrics.Metric):
         sample_weight: None, or (batch,).
 
     Raises:
-        ValueError: if labels or predictions have another shape.
+        ValueError: if labels or predictions have another shape, or a label with a weight
+            is none of the classes. Inside a compiled function, which cannot raise, such a
+            label makes the result NaN.
 
     Example:
         >>> metric = MeanClassAccuracy(2)
@@ -51,15 +55,29 @@ class MeanClassAccuracy(keras.metrics.Metric):
         y_true = ops.reshape(ops.cast(y_true, "int32"), (-1,))
         hits = ops.cast(ops.argmax(y_pred, axis=-1), "int32") == y_true
         members = ops.one_hot(y_true, self.num_classes, dtype=self.dtype)
+        wrong = ops.logical_or(y_true < 0, y_true >= self.num_classes)
         if sample_weight is not None:
-            weight = ops.cast(sample_weight, self.dtype)
-            members = members * ops.reshape(weight, (-1, 1))
+            weight = ops.reshape(ops.cast(sample_weight, self.dtype), (-1,))
+            members = members * weight[:, None]
+            wrong = ops.logical_and(wrong, weight != 0)
+        self._refuse(y_true, wrong)
+        members = ops.where(wrong[:, None], float("nan"), members)
         self.total.assign_add(ops.sum(members, axis=0))
         right = members * ops.cast(hits, self.dtype)[:, None]
         self.right.assign_add(ops.sum(right, axis=0))
 
+    def _refuse(self, labels, wrong):
+        wrong = host_values(wrong)
+        if wrong is not None and wrong.any():
+            label = host_values(labels)[wrong][0]
+            raise ValueError(
+                f"MeanClassAccuracy takes labels from 0 to {self.num_classes - 1}; "
+                f"received {label}. Count labels from 0; a sample without a label needs "
+                "the weight 0."
+            )
+
     def result(self):
-        seen = ops.cast(self.total > 0, self.dtype)
+        seen = ops.cast(self.total != 0, self.dtype)
         shares = ops.divide_no_nan(self.right, self.total)
         return ops.divide_no_nan(ops.sum(shares), ops.sum(seen))
 

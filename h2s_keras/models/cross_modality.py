@@ -409,8 +409,7 @@ def _adapted(layer, values, first=False):
 
 
 def _widened(kernel, channels, first):
-    """The kernel itself, or one over RGB made one over `channels`; a first one over flow
-    too."""
+    """The kernel, or one over RGB (a first one also over flow) made one over `channels`."""
     given = kernel.shape[2]
     if given == 3 and channels != 3:
         return inflate_channels(kernel, channels)

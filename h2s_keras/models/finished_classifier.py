@@ -105,7 +105,7 @@ def _before(tensor):
 
 
 def _measured(model):
-    """ "softmax" or "sigmoid" if answers to noise look like it, else None."""
+    """What answers to noise look like: "softmax", "sigmoid" or None."""
     shape = [side or 32 for side in model.input_shape[1:]]
     noise = np.random.default_rng(0).uniform(0, 255, (4, *shape)).astype("float32")
     answers = ops.convert_to_numpy(ops.cast(model(noise, training=False), "float32"))

@@ -20,7 +20,7 @@ from h2s_keras.recipes import ucf101_i3d
 
 def get_config(smoke=False):
     config = ucf101_i3d.get_config(smoke)
-    config["name"] = "activitynet"
+    config.name = "activitynet"
     if not smoke:
-        config["data"]["kind"] = "activitynet"
+        config.data.kind = "activitynet"
     return config

@@ -13,7 +13,7 @@ from h2s_keras.recipes.hmdb51 import as_hmdb51
 
 def get_config(smoke=False):
     config = ucf101_i3d.get_config(smoke)
-    config["name"] = "hmdb51_i3d"
+    config.name = "hmdb51_i3d"
     if not smoke:
         as_hmdb51(config)
     return config

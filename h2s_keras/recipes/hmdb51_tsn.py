@@ -15,7 +15,7 @@ from h2s_keras.recipes.hmdb51 import as_hmdb51
 
 def get_config(smoke=False):
     config = ucf101_tsn.get_config(smoke)
-    config["name"] = "hmdb51_tsn"
+    config.name = "hmdb51_tsn"
     if not smoke:
         as_hmdb51(config)
     return config

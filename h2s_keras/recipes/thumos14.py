@@ -18,7 +18,7 @@ from h2s_keras.recipes import ucf101_i3d
 
 def get_config(smoke=False):
     config = ucf101_i3d.get_config(smoke)
-    config["name"] = "thumos14"
+    config.name = "thumos14"
     if not smoke:
-        config["data"]["kind"] = "thumos14"
+        config.data.kind = "thumos14"
     return config

@@ -22,9 +22,7 @@ from h2s_keras.recipes import ucf101_i3d
 
 def get_config(smoke=False):
     config = ucf101_i3d.get_config(smoke)
-    config["name"] = "thumos14_101"
+    config.name = "thumos14_101"
     if not smoke:
-        data = config["data"]
-        del data["annotations"], data["split"]
-        data.update(kind="list", train_list=None, test_list=None, classes=None)
+        config.data.kind = "list"
     return config

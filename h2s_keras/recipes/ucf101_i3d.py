@@ -13,15 +13,18 @@ Expected: not yet reproduced with this library. The published figure rests on I3
     here, with clips of 17 frames.
 """
 
+import dataclasses
+
 from h2s_keras.recipes import ucf101
 
 
 def get_config(smoke=False):
     config = ucf101.get_config(smoke)
-    config["name"] = "ucf101_i3d"
+    config.name = "ucf101_i3d"
     if not smoke:
-        config["data"]["num_frames"] = 17
-    config["model"].update(
+        config.data.num_frames = 17
+    config.model = dataclasses.replace(
+        config.model,
         temporal="i3d",
         temporal_weights=None,
         temporal_dropout=0.5,

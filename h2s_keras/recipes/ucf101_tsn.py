@@ -15,14 +15,17 @@ Expected: not yet reproduced with this library. Rates, steps, updates of 128 vid
     figures are out of reach.
 """
 
+import dataclasses
+
 from h2s_keras.recipes import ucf101
 
 
 def get_config(smoke=False):
     config = ucf101.get_config(smoke)
-    config["name"] = "ucf101_tsn"
-    config["data"]["segments"] = 2 if smoke else 3
-    config["model"].update(
+    config.name = "ucf101_tsn"
+    config.data.segments = 2 if smoke else 3
+    config.model = dataclasses.replace(
+        config.model,
         temporal="bn_inception",
         temporal_weights=None,
         temporal_dropout=0.7,
@@ -32,12 +35,12 @@ def get_config(smoke=False):
         spatial_dropout=0.8,
         spatial_partial_batch_normalization=True,
     )
-    for stage in config["stages"]:
-        if stage["name"] != "motion":
-            stage["consensus"] = "average"
-        if stage["name"] == "temporal":
+    for stage in config.stages:
+        if stage.name != "motion":
+            stage.consensus = "average"
+        if stage.name == "temporal":
             # Over flow, the adapted first convolution learns five times as fast.
-            stage["rate_factors"].update(
+            stage.lr_multipliers.update(
                 {"temporal.conv1_7x7_s2.kernel": 5.0, "temporal.conv1_7x7_s2.bias": 10.0}
             )
     return config

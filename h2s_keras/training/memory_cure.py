@@ -18,7 +18,7 @@ def out_of_memory(error):
     if not is_out_of_memory(error):
         return None
     return UserError(
-        "not enough memory for a step: start anew with a lower batch_size (and accumulate "
-        "raised in turn, for the same update), or with model.rematerialize=True, which "
-        "keeps less for the backward pass"
+        "not enough memory for a step: start anew with a lower batch_size (and "
+        "gradient_accumulation_steps raised in turn, for the same update), or with "
+        "model.rematerialize=True, which keeps less for the backward pass"
     )

@@ -13,7 +13,7 @@ def random_start(config, started=()):
     """One line that names the parts that begin at random, or None.
 
     Args:
-        config: complete plain values of a recipe.
+        config: `RunOptions`.
         started: parts that have taken weights of model.initial.
 
     Returns:
@@ -22,22 +22,22 @@ def random_start(config, started=()):
     Example:
 
     ```python
-    random_start(complete_config(ucf101_tsn.get_config()))
+    random_start(ucf101_tsn.get_config())
     # "ucf101_tsn: motion (motionnet), temporal (bn_inception) and spatial (bn_inception)
     # begin at random. For trained weights: --set model.motion=PRESET_OR_FILE, ..."
     ```
     """
-    model = config["model"]
+    model = config.model
     parts, cures = [], []
-    if model["motion"] in VARIANTS and "motion" not in started:
-        parts.append(f"motion ({model['motion']})")
+    if model.motion in VARIANTS and "motion" not in started:
+        parts.append(f"motion ({model.motion})")
         cures.append("model.motion=PRESET_OR_FILE")
     for part in ("temporal", "spatial"):
-        backbone, weights = model[part], model[f"{part}_weights"]
+        backbone, weights = getattr(model, part), getattr(model, f"{part}_weights")
         if not isinstance(backbone, str) or weights is not None or part in started:
             continue
         parts.append(f"{part} ({backbone})")
-        if backbone == "tiny" or (part == "temporal" and model["branched"]):
+        if backbone == "tiny" or (part == "temporal" and model.branched):
             continue
         kinds = "imagenet_or_FILE" if backbone in application_names() else "FILE"
         cures.append(f"model.{part}_weights={kinds}")
@@ -47,4 +47,4 @@ def random_start(config, started=()):
     named = " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
     verb = "begin" if parts[1:] else "begins"
     given = ", --set ".join(cures)
-    return f"{config['name']}: {named} {verb} at random. For trained weights: --set {given}"
+    return f"{config.name}: {named} {verb} at random. For trained weights: --set {given}"

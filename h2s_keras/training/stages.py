@@ -13,6 +13,7 @@ from h2s_keras.data.clips.motion_pairs import MotionPairs
 from h2s_keras.errors import UserError
 from h2s_keras.files import remove_unfinished, sha256
 from h2s_keras.models.motion_net_of import motion_net_of, sees_pairs
+from h2s_keras.options import RunOptions
 from h2s_keras.training.callbacks import (
     Interruption,
     OptimizerFigures,
@@ -23,7 +24,6 @@ from h2s_keras.training.diagnosis import explain_batch, first_bad_weight
 from h2s_keras.training.guard import NonFiniteGuard
 from h2s_keras.training.motion_validation import MotionValidation
 from h2s_keras.training.preparation import is_mixed, prepare_stage, stage_errors
-from h2s_keras.training.stage_options import complete_config
 from h2s_keras.training.state import (
     find_states,
     read_state,
@@ -46,11 +46,12 @@ class Position:
 def run_stages(
     network, config, data, run, progress=None, resume=False, strategy=None, hosts=None
 ):
-    """Trains `network` through config["stages"].
+    """Trains `network` through config.stages.
 
     Args:
         network: a built HiddenTwoStream, made in the scope of `strategy`.
-        config: plain values of a recipe: "seed", "batch_size", "stages".
+        config: `RunOptions`, or a dict of them, with at least the seed, the batch size and
+            the stages.
         data: object with the interface of `h2s_keras.data.training_data`.
         run: RunFolder.
         progress: object with `stage(name, steps, done, place, later)` giving a Keras
@@ -69,20 +70,20 @@ def run_stages(
             running into values that are not finite.
         KeyboardInterrupt: after Ctrl-C, once the state is saved.
     """
-    config = complete_config(config)
+    config = RunOptions.of(config)
     scope = contextlib.nullcontext if strategy is None else strategy.scope
     first_stage, first_step, arrays = 0, 0, None
     if resume:
         remove_unfinished(run.path)
         first_stage, first_step, arrays = newest_state(run, hosts)
-        names = [stage["name"] for stage in config["stages"]]
+        names = [stage.name for stage in config.stages]
         cut_log(run.file("log.csv"), names, first_stage, first_step)
-    for index, stage in enumerate(config["stages"]):
+    for index, stage in enumerate(config.stages):
         if index < first_stage:
             continue
         started, seconds = time.monotonic(), 0.0
         position = Position(first_step if index == first_stage else 0)
-        keras.utils.set_random_seed(config["seed"] + index)
+        keras.utils.set_random_seed(config.seed + index)
         with stage_errors(stage), scope():
             stage_model = prepare_stage(network, stage)
         if index == first_stage and arrays is not None:
@@ -93,13 +94,13 @@ def run_stages(
             # with this stage from here on.
             save_state(run.path, index, 0, stage_model)
         stage_data = data
-        if stage["cached_flow"]:
+        if stage.cached_flow:
             stage_data = _flow_data(network, data, run, progress)
         elif is_mixed(stage):
             if hosts is not None:
                 raise UserError(
-                    f"stage {stage['name']!r}: flow_loss.kind='mixed' runs in one process; "
-                    f"leave --hosts out, or the stage (--set stages.{stage['name']}=none)"
+                    f"stage {stage.name!r}: flow_loss.kind='mixed' runs in one process; "
+                    f"leave --hosts out, or the stage (--set stages.{stage.name}=none)"
                 )
             stage_data = MotionPairs(data)
         running = _RunningStage(
@@ -107,7 +108,7 @@ def run_stages(
         )
         if is_mixed(stage) and running.validation is None and progress is not None:
             progress.message(
-                f"{stage['name']}: no videos are held out (data.validation), so nothing "
+                f"{stage.name}: no videos are held out (data.validation), so nothing "
                 "shows whether tuning helps; the tuned weights are kept"
             )
         if running.steps_left():
@@ -152,12 +153,14 @@ class _RunningStage:
     """A stage on its way: fits in epochs, saves, and goes back where it must."""
 
     def __init__(self, stage_model, config, index, position, run, data, hosts):
-        self.model, self.stage, self.index = stage_model, config["stages"][index], index
+        self.model, self.stage, self.index = stage_model, config.stages[index], index
         self.position, self.run, self.data, self.hosts = position, run, data, hosts
-        self.batch_size = self.stage["batch_size"] or config["batch_size"]
-        self.seed = config["seed"] + 1000 * index
-        self.tensorboard = config["tensorboard"]
-        batches = [stage["steps"] * stage["accumulate"] for stage in config["stages"]]
+        self.batch_size = self.stage.batch_size or config.batch_size
+        self.seed = config.seed + 1000 * index
+        self.tensorboard = config.tensorboard
+        batches = [
+            stage.steps * stage.gradient_accumulation_steps for stage in config.stages
+        ]
         self.total, self.later = batches[index], sum(batches[index + 1 :])
         self.stages = len(batches)
         self.validation = self._make_validation()
@@ -169,30 +172,33 @@ class _RunningStage:
         return self.position.step < self.total and not stopped
 
     def _make_validation(self):
-        """`Validation` of a stage that learns actions, `MotionValidation` of one that
-        learns motion from pairs; None where no videos are set aside."""
+        """What measures the stage on videos set aside; None where there are none.
+
+        `Validation` of a stage that learns actions, `MotionValidation` of one that learns
+        motion from pairs.
+        """
         if isinstance(self.data, MotionPairs):
             pairs = self.data.held_out()
             if not len(pairs):
                 return None
             motion = motion_net_of(self.model.network)
             return MotionValidation(
-                self.run.file(f"best-{self.stage['name']}.npz"),
+                self.run.file(f"best-{self.stage.name}.npz"),
                 pairs,
                 self.position,
-                self.stage["patience"],
+                self.stage.patience,
                 # Beside streams that learn actions they would cost more than they tell.
                 baselines=motion is self.model.network,
             )
-        learned = [name for name in self.stage["streams"] if name != "motion"]
+        learned = [name for name in self.stage.streams if name != "motion"]
         if not getattr(self.data, "validates", False) or not learned:
             return None
         return Validation(
-            self.run.file(f"best-{self.stage['name']}.npz"),
+            self.run.file(f"best-{self.stage.name}.npz"),
             lambda: self.data.validation_batches(self.batch_size),
             learned[0],
             self.position,
-            self.stage["patience"],
+            self.stage.patience,
         )
 
     def keep_best(self):
@@ -205,10 +211,10 @@ class _RunningStage:
         return time.monotonic() - self.started
 
     def fit(self, progress):
-        """Fits until the steps of the stage are done, in epochs of stage["epoch"] steps."""
-        steps, accumulate = self.stage["steps"], self.stage["accumulate"]
-        total, epoch = self.total, min(self.stage["epoch"], steps) * accumulate
-        name, position = self.stage["name"], self.position
+        """Fits until the steps of the stage are done, in epochs of stage.epoch steps."""
+        steps, batches = self.stage.steps, self.stage.gradient_accumulation_steps
+        total, epoch = self.total, min(self.stage.epoch, steps) * batches
+        name, position = self.stage.name, self.position
         log = CsvLog(self.run.file("log.csv"), name, position, self.seconds)
         callbacks = [OptimizerFigures(), log]
         if self.validation is not None:
@@ -217,7 +223,7 @@ class _RunningStage:
             folder = self.run.file(f"tensorboard/{name}")
             # One host alone cannot compute with weights that all share; cached flow has no
             # frames to show.
-            shown = self.hosts is None and not self.stage["cached_flow"]
+            shown = self.hosts is None and not self.stage.cached_flow
             pictures = self.sample_clips if shown else None
             callbacks.append(TensorBoardLog(folder, position, pictures))
         callbacks.append(NonFiniteGuard(name, self.go_back, self.explain))
@@ -266,7 +272,7 @@ class _RunningStage:
         stage, step, arrays = newest_state(self.run, self.hosts)
         if arrays is None or stage != self.index:
             raise UserError(
-                f"{self.run.path}: no good state of the stage {self.stage['name']!r} is "
+                f"{self.run.path}: no good state of the stage {self.stage.name!r} is "
                 "left to go back to; start anew in another --out folder"
             )
         restore_state(self.model, arrays)

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 
 class Axis(NamedTuple):
+    """The range of an axis and its ticks."""
+
     low: float
     high: float
     ticks: list

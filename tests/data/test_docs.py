@@ -13,13 +13,13 @@ import pytest
 
 from h2s_keras.cli import evaluate, evaluate_data, predict
 from h2s_keras.cli.main import build_parser
-from h2s_keras.cli.train import apply_setting, load_recipe
+from h2s_keras.cli.train import load_recipe
 from h2s_keras.data import write_png
-from h2s_keras.data.data_options import KNOWN
 from h2s_keras.data.records.record_index import read_index
 from h2s_keras.data.training_data import make_data
 from h2s_keras.models import load_model
-from h2s_keras.training.stage_options import check_recipe, complete_config, scale_steps
+from h2s_keras.option_types import apply_setting
+from h2s_keras.options import DataOptions, RunOptions, run_options
 
 ROOT = pathlib.Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "data"
@@ -166,25 +166,26 @@ def check_training(arguments):
     if recipe == "--resume":
         assert build_parser().parse_args(["train", *arguments]).out
         return
-    config = check_recipe(load_recipe(recipe)())
+    config = run_options(load_recipe(recipe)())
     while rest:
         option, value, *rest = rest
         assert option in ("--set", "--out", "--data_service", "--budget")
         if option == "--budget":
-            scale_steps(config, float(value))
+            config.scale_steps(float(value))
         if option == "--set":
             apply_setting(config, value)
         elif option == "--data_service":
-            config["data"]["service"] = value
-    check_data(complete_config(config)["data"])
+            config.data.service = value
+    check_data(RunOptions.of(config).data)
 
 
 def check_data(values):
     """Data of these values give a batch and a test, of one group where it is "each"."""
-    values = {**values, "image_size": (16, 16), "num_frames": 3, "clips_per_video": 1}
-    if values.get("test_group") == "each":
-        values["test_group"] = "3"
-    data = make_data(values)
+    options = DataOptions.of(values)
+    options.image_size, options.num_frames, options.clips_per_video = (16, 16), 3, 1
+    if options.test_group == "each":
+        options.test_group = "3"
+    data = make_data(options)
     clips, _ = next(data.training(2).as_numpy_iterator())
     assert clips.shape == (2, 3, 16, 16, 3) and clips.std() > 0
     if data.test:
@@ -358,5 +359,5 @@ def test_the_table_of_values_names_values_of_videos():
     names = {
         re.split(r"[=`]", name)[0] for row in rows for name in re.findall(r"`(.+?)`", row)
     }
-    known = set(KNOWN["ucf101"]) & set(KNOWN["videos"])
+    known = {*filter(DataOptions(kind="ucf101").supports, DataOptions.fields())}
     assert len(names) >= 12 and names <= known, names - known

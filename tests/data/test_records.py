@@ -31,7 +31,7 @@ from h2s_keras.data.records.pack_folder import begin
 from h2s_keras.data.records.packing import PackSettings, list_plan, synthetic_plan
 from h2s_keras.data.records.record_clips import epoch_place
 from h2s_keras.data.records.record_data import RecordData
-from h2s_keras.data.records.record_format import decode_flow, encode_flow, flow_to_levels
+from h2s_keras.data.records.record_format import decode_flow, encode_flow, flow_as_uint8
 from h2s_keras.data.records.record_frames import crop_jpegs
 from h2s_keras.data.records.record_index import read_index
 from h2s_keras.data.records.record_verify import verify_shard
@@ -484,10 +484,8 @@ def test_flow_survives_storing(flow_format, error):
     revived = decode_flow(encode_flow(flow, flow_format), 12, 17, flow_format).numpy()
     assert np.abs(revived - flow).max() <= error
     wide = np.linspace(-30, 30, 400, dtype="float32").reshape(10, 20, 2)
-    np.testing.assert_allclose(
-        flow_to_levels(wide), np.asarray(flow_to_uint8(wide)), atol=1
-    )
-    assert flow_to_levels(wide).min() == 0 and flow_to_levels(wide).max() == 255
+    np.testing.assert_allclose(flow_as_uint8(wide), np.asarray(flow_to_uint8(wide)), atol=1)
+    assert flow_as_uint8(wide).min() == 0 and flow_as_uint8(wide).max() == 255
 
 
 def test_stored_flow_is_that_of_the_clip_and_negated_with_a_flip(moving):

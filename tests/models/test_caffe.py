@@ -341,7 +341,7 @@ def test_stacked_model_gives_caffes_logits(two_stream):
     flows = expected_flows(motion, weights, clip[0])
     assert_near(keras.ops.convert_to_numpy(outputs["flow2"])[0], flows["flow2"])
     # Between them the released graph clips, shifts and deconvolves with zeros around.
-    values = reference.flow_to_levels(2 * flows["flow2"])
+    values = reference.quantize_flow(2 * flows["flow2"])
     adapted = reference.deconvolved_twice(values) - 128
     adapted = adapted.transpose(0, 3, 1, 2).reshape(-1, SIZE, SIZE)
     tops = caffe_forward.forward(temporal, weights, adapted)

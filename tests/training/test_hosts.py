@@ -26,7 +26,7 @@ RECIPE = '''
 def get_config(smoke=False):
     size = {"num_frames": 2, "image_size": (16, 16), "seed": 1, "test_count": 8}
     stage = {"steps": STEPS, "epoch": 2, "learning_rate": 5e-3, "optimizer": "sgd",
-             "schedule": "constant", "flow_loss": {}, "clip_norm": 1.0}
+             "schedule": "constant", "flow_loss": {}, "global_clipnorm": 1.0}
     return {
         "name": "hosts", "seed": 1, "data": {"kind": "synthetic", **size},
         "model": {"motion": "tiny", "temporal": "tiny", "temporal_dropout": 0.0},

@@ -46,6 +46,8 @@ class Blob:
 
 @dataclasses.dataclass
 class CaffeLayer:
+    """A layer of a Caffe file with its weights."""
+
     name: str = ""
     type: str = ""
     blobs: list = dataclasses.field(default_factory=list)
