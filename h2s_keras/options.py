@@ -134,16 +134,20 @@ class DataOptions(Options):
     # How clips are augmented.
     flip: bool = option(True, "whether clips are mirrored at random", kinds=_CLIPS)
     no_flip_classes: tuple[str | int, ...] = option(
-        (), "classes whose clips are not mirrored", kinds=_VIDEOS
+        (), "classes whose clips are not mirrored", kinds=(*_VIDEOS, "records")
     )
     flip_map: dict | None = option(
-        None, "label of the mirrored clip for each class that has another", kinds=_VIDEOS
+        None,
+        "label of the mirrored clip for each class that has another",
+        kinds=(*_VIDEOS, "records"),
     )
     color_jitter: dict | None = option(
-        None, "brightness, contrast, saturation and hue to vary by", kinds=_FILES
+        None, "brightness, contrast, saturation and hue to vary by", kinds=_CLIPS
     )
     rand_augment: dict | None = option(
-        None, "operations and magnitude of KerasCV's RandAugment", kinds=_VIDEOS
+        None,
+        "operations, magnitude and library of RandAugment",
+        kinds=(*_VIDEOS, "records"),
     )
     # How videos are read.
     decode_size: int | Size | None = option(

@@ -3,7 +3,7 @@
 import contextlib
 import inspect
 
-from h2s_keras.data.clips.host_share import host_batch_size
+from h2s_keras.data.clips.sampling import host_batch_size
 from h2s_keras.errors import UserError
 from h2s_keras.layers.mixed_flow_loss import MixedFlowLoss
 from h2s_keras.layers.supervised_flow_loss import SupervisedFlowLoss
