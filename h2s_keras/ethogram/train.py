@@ -13,7 +13,7 @@ import numpy as np
 from h2s_keras.data.video.reading import iterate_frames
 from h2s_keras.data.video.video_info import probe_video
 from h2s_keras.errors import UserError
-from h2s_keras.ethogram.dataset import find_videos, load_labels
+from h2s_keras.ethogram.labelled_videos import find_videos, load_labels
 from h2s_keras.ethogram.decision import choose_rules, decide
 from h2s_keras.ethogram.figures import measure
 from h2s_keras.ethogram.frame_network import FrameNetwork, build_network
