@@ -19,12 +19,13 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["h2s_keras", "h2s_keras.*"]),
-    # The trained networks that work offline, h2s_keras/models/presets.py; and the page of
-    # h2s_keras/export/web.py.
+    # The trained networks that work offline, h2s_keras/models/presets.py; and the pages of
+    # h2s_keras/export/web.py and h2s_keras/ethogram/review.py.
     package_data={
         "h2s_keras": ["py.typed"],
         "h2s_keras.models": ["weights/*.npz", "weights/index.json"],
         "h2s_keras.export": ["web_page/*"],
+        "h2s_keras.ethogram": ["review.html"],
     },
     # The command is a module of its own so that `h2s --help` need not import Keras.
     py_modules=["h2s_keras_command"],

@@ -11,7 +11,7 @@ from h2s_keras.cli.train import load_recipe, recipe_list
 from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO, SHORT_POLICIES
 from h2s_keras.data.synthetic.action_clips import SyntheticClips
 from h2s_keras.data.synthetic.moving_layers import MovingLayerClips
-from h2s_keras.data.video.video_store import VideoStore
+from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError
 from h2s_keras.layers import (
     MixedFlowLoss,
@@ -91,7 +91,7 @@ def test_show_prints_every_key_and_config_json_holds_it(name):
         (FlowLossOptions, "unsupervised", FlowObjective),
         (DataOptions, "synthetic", SyntheticClips),
         (DataOptions, "moving_layers", MovingLayerClips),
-        (DataOptions, "videos", VideoStore),
+        (DataOptions, "videos", FrameSource),
     ],
 )
 def test_defaults_are_those_of_who_takes_the_option(options, kind, taker):

@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import dataclasses
 import importlib
 import inspect
 import json
@@ -17,6 +18,7 @@ import pytest
 
 import h2s_keras
 from h2s_keras import recipes
+from h2s_keras.options import run_options
 from h2s_keras.training import train, train_each_group
 
 PACKAGE = pathlib.Path(h2s_keras.__file__).parent
@@ -222,11 +224,10 @@ def test_recipe_is_documented_and_plain(name):
     for word in ("Reproduces:", "Command:", "Hardware:", "Expected:"):
         assert word in module.__doc__, f"{name}: {word}"
     for smoke in (False, True):
-        config = module.get_config(smoke=smoke)
-        assert config["stages"] and config["seed"] == 1
-        # Plain values only: it is written to config.json and read back for --resume.
-        again = json.loads(json.dumps(config))
-        assert set(again) == set(config)
+        config = run_options(module.get_config(smoke=smoke))
+        assert config.stages and config.seed == 1
+        # It is written to config.json and read back for --resume.
+        assert run_options(json.loads(json.dumps(config.to_dict()))) == config
     assert module.get_config() is not module.get_config()
 
 
@@ -258,16 +259,16 @@ LONG = {"videos"}
 )
 def test_recipe_runs_as_a_smoke_test(name, tmp_path, already_run):
     config = importlib.import_module(f"h2s_keras.recipes.{name}").get_config(smoke=True)
-    assert config.pop("name") == name
-    if config in already_run:
+    assert config.name == name
+    values = dataclasses.replace(config, name="any")
+    if values in already_run:
         return  # the very same values have run under another recipe's name
-    already_run.append(copy.deepcopy(config))
-    config["name"] = name
+    already_run.append(copy.deepcopy(values))
     # Seconds, not minutes: two steps a stage say that the pieces fit.
-    for stage in config["stages"]:
-        stage["steps"] = min(stage["steps"], 2)
-    config["data"]["test_count"] = min(config["data"].get("test_count", 8), 8)
-    run = train_each_group if config["data"].get("test_group") == "each" else train
+    for stage in config.stages:
+        stage.steps = min(stage.steps, 2)
+    config.data.test_count = min(config.data.test_count, 8)
+    run = train_each_group if config.data.test_group == "each" else train
     results = run(config, tmp_path / "run")["results"]
     figures = [value for value in results["final"].values() if isinstance(value, float)]
     assert figures and all(np.isfinite(figures))

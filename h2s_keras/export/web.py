@@ -108,7 +108,7 @@ class _PageAnswers(keras.Model):
 
 
 def _describe(network, classes):
-    from h2s_keras.data.clips.clip_dataset import frame_size
+    from h2s_keras.data.clips.dataset import frame_size
     from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO
 
     protocol = network.test_protocol or {}

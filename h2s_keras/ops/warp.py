@@ -1,14 +1,19 @@
 """Backward warp: the differentiable bilinear look-up that MotionNet learns from."""
 
+from typing import Any
+
 from keras import ops
 
 from h2s_keras.ops.backend_forms import take_rows
 from h2s_keras.ops.flow import size_of
+from h2s_keras.tensor_types import Tensor
 
 PADDINGS = ("zeros", "border")
 
 
-def backward_warp(image, flow, padding="zeros", return_mask=False):
+def backward_warp(
+    image: Tensor, flow: Tensor, padding: str = "zeros", return_mask: bool = False
+) -> Any:
     """Samples `image` at every pixel's position plus its flow.
 
         warped[b, y, x] = image[b, y + flow[b, y, x, 1], x + flow[b, y, x, 0]]
@@ -100,7 +105,7 @@ def _last(length):
     return length - 1.0 if isinstance(length, int) else ops.cast(length, "float32") - 1.0
 
 
-def check_grids(image, flow, padding):
+def check_grids(image: Tensor, flow: Tensor, padding: str) -> None:
     """ValueError unless `backward_warp` takes these."""
     if padding not in PADDINGS:
         raise ValueError(f"padding must be one of {PADDINGS}; received {padding!r}.")

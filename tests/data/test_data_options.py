@@ -33,10 +33,11 @@ def test_a_recipe_can_be_given_another_kind(name, kind):
             RunOptions.of(config)
         apply_setting(config, "stages.temporal.cached_flow=False")
     config = RunOptions.of(config)
-    config.data.color_jitter = None if kind == "records" else {"hue": 0.1}
+    config.data.color_jitter = {"hue": 0.1}
+    config.data.rate = None if kind == "records" else 25
     left = DataOptions.of(config.data).given()
     assert all(config.data.supports(name) for name in left) and "kind" not in left
-    assert ("color_jitter" in left) == (kind != "records")
+    assert "color_jitter" in left and ("rate" in left) == (kind != "records")
 
 
 def test_a_recipe_for_synthetic_clips_reads_packed_ones():
@@ -53,11 +54,11 @@ def test_a_recipe_for_synthetic_clips_reads_packed_ones():
         ({"kind": "videos", "rot": "x"}, "data: no option 'rot'; did you mean 'root'?"),
         ({"kind": "videos", "zzzz": 1}, "data: no option 'zzzz'; there are kind,"),
         (
-            {"kind": "records", "no_flip_classes": ("left",)},
-            "data.no_flip_classes=('left',) is not supported for kind='records' "
+            {"kind": "records", "rate": 25},
+            "data.rate=25 is not supported for kind='records' "
             "(supported: videos, list, ucf101",
         ),
-        ({"kind": "records", "rate": 25}, "data.rate=25 is not supported"),
+        ({"kind": "synthetic", "rate": 25}, "data.rate=25 is not supported"),
         ({"kind": "videos", "annotations": "x"}, "data.annotations='x' is not supported"),
         ({"kind": "ucf101", "contents": "flow"}, "data.contents='flow' is not supported"),
         ({"kind": "synthetic", "root": "x"}, "data.root='x' is not supported"),

@@ -341,7 +341,7 @@ def test_the_code_of_a_page(page_folder, monkeypatch):
     trained = []
 
     def train(config, out, progress=None):
-        check_data(config["data"])
+        check_data(config.data)
         trained.append(out)
         return {"results": {"test": "4 videos", "final": {"fused_accuracy": 1.0}}}
 
