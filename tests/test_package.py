@@ -1,6 +1,5 @@
 """The package as a whole: public names, layering, examples, recipes."""
 
-import ast
 import copy
 import dataclasses
 import importlib
@@ -8,7 +7,6 @@ import inspect
 import json
 import pathlib
 import pkgutil
-import re
 import subprocess
 import sys
 
@@ -148,69 +146,6 @@ def test_importing_registers_every_public_class(imported, others):
     assert len(expected) >= 10 and "h2s_keras>StoredFlowStream" in expected
     assert expected <= registered
     assert {f"h2s_keras>{name}" for name in others} <= registered
-
-
-# === Examples in docstrings ===
-
-
-DOCUMENTED = ("ops", "layers", "models", "metrics", "data", "evaluation", "training")
-DOCUMENTED += ("ethogram",)
-
-
-def documented():
-    """(id, docstring) of every public class and function with a `>>>` example."""
-    for name in DOCUMENTED:
-        module = importlib.import_module(f"h2s_keras.{name}")
-        for public in [*module.__all__]:
-            text = inspect.getdoc(getattr(module, public)) or ""
-            if ">>>" in text and "video" not in text.partition(">>>")[2]:
-                yield pytest.param(text, id=f"{name}.{public}")
-
-
-# Examples that need minutes, gigabytes or a file: only their syntax is checked.
-NOT_RUN = (
-    *("train(", "HiddenTwoStreamBuilder(101)", "vgg16", "caffe", "runs/"),
-    *('find_flow_pairs("flow")', "[spatial, temporal]", "iterate_frames("),
-)
-
-
-def examples(text):
-    """(code, shown result) of the `>>>` lines of a docstring, `...` lines joined."""
-    found = []
-    for line in text.splitlines():
-        line = line.strip()
-        if line.startswith(">>> "):
-            found.append([line[4:], ""])
-        elif line.startswith("... ") and found and not found[-1][1]:
-            found[-1][0] += "\n" + line[4:]
-        elif found and line and not found[-1][1]:
-            found[-1][1] = line
-        elif not line and found:
-            found[-1][1] = found[-1][1] or " "
-    return [(code, shown.strip()) for code, shown in found]
-
-
-@pytest.mark.parametrize("text", documented())
-def test_examples_run_and_shapes_are_as_shown(text, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    names = {"np": np, "keras": keras, "ops": keras.ops}
-    for module in DOCUMENTED:
-        source = importlib.import_module(f"h2s_keras.{module}")
-        names.update({public: getattr(source, public) for public in source.__all__})
-    names["ops"] = keras.ops
-    names["image"] = np.random.default_rng(0).random((1, 16, 16, 3)).astype("float32")
-    assert examples(text)
-    for code, shown in examples(text):
-        compile(code, "example", "exec")
-        if any(word in code for word in NOT_RUN):
-            return
-        try:
-            value = eval(code, names)
-        except SyntaxError:
-            exec(code, names)
-            continue
-        if re.fullmatch(r"\([\dNone, ()]+\)", shown):
-            assert str(tuple(value)) == shown or value == ast.literal_eval(shown), code
 
 
 # === Recipes ===

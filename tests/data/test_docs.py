@@ -360,29 +360,29 @@ def test_the_code_of_a_page(page_folder, monkeypatch):
 
 # === Examples of docstrings ===
 
+# Packages whose examples take a second or two; the others read files or build networks.
+QUICK = ("errors", "layers", "metrics", "ops", "visualization")
 PACKAGES = (
-    *("data", "errors", "ethogram", "evaluation", "export", "layers", "metrics", "models"),
-    *("ops", "training", "visualization"),
+    *QUICK,
+    *(
+        pytest.param(name, marks=pytest.mark.long)
+        for name in ("data", "ethogram", "evaluation", "export", "models", "training")
+    ),
 )
-
-
 # Examples that run elsewhere, or need what tests do not have.
 NOT_HERE = {
     "export_web_page": "needs the runtime of browsers: tests/export/test_web.py",
     "load_caffe_weights": "docs/weights.md has the same lines",
     "train": "minutes: tests/training/test_run.py",
-    "train_videos": "docs/own_videos.md has the same lines",
 }
 
 
-def public_names():
-    """{name: thing} of all that the API reference lists."""
-    names = {name: getattr(h2s_keras, name) for name in ("VideoClassifier", "train_videos")}
-    for package in PACKAGES:
-        package = getattr(h2s_keras, package)
-        for name in getattr(package, "__all__", dir(package)):
-            names[name] = getattr(package, name)
-    return names
+def public_names(package):
+    """{name: thing} of what the API reference lists of a package."""
+    package = getattr(h2s_keras, package)
+    return {
+        name: getattr(package, name) for name in getattr(package, "__all__", dir(package))
+    }
 
 
 def examples_of(thing):
@@ -395,12 +395,6 @@ def examples_of(thing):
             yield code, ""
         for example in doctest.DocTestParser().get_examples(text):
             yield example.source, example.want
-
-
-def with_examples():
-    names = public_names()
-    shown = (name for name in sorted(names) if name not in NOT_HERE)
-    return [name for name in shown if any(examples_of(names[name]))]
 
 
 def plain(value):
@@ -449,11 +443,10 @@ def docstring_folder(make_video, tmp_path):
     return tmp_path
 
 
-def given(folder, name):
+def given(folder):
     """What stands for a name that an example takes as known."""
-    if name == "SavedNetwork":
-        model = load_model(str(folder / "runs/gestures/model.keras"))
-        h2s_keras.export.export_saved_model(model, folder / "models/h2s")
+    model = load_model(str(folder / "runs/gestures/model.keras"))
+    h2s_keras.export.export_saved_model(model, folder / "models/served")
     examples, _ = h2s_keras.data.class_folder_source(
         str(folder / "gestures"), group_pattern=r"P(\d)T\d"
     )
@@ -465,7 +458,7 @@ def given(folder, name):
         "frames": rng.integers(0, 256, (11, 240, 320, 3), "uint8"),
         "image": rng.uniform(size=(1, 32, 32, 3)).astype("float32"),
         "labels": np.arange(10) % 2,
-        "model": load_model(str(folder / "runs/gestures/model.keras")),
+        "model": model,
         "os": os,
         "root": "my_videos",
         "show": lambda frame: None,
@@ -474,29 +467,41 @@ def given(folder, name):
     }
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", with_examples())
-def test_the_examples_of_a_docstring(name, docstring_folder, monkeypatch):
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_examples_of_docstrings(package, request, tmp_path, monkeypatch):
     """They run, in order, and give what stands beneath them."""
-    if name == "export_onnx":
-        pytest.importorskip("tf2onnx")
-    monkeypatch.chdir(docstring_folder)
-    names = public_names()
-    thing = names[name]
-    names |= {"np": np, "keras": keras, "ops": keras.ops, "h2s_keras": h2s_keras}
-    names |= given(docstring_folder, name)
-    for code, expected in examples_of(thing):
-        try:
-            shown = repr(plain(eval(code.strip(), names)))
-        except SyntaxError:
-            with contextlib.redirect_stdout(io.StringIO()) as printed:
-                exec(code, names)
-            shown = printed.getvalue()
-        if expected:
-            flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
-            assert doctest.OutputChecker().check_output(expected, shown + "\n", flags), (
-                shown
-            )
+    known = {"np": np, "keras": keras, "h2s_keras": h2s_keras, "os": os}
+    known["image"] = np.random.default_rng(0).uniform(size=(1, 32, 32, 3)).astype("float32")
+    if package not in QUICK:
+        known |= given(request.getfixturevalue("docstring_folder"))
+    for other in ("ops", "layers", "metrics", "models", "data", "evaluation", "ethogram"):
+        known = public_names(other) | known
+    known |= public_names(package) | {"ops": keras.ops}
+    monkeypatch.chdir(tmp_path)
+    shown_names = set()
+    for name, thing in public_names(package).items():
+        names = dict(known)
+        for code, expected in () if name in NOT_HERE else examples_of(thing):
+            if "onnx" in code and not find_spec("tf2onnx"):
+                continue
+            shown_names.add(name)
+            check_example(name, code, expected, names)
+    assert shown_names
+
+
+def check_example(name, code, expected, names):
+    try:
+        shown = repr(plain(eval(code.strip(), names)))
+    except SyntaxError:
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(code, names)
+        shown = printed.getvalue()
+    except Exception as error:
+        raise AssertionError(f"{name}: {code!r} raised {error!r}") from error
+    if expected:
+        flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+        right = doctest.OutputChecker().check_output(expected, shown + "\n", flags)
+        assert right, f"{name}: {code!r} gives {shown}, not {expected}"
 
 
 # === docs/records.md ===
