@@ -11,8 +11,8 @@ import sys
 import numpy as np
 
 from h2s_keras.ethogram import BehaviorScorer, choose_rules, decide, measure
-from h2s_keras.ethogram.dataset import LabelledVideo, load_labels
 from h2s_keras.ethogram.frame_network import probabilities
+from h2s_keras.ethogram.labelled_videos import LabelledVideo, load_labels
 from h2s_keras.ethogram.scorer import read_videos
 
 NAMES = ("f1", "average_precision", "bout_f1", "onset_error")

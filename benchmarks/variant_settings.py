@@ -3,8 +3,22 @@
 import copy
 import dataclasses
 
-from h2s_keras.cli.settings import leave_out, read_setting, set_value
 from h2s_keras.errors import UserError
+from h2s_keras.option_types import leave_out, option, put, read_setting
+from h2s_keras.options import RunOptions
+
+
+@dataclasses.dataclass
+class _Ablation(RunOptions):
+    """What an ablation takes beside the options of its runs."""
+
+    seeds: tuple[int, ...] = option(
+        (),
+        "seeds that every variant is trained with",
+        least=0,
+        takes="whole numbers from 0, such as [1, 2, 3]",
+    )
+    table: str | None = option(None, "file to write the table to, too")
 
 
 def apply_to_variants(config, assignment):
@@ -14,23 +28,20 @@ def apply_to_variants(config, assignment):
         list of the names of variants that keep a value of their own, which is what they
         are there for.
     """
-    setting = read_setting(config, assignment)
-    if setting.key in ("figures", "variants"):
+    key, _, text = assignment.partition("=")
+    if key in ("figures", "variants"):
         raise UserError(
-            f"--set {setting.key}: takes several values; set one of them, such as "
-            "--set seeds=[1]"
+            f"--set {key}: takes several values; set one of them, such as --set seeds=[1]"
         )
+    setting = read_setting(_Ablation, assignment)
     if setting.leaves_out:
         leave_out([config, *config["variants"]], setting)
         return []
     if setting.key == "seed":
         raise UserError(
             f"--set {assignment}: each variant runs with every one of the seeds; give them "
-            f"as --set seeds=[{setting.text}]"
+            f"as --set seeds=[{text}]"
         )
-    if setting.key == "table" and setting.value is not None:
-        # A path, which may look like a number.
-        setting = dataclasses.replace(setting, value=setting.text)
     parts = setting.parts
     places = [place for place in config["variants"] if _has_its_own(place, parts)]
     if parts[0] != "stages" or _has_its_own(config, parts) or not places:
@@ -39,8 +50,7 @@ def apply_to_variants(config, assignment):
     for place in places:
         its = _value(place, parts)
         if its == old:
-            own = dataclasses.replace(setting, value=copy.deepcopy(setting.value))
-            set_value(place, own)
+            put(place, dataclasses.replace(setting, value=copy.deepcopy(setting.value)))
         elif its != setting.value:
             kept.append(place["name"])
     return kept

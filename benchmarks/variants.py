@@ -5,17 +5,17 @@ import dataclasses
 import os
 import statistics
 
-from h2s_keras.data.clips.clip_dataset import frame_size
+from h2s_keras.data.clips.dataset import frame_size
 from h2s_keras.data.datasets.dataset_list import DatasetList
 from h2s_keras.data.records.pack import pack_records
 from h2s_keras.data.records.packing import PackSettings, list_plan, synthetic_plan
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.flow_estimators import flow_checksum, flow_estimator
+from h2s_keras.options import DataOptions, StageOptions, run_options
 from h2s_keras.training.groups import train_each_group, trainer
 from h2s_keras.training.run import check_run, recipe_data
 from h2s_keras.training.run_folder import RunFolder
-from h2s_keras.training.stage_options import check_recipe, complete_stage
 
 # What an ablation has beside the values of an ordinary recipe.
 _OWN = ("variants", "seeds", "figures", "table")
@@ -55,10 +55,10 @@ def train_variants(config, out, resume=False, progress=None):
 
 
 def complete_ablation(config):
-    """`check_recipe` of an ablation: of its own values and of its variants' stages.
+    """`run_options` of an ablation: of its own values and of its variants' stages.
 
     Raises:
-        UserError: as `check_recipe`, and for values of an ablation that are missing.
+        UserError: as `run_options`, and for values of an ablation that are missing.
     """
     for key in ("variants", "seeds", "figures"):
         if key not in config:
@@ -66,13 +66,18 @@ def complete_ablation(config):
     _check_seeds(config)
     own = {key: config[key] for key in _OWN if key in config}
     plain = {key: value for key, value in config.items() if key not in _OWN}
-    own["variants"] = [
-        {**one, "stages": [complete_stage(stage) for stage in one["stages"]]}
-        if "stages" in one
-        else one
-        for one in config["variants"]
-    ]
-    return {**check_recipe(plain), **own}
+    own["variants"] = [_complete_variant(one) for one in config["variants"]]
+    return {**run_options(plain).to_dict(), **own}
+
+
+def _complete_variant(variant):
+    if "stages" not in variant:
+        return variant
+    try:
+        stages = [StageOptions.of(stage).to_dict() for stage in variant["stages"]]
+    except UserError as error:
+        raise UserError(f"variant {variant['name']!r}: {error}") from error
+    return {**variant, "stages": stages}
 
 
 def _check_seeds(config):
@@ -94,7 +99,7 @@ def _check_runs(config):
     names = recipe_data({**config["data"], "test_group": None}).class_names
     for variant in config["variants"]:
         try:
-            plain = check_recipe(variant_config(config, variant, config["seeds"][0]))
+            plain = run_options(variant_config(config, variant, config["seeds"][0]))
             check_run(plain, names)
         except UserError as error:
             raise UserError(f"variant {variant['name']!r}: {error}") from error
@@ -168,7 +173,7 @@ def variant_config(config, variant, seed):
 
 def _train_variant(config, variant, seed, run, folder, progress):
     plain = variant_config(config, variant, seed)
-    go = trainer(plain)
+    go = trainer(run_options(plain))
     if plain["model"].get("initial"):
         source = _folder(run, plain["model"]["initial"], seed)
         inner = "group-{group}" if go is train_each_group else ""
@@ -181,7 +186,11 @@ def _train_variant(config, variant, seed, run, folder, progress):
 
 def _finished(folder, config):
     # The last that each of them writes.
-    last = "results.json" if trainer(config) is train_each_group else "model.keras"
+    last = (
+        "results.json"
+        if trainer(run_options(config)) is train_each_group
+        else "model.keras"
+    )
     return os.path.exists(os.path.join(folder, last))
 
 
@@ -191,7 +200,9 @@ def _pack_flow(settings, variant, run):
     root = run.file(f"stored-flow-{os.path.basename(method)}")
     pack = PackSettings(size=None, flow=method, flow_sha256=flow_checksum(method))
     if settings["kind"] == "synthetic":
-        clips = {k: v for k, v in settings.items() if k not in ("kind", "test_count")}
+        clips = DataOptions.of(settings).given()
+        for name in ("test_count", "segments", "targets"):
+            clips.pop(name, None)
         count = variant.get("packed_clips", 2000)
         names = make_data(settings).class_names
         plan = synthetic_plan(clips, count, settings["test_count"], names, pack, 4)

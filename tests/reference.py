@@ -152,7 +152,7 @@ def deconvolved_twice(values):
     return result
 
 
-def flow_to_levels(flow, bound=20.0, levels=None):
+def quantize_flow(flow, bound=20.0, levels=None):
     result = []
     for value in np.ravel(flow).tolist():
         unit = (min(max(value, -bound), bound) + bound) / (2 * bound)

@@ -46,7 +46,12 @@ def main(options):
         parts += [network.temporal] if name != "spatial" else []
     weights = [weight for part in parts for weight in part.weights]
     np.savez(options["weights"], **{weight.path: weight.numpy() for weight in weights})
-    common = {"optimizer": "sgd", "schedule": "constant", "clip_norm": None, "steps": 1}
+    common = {
+        "optimizer": "sgd",
+        "schedule": "constant",
+        "global_clipnorm": None,
+        "steps": 1,
+    }
     stage = {**common, **STAGES[name], "name": name, "learning_rate": options["rate"]}
     model = prepare_stage(network, stage)
     clips, labels = training_inputs(options["clips"], options["classes"])

@@ -15,16 +15,14 @@ Expected: docs/results.md, measured with this file. A frame shows the appearance
 def get_config(smoke=False):
     steps = (lambda full: 4) if smoke else (lambda full: full)
     packed = 16 if smoke else 2000
-    flow_loss = {"weighting": "paper", "smoothness_weight": 2.5}
+    flow_loss = {"smoothness_weight": 2.5}
     motion = {
         "name": "motion",
         "streams": ["motion"],
         "steps": steps(400),
         "learning_rate": 1e-3,
         "warmup": 30,
-        "flow_loss": flow_loss,
-        "smoothness_ramp": 150,
-        "smoothness_start": 0.1,
+        "flow_loss": {**flow_loss, "smoothness_ramp": 150},
     }
     temporal = {
         "name": "temporal",
@@ -40,7 +38,7 @@ def get_config(smoke=False):
         "train": ["motion", "temporal"],
         "steps": steps(100),
         "learning_rate": 5e-4,
-        "rate_factors": {"motion": 0.2},
+        "lr_multipliers": {"motion": 0.2},
     }
     spatial = {
         "name": "spatial",
@@ -52,7 +50,7 @@ def get_config(smoke=False):
     both = [motion, temporal]
 
     def loss_without(term):
-        changed = {**motion, "flow_loss": {**flow_loss, f"{term}_weight": 0.0}}
+        changed = {**motion, "flow_loss": {**motion["flow_loss"], f"{term}_weight": 0.0}}
         return [changed, temporal]
 
     tuned = {**end_to_end, "flow_loss": flow_loss}
@@ -104,7 +102,7 @@ def get_config(smoke=False):
                 "name": "frozen motion, as long",
                 "question": "2 what is tuned",
                 "model": {"initial": "full"},
-                "stages": [{**end_to_end, "train": ["temporal"], "rate_factors": {}}],
+                "stages": [{**end_to_end, "train": ["temporal"], "lr_multipliers": {}}],
             },
             {
                 "name": "action loss only",

@@ -12,7 +12,7 @@ Expected: docs/results.md, measured with this file. Zero flow has a ratio of 1.
 
 def get_config(smoke=False):
     steps = (lambda full: 4) if smoke else (lambda full: full)
-    loss = {"weighting": "paper", "smoothness_weight": 2.5}
+    loss = {"smoothness_weight": 2.5, "smoothness_ramp": 150}
     motion = {
         "name": "motion",
         "streams": ["motion"],
@@ -20,20 +20,16 @@ def get_config(smoke=False):
         "learning_rate": 1e-3,
         "warmup": 30,
         "flow_loss": loss,
-        "smoothness_ramp": 150,
-        "smoothness_start": 0.1,
     }
     census = {"photometric": "census"}
     edges = {"edge_weight": 10.0}
     late = steps(300)
 
-    def with_options(question, name, flow_loss=(), flow_options=(), **rest):
-        changed = {
-            **motion,
-            "flow_loss": {**loss, **dict(flow_loss)},
-            "flow_options": dict(flow_options),
-        }
-        return {"name": name, "question": question, "stages": [{**changed, **rest}]}
+    def with_options(question, name, *options, **rest):
+        changed = {**motion, "flow_loss": {**loss}, **rest}
+        for some in options:
+            changed["flow_loss"].update(some)
+        return {"name": name, "question": question, "stages": [changed]}
 
     occlusion = {"occlusion_start": late}
     student = {"self_supervision_weight": 1.0, "self_supervision_start": late}
@@ -65,7 +61,7 @@ def get_config(smoke=False):
         },
         "variants": [
             {"name": "paper", "question": "the start"},
-            with_options("the start", "without the ramp", smoothness_ramp=0),
+            with_options("the start", "without the ramp", {"smoothness_ramp": 0}),
             with_options("compared by", "census", census),
             with_options("smooth where", "edges", edges),
             with_options(

@@ -26,16 +26,14 @@ def get_config(smoke=False):
             "group_pattern": r"A\dP(\d)T\d",
             "test_group": "each",
         }
-    flow_loss = {"weighting": "paper", "smoothness_weight": 2.5}
+    flow_loss = {"smoothness_weight": 2.5}
     motion = {
         "name": "motion",
         "streams": ["motion"],
         "steps": steps(300),
         "learning_rate": 1e-3,
         "warmup": 30,
-        "flow_loss": flow_loss,
-        "smoothness_ramp": 100,
-        "smoothness_start": 0.1,
+        "flow_loss": {**flow_loss, "smoothness_ramp": 100},
     }
     temporal = {
         "name": "temporal",
@@ -51,7 +49,7 @@ def get_config(smoke=False):
         "train": ["motion", "temporal"],
         "steps": steps(100),
         "learning_rate": 3e-4,
-        "rate_factors": {"motion": 0.2},
+        "lr_multipliers": {"motion": 0.2},
     }
     spatial = {
         "name": "spatial",
@@ -62,7 +60,7 @@ def get_config(smoke=False):
     }
     question = "what is tuned"
     start = {"initial": "frozen motion"}
-    frozen = {**end_to_end, "train": ["temporal"], "rate_factors": {}}
+    frozen = {**end_to_end, "train": ["temporal"], "lr_multipliers": {}}
     variants = [
         {"name": "frozen motion", "question": question},
         {

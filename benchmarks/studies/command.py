@@ -42,10 +42,12 @@ def values(get_config, options):
     from benchmarks.variant_settings import apply_to_variants
     from benchmarks.variants import complete_ablation
     from h2s_keras.cli.train import smoke_data
+    from h2s_keras.options import DataOptions
 
     config = complete_ablation(get_config(smoke=options.smoke))
     if options.smoke:
-        config["data"] = smoke_data(config, get_config, options.set)
+        small, full = (DataOptions.of(one["data"]) for one in (config, get_config()))
+        config["data"] = smoke_data(small, full, options.set).to_dict()
     for assignment in options.set:
         for variant in apply_to_variants(config, assignment):
             key = assignment.partition("=")[0]

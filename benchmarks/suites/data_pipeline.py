@@ -21,10 +21,11 @@ import numpy as np
 
 from benchmarks.harness import measure, timed
 from benchmarks.synthetic_video import write_class_folders, write_video
-from h2s_keras.data import ClipReport, class_folder_source, video_clip_dataset
-from h2s_keras.data.clips.clip_dataset import frame_size
-from h2s_keras.data.clips.training_stream import TrainingStream
-from h2s_keras.data.video.video_store import VideoStore
+from h2s_keras.data import class_folder_source, video_clip_dataset
+from h2s_keras.data.clips.augmentation import ClipAugmentation
+from h2s_keras.data.clips.dataset import VideoClips, frame_size
+from h2s_keras.data.clips.sampling import ClipSampling
+from h2s_keras.data.video.frame_source import FrameSource
 
 CLIP = dict(num_frames=11, image_size=(224, 224), decode_size=(256, 340))
 BATCH, THREADS = 8, 2
@@ -113,47 +114,28 @@ def speed(figures, examples, rounds, batches):
     """Adds clips per second of every peer, and of the pipeline over those of the loops."""
     size = frame_size(CLIP["image_size"], CLIP["decode_size"])
 
-    def new_store():
-        return VideoStore(size, 0)
+    def clips_from(source):
+        sampling = ClipSampling(CLIP["num_frames"])
+        augment = ClipAugmentation(CLIP["image_size"])
+        return VideoClips(examples, sampling, augment, source, num_parallel_calls=THREADS)
 
-    store = new_store()
-    options = dict(num_frames=CLIP["num_frames"], stride=1, image_size=CLIP["image_size"])
-    stream = TrainingStream(
-        examples,
-        store,
-        ClipReport(),
-        augment=None,
-        seed=0,
-        on_bad_file="raise",
-        short="loop",
-        segments=None,
-        max_skip=1,
-        **options,
-    )
+    seen = clips_from(FrameSource(size, 0))
 
-    def consume(start, count, store):
-        dataset = video_clip_dataset(
-            examples,
-            batch_size=BATCH,
-            start_step=start,
-            store=store,
-            num_parallel_calls=THREADS,
-            **options,
-        )
-        for _ in dataset.take(count):
+    def consume(start, count, clips):
+        for _ in clips.training(BATCH, start).take(count):
             pass
 
     epoch = len(examples) // BATCH
-    consume(0, epoch, store)  # Now every video has been seen once.
+    consume(0, epoch, seen)  # Now every video has been seen once.
 
     @functools.lru_cache(maxsize=1)
     def clips_of(turn):
         clips = []
         for number in range(turn * batches * BATCH, (turn + 1) * batches * BATCH):
-            index = stream._candidates(number)[0]
-            count = store.counts[examples[index].path]
-            generator = stream._generator(number)
-            numbers = stream.frame_numbers(examples[index], generator, count)
+            index = seen._candidates(number, 0)[0]
+            count = seen.source.counts[examples[index].path]
+            generator = seen._generator(number, 0)
+            numbers = seen._frame_numbers(examples[index], count, generator)
             clips.append((examples[index].path, [int(n) for n in numbers]))
         return clips
 
@@ -170,8 +152,8 @@ def speed(figures, examples, rounds, batches):
 
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         functions = {
-            OURS: in_turns(lambda turn, clips: consume(turn * batches, batches, store)),
-            FIRST: timed(lambda: consume(0, epoch, new_store())),
+            OURS: in_turns(lambda turn, clips: consume(turn * batches, batches, seen)),
+            FIRST: timed(lambda: consume(0, epoch, clips_from(FrameSource(size, 0)))),
         }
         for name, decode in loop_peers().items():
             functions[name] = in_turns(
@@ -230,9 +212,9 @@ def peak_memory(frames, folder):
 
 def print_memory(path):
     indices = np.arange(11)
-    store = VideoStore(256, cache_bytes=50e6)
+    source = FrameSource(256, cache_bytes=50e6)
     for share in (0.9, 0.1, 0.5):
-        store.read(path, lambda count, share=share: int(share * count) - 11 + indices)
+        source.read(path, lambda count, share=share: int(share * count) - 11 + indices)
     # The peak of getrusage would count what the parent held when it started this.
     with open("/proc/self/status") as status:
         (line,) = (line for line in status if line.startswith("VmHWM"))

@@ -70,14 +70,13 @@ def make(options, smoke):
     keras.utils.set_random_seed(1)
     keras.config.set_dtype_policy(options.policy)
     config = ucf101.get_config(smoke)
-    config["model"].update(temporal_weights=None, spatial=None)
-    config["model"]["rematerialize"] = options.rematerialize
-    stage = next(s for s in config["stages"] if s["name"] == options.stage)
-    stage["accumulate"] = 1
+    config.model.temporal_weights = config.model.spatial = None
+    config.model.rematerialize = options.rematerialize
+    stage = next(stage for stage in config.stages if stage.name == options.stage)
+    stage.gradient_accumulation_steps = 1
     network = build_network(config, [str(number) for number in range(101)])
     model = prepare_stage(network, stage)
-    data = config["data"]
-    clips = SyntheticClips(data["num_frames"], data["image_size"])
+    clips = SyntheticClips(config.data.num_frames, config.data.image_size)
     return model, iter(clips.dataset(options.batch))
 
 

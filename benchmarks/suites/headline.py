@@ -99,12 +99,12 @@ def _temporal_of_flow(network, way):
     """A function from flow at full size, (1, pairs, H, W, 2) in pixels, to scores."""
     from benchmarks.backend import compiled, ready, tensor
     from h2s_keras.ops.flow import flow_to_channels
-    from h2s_keras.ops.quantize import flow_to_levels
+    from h2s_keras.ops.quantize import quantize_flow
 
     adapter = network.adapter
 
     def scores(flow):
-        levels = flow_to_levels(flow_to_channels(flow), adapter.bound, adapter.levels)
+        levels = quantize_flow(flow_to_channels(flow), adapter.bound, adapter.levels)
         return network.temporal(levels - adapter.centre, training=False)
 
     run = compiled(scores, way)

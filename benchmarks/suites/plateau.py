@@ -20,7 +20,9 @@ LOSS = {"weighting": "paper", "smoothness_weight": 2.5}
 CENSUS = {**LOSS, "photometric": "census"}
 RECIPES = {
     "plain": {},
-    "ramp of smoothness": {"smoothness_ramp": 200, "smoothness_start": 0.02},
+    "ramp of smoothness": {
+        "flow_loss": {**LOSS, "smoothness_ramp": 200, "smoothness_start": 0.02}
+    },
     "rate times 3": {"learning_rate": 3e-3},
     "census": {"flow_loss": CENSUS},
     "census, rate times 3": {"flow_loss": CENSUS, "learning_rate": 3e-3},
@@ -43,7 +45,6 @@ def steps_to_half(changes, seed, limit, every=20):
         "learning_rate": 1e-3,
         "schedule": "constant",
         "warmup": 30,
-        "smoothness_ramp": 0,
         "flow_loss": LOSS,
         **changes,
     }

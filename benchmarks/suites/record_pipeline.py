@@ -13,6 +13,8 @@ import tempfile
 from benchmarks.harness import measure, timed
 from benchmarks.synthetic_video import write_class_folders
 from h2s_keras.data import class_folder_source, video_clip_dataset
+from h2s_keras.data.clips.augmentation import ClipAugmentation
+from h2s_keras.data.clips.sampling import ClipSampling
 from h2s_keras.data.datasets.dataset_list import DatasetList
 from h2s_keras.data.records.pack import pack_records
 from h2s_keras.data.records.packing import PackSettings, list_plan
@@ -43,7 +45,9 @@ def _measure(figures, settings, root, folder):
     figures.value("videos", len(examples))
     figures.value("frames", index.counts()["frames"])
     count = 1 if settings.smoke else settings.options.batches
-    records = RecordClips(index, index.examples(), **CLIP)
+    sampling = ClipSampling(CLIP["num_frames"])
+    augment = ClipAugmentation(CLIP["image_size"])
+    records = RecordClips(index, index.examples(), sampling, augment)
     videos = video_clip_dataset(
         examples, batch_size=BATCH, seed=1, decode_size=256, cache_bytes=0, **CLIP
     )

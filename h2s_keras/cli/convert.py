@@ -149,8 +149,11 @@ def _model(arguments):
 
 
 def _bn_inception(arguments, layers):
-    """A stream, or with --motion a two-stream model; the sides of images are no part of
-    the file, so a stream takes any and a whole model the published ones."""
+    """A stream, or with --motion a two-stream model.
+
+    The sides of images are no part of the file, so a stream takes any and a whole model
+    the published ones.
+    """
     from h2s_keras.models.backbones import build_backbone
     from h2s_keras.models.caffe_weights.layout import image_channels
     from h2s_keras.models.caffe_weights.slot import plain_shape

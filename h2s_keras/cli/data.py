@@ -149,10 +149,10 @@ def write_csv(path, listed, part):
 
 
 def verify(listed, quick=False, as_json=False, timeout=60):
-    """Checks every listed video, each of which may take `timeout` seconds; 0 if all are
-    good, 2 if not.
+    """Checks every listed video; 0 if all are good, 2 if not.
 
-    Missing and broken videos are told one a line on stderr, the counts on stdout.
+    Missing and broken videos are reported one per line on stderr, the counts on stdout. A
+    video may take `timeout` seconds.
     """
     from h2s_keras.cli.progress import Progress
     from h2s_keras.data import count_frames

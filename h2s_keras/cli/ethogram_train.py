@@ -125,7 +125,7 @@ def names_of(arguments):
 
 def check_source(source):
     """Raises what is wrong with a table or folder before Keras is imported."""
-    from h2s_keras.ethogram.dataset import find_videos
+    from h2s_keras.ethogram.labelled_videos import find_videos
 
     find_videos(source)
 

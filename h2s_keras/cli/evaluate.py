@@ -192,8 +192,12 @@ def _check(arguments):
 
 
 def _scores(arguments):
-    """(VideoScores, model or None, function of a row to its clip, seconds or None, what is
-    known of the videos in training or None)."""
+    """What is evaluated, measured anew or read from a file.
+
+    Returns:
+        (VideoScores, model or None, function of a row to its clip, seconds or None, what
+        is known of the videos in training or None).
+    """
     from h2s_keras.evaluation.protocol import Protocol
     from h2s_keras.evaluation.score_files import load_labels
     from h2s_keras.evaluation.scores import VideoScores
@@ -317,7 +321,7 @@ def _write_confusion(path, results):
     names = results["class_names"]
     if path.lower().endswith(".png"):
         from h2s_keras.data.video.images import write_png
-        from h2s_keras.evaluation.confusion_picture import confusion_picture
+        from h2s_keras.visualization import confusion_picture
 
         write_png(path, confusion_picture(results["confusion"], names))
         return

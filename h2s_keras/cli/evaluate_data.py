@@ -204,14 +204,15 @@ def synthetic_test(arguments):
 
     --seed and --count choose others; without a run of synthetic clips they are 1 and 240.
     """
-    from h2s_keras.data.data_options import options_of
+    from h2s_keras.options import DataOptions
     from h2s_keras.training.run_folder import run_data
 
     options, count = {"seed": 1}, 240
     data = run_data(arguments.model)
     if data.get("kind") == "synthetic":
         left = ("num_frames", "image_size", "test_count", "segments", "targets")
-        options = {key: value for key, value in options_of(data).items() if key not in left}
+        options = DataOptions.of(data).given()
+        options = {key: value for key, value in options.items() if key not in left}
         count = data["test_count"]
     if arguments.seed is not None:
         options["seed"] = arguments.seed

@@ -172,7 +172,7 @@ def _slide(arguments, classifier, video):
 
     import numpy as np
 
-    from h2s_keras.data.clips.crops import CENTRE_SCALE
+    from h2s_keras.data.clips.dataset import frame_size
     from h2s_keras.data.video.frame_times import FrameTimes
     from h2s_keras.data.video.reading import iterate_frames
     from h2s_keras.data.video.video_info import probe_video
@@ -182,7 +182,7 @@ def _slide(arguments, classifier, video):
     model = classifier.model
     times = FrameTimes(video, classifier.rate, probe_video(video).rate)
     # Frames of their full size are needed only where they are written again.
-    side = None if arguments.annotate else round(min(model.image_size) / CENTRE_SCALE)
+    side = None if arguments.annotate else frame_size(model.image_size)
     reading = {"on_broken": "keep", "rate": classifier.rate, "times": times}
     frames = iterate_frames(video, side, **reading)
     told = []

@@ -28,7 +28,7 @@ def run(arguments):
     if not arguments.resume:
         config = get_config(smoke=arguments.smoke)
         if arguments.seed is not None:
-            config["seed"] = config["data"]["seed"] = arguments.seed
+            config.seed = config.data.seed = arguments.seed
     elif not arguments.out:
         raise UserError("--resume needs --out, the folder of the run to go on with")
     elif arguments.smoke or arguments.seed is not None:

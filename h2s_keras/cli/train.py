@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import dataclasses
 import importlib
 import json
 import os
@@ -12,9 +13,9 @@ import sys
 import time
 
 from h2s_keras.cli.quiet import import_keras
-from h2s_keras.cli.settings import apply_setting
 from h2s_keras.errors import UserError
-from h2s_keras.training.stage_options import check_recipe, complete_config, scale_steps
+from h2s_keras.option_types import apply_setting
+from h2s_keras.options import run_options
 
 HELP = "train by a recipe of this package or a recipe file of your own"
 EXAMPLE = "h2s train videos --set data.root=my_videos --out runs/mine"
@@ -49,15 +50,17 @@ def add_arguments(parser):
         "your data where --set names them",
     )
     parser.add_argument(
-        "--hosts",
+        "--processes",
         type=int,
         metavar="N",
-        help="train on N hosts together (KERAS_BACKEND=jax): the same command on each, "
-        "with its own --host",
+        help="train on N processes together (KERAS_BACKEND=jax): the same command on each, "
+        "with its own --process",
     )
-    parser.add_argument("--host", type=int, default=0, help="number of this host, from 0")
     parser.add_argument(
-        "--coordinator", metavar="ADDRESS:PORT", help="of host 0, reachable from all"
+        "--process", type=int, default=0, help="number of this process, from 0"
+    )
+    parser.add_argument(
+        "--coordinator", metavar="ADDRESS:PORT", help="of process 0, reachable from all"
     )
     parser.add_argument(
         "--data_service",
@@ -70,6 +73,11 @@ def add_arguments(parser):
         metavar="MINUTES",
         help="scale the steps of all stages so that the run takes about so many minutes on "
         "two cores (recipes that say how long they take, such as videos: 30)",
+    )
+    parser.add_argument(
+        "--show",
+        action="store_true",
+        help="print every option with its value, type and help, and do not train",
     )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     # Other commands have it, so people try it here.
@@ -96,32 +104,45 @@ def run(arguments):
         if not arguments.recipe:
             raise UserError("name a recipe; 'h2s train list' lists them")
         get_config = load_recipe(arguments.recipe)
-        config = check_recipe(get_config(smoke=arguments.smoke))
+        config = run_options(get_config(smoke=arguments.smoke))
         if arguments.smoke:
-            config["data"] = smoke_data(config, get_config, arguments.set)
+            full = run_options(get_config()).data
+            config.data = smoke_data(config.data, full, arguments.set)
         for assignment in arguments.set:
             apply_setting(config, assignment)
         if arguments.data_service:
-            config["data"]["service"] = arguments.data_service
-        config = complete_config(config)
+            config.data.service = arguments.data_service
+        config = run_options(config)
         if arguments.budget is not None:
-            scale_steps(config, arguments.budget)
-    out = arguments.out or default_folder(config["name"])
+            config.scale_steps(arguments.budget)
+    if arguments.show:
+        from h2s_keras.cli.option_table import show
+        from h2s_keras.training.run_folder import RunFolder
+
+        if config is None:
+            config = run_options(RunFolder(arguments.out, resume=True).read_config())
+        print(show(config))
+        return 0
+    out = arguments.out or default_folder(config.name)
     together = None
-    if arguments.hosts is not None:
+    if arguments.processes is not None:
         if not arguments.out:
             raise UserError(
-                "--hosts needs --out, so that every host writes to the same run"
+                "--processes needs --out, so that every process writes to the same run"
             )
-        if arguments.hosts < 1:
-            raise UserError(f"--hosts takes a number from 1; received {arguments.hosts}")
-        together = (arguments.hosts, arguments.host, arguments.coordinator)
-    elif arguments.host or arguments.coordinator:
-        raise UserError("--host and --coordinator go with --hosts, the number of all hosts")
+        if arguments.processes < 1:
+            raise UserError(
+                f"--processes takes a number from 1; received {arguments.processes}"
+            )
+        together = (arguments.processes, arguments.process, arguments.coordinator)
+    elif arguments.process or arguments.coordinator:
+        raise UserError(
+            "--process and --coordinator go with --processes, the number of all processes"
+        )
     recipe = arguments.recipe if arguments.resume else None
     done = run_training(config, out, arguments.resume, together, recipe)
-    if arguments.host:
-        return 0  # Host 0 tells the results.
+    if arguments.process:
+        return 0  # Process 0 tells the results.
     if arguments.json:
         print(json.dumps(done["results"], indent=2))
     else:
@@ -130,43 +151,44 @@ def run(arguments):
     return 0
 
 
-def smoke_data(config, get_config, assignments):
-    """The data of a smoke run: synthetic, or the user's own where settings name them.
+def smoke_data(small, full, assignments):
+    """The data of a smoke run: `small`, or the user's own where settings name them.
 
-    A recipe's own kind of data is then taken in clips as small as those of `config`.
+    These are of the recipe's own kind, `full`, in clips as small as those of `small`.
     """
-    small = config["data"]
     if not any(key.partition("=")[0].strip() in _OWN_DATA for key in assignments):
         return small
-    data = get_config()["data"]
-    sizes = {key: small[key] for key in small if key in data and key != "kind"}
-    shorter = {"clips_per_video": 1} if "clips_per_video" in data else {}
-    return {**data, **shorter, **sizes}
+    changes = {"clips_per_video": 1} if full.supports("clips_per_video") else {}
+    for name, field in small.fields().items():
+        value = getattr(small, name)
+        if name != "kind" and full.supports(name) and value != field.default:
+            changes[name] = value
+    return dataclasses.replace(full, **changes)
 
 
 def run_training(config, out, resume, together=None, recipe=None, command="train"):
     """`h2s_keras.training.train`, or one a group, with progress on stderr.
 
-    `together` is (hosts, number of this host, coordinator), or None; `recipe` one that the
-    run to resume must be of, or None; `command` that which goes on with the run.
+    `together` is (processes, number of this one, coordinator), or None; `recipe` one that
+    the run to resume must be of, or None; `command` that which goes on with the run.
     """
     import_keras()
     from h2s_keras.cli.progress import Progress
     from h2s_keras.training.groups import trainer
     from h2s_keras.training.run_folder import RunFolder
 
-    hosts, named = None, out
+    processes, named = None, out
     if together is not None:
-        from h2s_keras.training.hosts import Hosts
+        from h2s_keras.training.processes import Processes
 
-        hosts = Hosts(*together)
-        out = hosts.folder(out)
-    values = RunFolder(out, resume=True).read_config() if resume else config
+        processes = Processes(*together)
+        out = processes.folder(out)
+    values = run_options(RunFolder(out, resume=True).read_config() if resume else config)
     if recipe is not None:
-        _check_same_recipe(out, values, load_recipe(recipe)())
+        _check_same_recipe(out, values.name, run_options(load_recipe(recipe)()).name)
     go = trainer(values)
     try:
-        return go(config, out, resume, Progress(), hosts)
+        return go(config, out, resume, Progress(), processes)
     except KeyboardInterrupt:
         if os.path.exists(os.path.join(out, "config.json")):
             again = resume_command(command, named, together)
@@ -178,12 +200,13 @@ def run_training(config, out, resume, together=None, recipe=None, command="train
 
 
 def resume_command(command, out, together=None):
-    """The command line that goes on with a run, of this host where there are several."""
+    """The command line that goes on with a run, of this process where there are several."""
     words = ["h2s", command, "--resume", "--out", out]
     if together is None:
         return shlex.join(words)
-    hosts, host, coordinator = together
-    words += ["--hosts", str(hosts), "--host", str(host), "--coordinator", coordinator]
+    processes, process, coordinator = together
+    words += ["--processes", str(processes), "--process", str(process)]
+    words += ["--coordinator", coordinator]
     return f"KERAS_BACKEND=jax {shlex.join(words)}"
 
 
@@ -256,8 +279,8 @@ def load_recipe(name):
 
 
 def _check_same_recipe(out, own, wanted):
-    if own["name"] != wanted["name"]:
+    if own != wanted:
         raise UserError(
-            f"{out}: holds a run of {own['name']!r}, not of {wanted['name']!r}; leave the "
-            "recipe out to go on with it"
+            f"{out}: holds a run of {own!r}, not of {wanted!r}; leave the recipe out to go "
+            "on with it"
         )

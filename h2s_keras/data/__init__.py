@@ -4,9 +4,9 @@ Importing this package imports neither TensorFlow nor PyAV; the functions do whe
 """
 
 from h2s_keras.data.clips.augmentation import ClipAugmentation, flip_flow
-from h2s_keras.data.clips.clip_dataset import video_clip_dataset
 from h2s_keras.data.clips.clip_report import ClipReport
 from h2s_keras.data.clips.crops import centre_crop_box, random_crop_box, resize_frames
+from h2s_keras.data.clips.dataset import video_clip_dataset
 from h2s_keras.data.clips.sampling import (
     clip_indices,
     clip_span,

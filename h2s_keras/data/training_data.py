@@ -13,20 +13,21 @@ A data object has
   "motion" and "appearance". Always single clips.
 """
 
-from h2s_keras.data.data_options import options_of
 from h2s_keras.data.records.record_data import RecordData
 from h2s_keras.data.synthetic.moving_layers import MovingLayerClips
 from h2s_keras.data.synthetic.synthetic_data import SyntheticData
 from h2s_keras.data.video_data import VideoData
+from h2s_keras.options import DataOptions
 
 
-def make_data(settings):
-    """The data object of a recipe's "data" values, by their "kind".
+def make_data(options):
+    """The data object of `DataOptions`, or of a dict of them, by their kind.
 
     Raises:
-        UserError: the kind is none or does not know a value, or its data cannot be had.
+        UserError: for an option that is not valid for the kind, or data that cannot be had.
     """
-    kind, settings = settings.get("kind"), options_of(settings)
+    options = DataOptions.of(options)
+    kind, settings = options.kind, options.given()
     if kind == "synthetic":
         return SyntheticData(settings)
     if kind == "moving_layers":

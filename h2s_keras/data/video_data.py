@@ -1,16 +1,15 @@
 """Videos as a training run reads them (see `training_data`)."""
 
 import copy
+import dataclasses
 import math
 
-from h2s_keras.data.clips.augmentation import ClipAugmentation, class_numbers
-from h2s_keras.data.clips.cached_flow_data import CachedFlowData
-from h2s_keras.data.clips.clip_dataset import frame_size, video_clip_dataset
+from h2s_keras.data.clips.augmentation import class_augmentation
+from h2s_keras.data.clips.cached_flow import CachedFlowData
 from h2s_keras.data.clips.clip_report import ClipReport
 from h2s_keras.data.clips.clip_timing import clip_timing
-from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO
-from h2s_keras.data.clips.training_stream import TrainingStream
-from h2s_keras.data.data_options import OFFICIAL
+from h2s_keras.data.clips.dataset import VideoClips, frame_size
+from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO, ClipSampling, given
 from h2s_keras.data.datasets.activitynet_lists import activitynet_list
 from h2s_keras.data.datasets.csv_source import csv_source
 from h2s_keras.data.datasets.dataset_list import DatasetList
@@ -24,8 +23,9 @@ from h2s_keras.data.datasets.sources import (
 from h2s_keras.data.datasets.thumos14_lists import thumos14_list
 from h2s_keras.data.datasets.ucf101_lists import ucf101_list
 from h2s_keras.data.datasets.validation_split import split_in_time, split_validation
-from h2s_keras.data.video.video_store import VideoStore
+from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError
+from h2s_keras.options import OFFICIAL
 
 
 def official_list(kind, annotations, root=None, split=1):
@@ -41,11 +41,6 @@ def official_list(kind, annotations, root=None, split=1):
     if kind == "thumos14":
         return thumos14_list(annotations, root)
     return activitynet_list(annotations, root)
-
-
-def _given(settings, name):
-    value = settings.get(name)
-    return () if value is None else value
 
 
 class VideoData:
@@ -117,48 +112,16 @@ class VideoData:
             self.settings = settings
         self.report = ClipReport()
         image_size = tuple(settings["image_size"])
-        # One store for all stages and the test: what was decoded once stays.
-        self.store = VideoStore(
+        # One source for all stages and the test: what was decoded once stays.
+        self.source = FrameSource(
             frame_size(image_size, settings.get("decode_size")),
-            settings.get("cache_bytes", 1e9),
-            settings.get("timeout", 60),
-            settings.get("rate"),
+            **given(settings, ("cache_bytes", "timeout", "rate")),
         )
-        self.options = {
-            "num_frames": settings["num_frames"],
-            "image_size": image_size,
-            "stride": settings.get("stride", 1),
-            "short": settings.get("short", "loop"),
-            "on_bad_file": on_bad_file,
-        }
-        flip_map = settings.get("flip_map") or {}
-        if not isinstance(flip_map, dict):
-            raise UserError(
-                "data.flip_map takes a dict such as {'wave_left': 'wave_right'}; received "
-                f"{flip_map!r}"
-            )
-        self.augmentation = {
-            "flip": settings.get("flip", True),
-            "no_flip_classes": class_numbers(
-                _given(settings, "no_flip_classes"), self.class_names, "no_flip_classes"
-            ),
-            "flip_map": dict(
-                zip(
-                    class_numbers(flip_map, self.class_names, "flip_map"),
-                    class_numbers(flip_map.values(), self.class_names, "flip_map"),
-                    strict=True,
-                )
-            ),
-            "color_jitter": settings.get("color_jitter"),
-            "rand_augment": settings.get("rand_augment"),
-        }
-        # Mistakes are told before the first stage begins.
-        ClipAugmentation(image_size, **self.augmentation)
-        self.training_options = {
-            "segments": settings.get("segments"),
-            "max_skip": settings.get("max_skip", 1),
-            "balanced": settings.get("balanced", False),
-        }
+        sampling = ("num_frames", "stride", "short", "segments", "max_skip")
+        self.sampling = ClipSampling(**given(settings, sampling))
+        self.augment = class_augmentation(settings, self.class_names)
+        self.on_bad_file = on_bad_file
+        self.balanced = settings.get("balanced", False)
         self.clips_per_video = settings.get("clips_per_video", CLIPS_PER_VIDEO)
 
     @property
@@ -179,38 +142,15 @@ class VideoData:
         return {example.group for example in self.train}
 
     def training(self, batch_size, start_step=0, seed=0, host=0, hosts=1):
-        return video_clip_dataset(
-            self.train,
-            batch_size=batch_size,
-            training=True,
-            seed=seed,
-            start_step=start_step,
-            host=host,
-            hosts=hosts,
-            store=self.store,
-            report=self.report,
-            num_parallel_calls=self.settings.get("num_parallel_calls"),
-            **self.options,
-            **self.training_options,
-            **self.augmentation,
-        )
+        clips = self._clips(self.train)
+        return clips.training(batch_size, start_step, seed, host, hosts)
 
     def explain(self, error):
         """The UserError behind `error`: tf.data wraps it in a traceback of its own."""
         return self.report.explain(error)
 
     def training_names(self, batch_size, step, seed=0):
-        stream = TrainingStream(
-            self.train,
-            self.store,
-            self.report,
-            augment=None,
-            seed=seed,
-            **self.options,
-            **self.training_options,
-        )
-        first = step * batch_size
-        return [stream.name(number) for number in range(first, first + batch_size)]
+        return self._clips(self.train).names(batch_size, step, seed)
 
     def evaluation(self, batch_size):
         return self._clips_of(self.test, batch_size)
@@ -222,13 +162,12 @@ class VideoData:
     @property
     def image_size(self):
         """(height, width) of the clips."""
-        return self.options["image_size"]
+        return self.augment.image_size
 
     def of_pairs(self):
         """The same videos as clips of two frames and without segments."""
         pairs = copy.copy(self)
-        pairs.options = {**self.options, "num_frames": 2}
-        pairs.training_options = {**self.training_options, "segments": None}
+        pairs.sampling = dataclasses.replace(self.sampling, num_frames=2, segments=None)
         return pairs
 
     def held_out_pairs(self, count):
@@ -241,23 +180,25 @@ class VideoData:
         """`CachedFlowData` of these videos; arguments as there."""
         return CachedFlowData(self, folder, key, estimate, progress)
 
+    def _clips(self, examples, on_bad_file=None):
+        return VideoClips(
+            examples,
+            self.sampling,
+            self.augment,
+            self.source,
+            self.report,
+            on_bad_file or self.on_bad_file,
+            self.balanced,
+            self.settings.get("num_parallel_calls"),
+        )
+
     def _clips_of(self, examples, batch_size):
         if not examples:
             return
-        options = dict(self.options)
-        if options["on_bad_file"] == "substitute":
-            options["on_bad_file"] = "skip"
-        dataset = video_clip_dataset(
-            examples,
-            batch_size=batch_size,
-            training=False,
-            clips_per_video=self.clips_per_video,
-            store=self.store,
-            report=self.report,
-            num_parallel_calls=self.settings.get("num_parallel_calls"),
-            **options,
-        )
-        batches = dataset.as_numpy_iterator()
+        # No other video takes the place of a bad one in a test.
+        policy = "raise" if self.on_bad_file == "raise" else "skip"
+        clips = self._clips(examples, policy)
+        batches = clips.testing(batch_size, self.clips_per_video).as_numpy_iterator()
         while True:
             with self.report.user_errors():
                 batch = next(batches, None)

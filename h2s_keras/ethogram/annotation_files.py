@@ -125,7 +125,7 @@ def write_labels(labels, path, format=None, lossy=False):
     Example:
 
     ```python
-    write_labels(labels, "mouse1.eaf")
+    write_labels(read_labels("mouse1.boris", "mouse1.mp4"), "mouse1.eaf")
     ```
     """
     module = format_for(path) if format is None else format_named(format)

@@ -13,11 +13,11 @@ import numpy as np
 from h2s_keras.data.video.reading import iterate_frames
 from h2s_keras.data.video.video_info import probe_video
 from h2s_keras.errors import UserError
-from h2s_keras.ethogram.dataset import find_videos, load_labels
 from h2s_keras.ethogram.decision import choose_rules, decide
 from h2s_keras.ethogram.figures import measure
 from h2s_keras.ethogram.frame_network import FrameNetwork, build_network
 from h2s_keras.ethogram.frame_training import sample_pairs, train_streams, tune_motion
+from h2s_keras.ethogram.labelled_videos import find_videos, load_labels
 from h2s_keras.ethogram.scorer import FEATURES, VIDEOS, BehaviorScorer, read_videos
 from h2s_keras.ethogram.split import PARTS, draw_split
 from h2s_keras.ethogram.temporal_head import train_head

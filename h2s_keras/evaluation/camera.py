@@ -71,7 +71,7 @@ def stream_frames(source, size=None, max_frames=None, timeout=10.0, times=None):
 
 
 def _frames(av, source, container, stream, size, max_frames, times):
-    from h2s_keras.data.video.images import apply_rotation, exact_method, frame_rotation
+    from h2s_keras.data.video.conversion import apply_rotation, exact_method, frame_rotation
 
     count = 0
     with container:

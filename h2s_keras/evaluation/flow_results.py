@@ -63,7 +63,7 @@ def flow_figures(frames, estimate, truth=None):
         (0..255) between frame 1 and frame 2 warped back, where the flow stays inside;
         "zero_photometric" the same without warping; and with a truth "epe" (pixels), "aae"
         (degrees), "fl_all" (share), the EPE of regions and speeds (None where no pixel is
-        of that kind), "zero_epe", the EPE of the guess that nothing moves, and "known"
+        of that kind), "zero_epe", the EPE of the zero-flow baseline, and "known"
         (pixels).
     """
     figures = photometric_error(frames, estimate)
@@ -91,7 +91,7 @@ def flow_figures(frames, estimate, truth=None):
 
 
 def photometric_error(frames, estimate):
-    """ "photometric" and "zero_photometric" of `flow_figures`, for unlabelled frames."""
+    """As `flow_figures` for unlabelled frames: "photometric" and "zero_photometric"."""
     height, width = estimate.shape[:2]
     second = ops.convert_to_tensor(frames[1:].astype("float32"))
     flow = ops.convert_to_tensor(estimate[None].astype("float32"))

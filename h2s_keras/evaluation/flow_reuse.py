@@ -70,7 +70,7 @@ def windows_reusing_flow(model, frames, step):
         raise UserError("motion needs at least two frames; this video has one")
     if count < span:
         held = list(zip(shown, store.crops.values(), strict=True))
-        yield answer_window(model, held, 0, count, False)
+        yield answer_window(model, held, 0, count)
         return
     if told < count:
         waiting.append((told, count, shown))

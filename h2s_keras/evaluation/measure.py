@@ -8,7 +8,7 @@ from h2s_keras.metrics.end_point_error import EndPointError
 
 
 def measure_flow(motion_net, batches):
-    """End-point error of MotionNet and of the guess that nothing moves.
+    """End-point error of MotionNet and of the zero-flow baseline.
 
     Args:
         motion_net: MotionNet.

@@ -113,12 +113,10 @@ class Protocol:
         """The protocol that a run measures videos by.
 
         Args:
-            data: dict of the "data" values of its configuration.
+            data: `DataOptions` of the run.
         """
         return cls(
-            clips=data.get("clips_per_video", CLIPS_PER_VIDEO),
-            short=data.get("short", "loop"),
-            decode_size=data.get("decode_size"),
+            clips=data.clips_per_video, short=data.short, decode_size=data.decode_size
         )
 
     @classmethod

@@ -53,7 +53,7 @@ def result_rows(results):
 
 
 def flow_row(results):
-    """One line on flow: end-point error beside the guess that nothing moves."""
+    """One line on flow: end-point error beside the zero-flow baseline."""
     figures = results["stages"]["motion"]
     return (
         f"end-point error {figures['end_point_error']:.3f} px, zero flow "
@@ -113,7 +113,7 @@ def write_quickstart_report(done):
                     "fused": 100 * final["fused_accuracy"],
                 },
                 "Accuracy on the 12 classes",
-                "percent",
+                "accuracy (%)",
             ),
             "Two streams that cannot name the class alone name it together",
         )

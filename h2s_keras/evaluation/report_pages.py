@@ -6,7 +6,7 @@ import numpy as np
 
 from h2s_keras.data.clips.crops import centre_view
 from h2s_keras.data.clips.sampling import segment_clip_indices
-from h2s_keras.data.video.frame_reader import FrameReader
+from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.evaluation.flow_results import flow_rows
 from h2s_keras.evaluation.grad_cam import grad_cam, heat_overlay
 from h2s_keras.evaluation.protocol import Protocol
@@ -15,7 +15,7 @@ from h2s_keras.visualization import (
     HtmlReport,
     bar_chart,
     color_wheel_key,
-    confusion_table,
+    confusion_chart,
     flow_to_color,
     image_grid,
     largest_magnitude,
@@ -52,11 +52,11 @@ def write_recognition_report(path, results, scores, model=None, clip_of=None, wo
     if "confusion" in results:
         names = results["class_names"]
         recall = {row[0]: 100 * row[2] for row in results["classes"] if row[2] is not None}
-        report.svg(bar_chart(recall, "Accuracy of each class", "percent"))
+        report.svg(bar_chart(recall, "Accuracy of each class", "accuracy (%)"))
         header = ("class", "videos", "recall", "precision", "F1")
         report.table(header, results["classes"], "Fused scores, class by class")
         if len(names) <= 60:
-            report.html(confusion_table(results["confusion"], names))
+            report.svg(confusion_chart(results["confusion"], names))
         if results["confused"]:
             header = ("true class", "taken for", "videos", "share of the class")
             report.table(header, results["confused"], "Most confused pairs")
@@ -155,12 +155,14 @@ def clip_picture(model, clip):
 def middle_clip(model, example, rate=None):
     """The middle clip of a `VideoExample`, centre crop, uint8 (time, height, width, 3)."""
     rate = model.frame_rate if rate is None else rate
-    reader = FrameReader(max(model.image_size) * 2, rate)
-    frames = reader.frames_of(example)
-    indices = segment_clip_indices(len(frames), model.num_frames, model.frame_stride, 1)[0]
-    indices = indices + frames.start
-    pictures = dict(reader.read(example.path, indices))
-    pictures = np.stack([pictures[number] for number in indices])
+    source = FrameSource(max(model.image_size) * 2, 0, rate=rate, per_frame=True)
+
+    def choose(count):
+        frames = source.frames_of(example, count)
+        clip = (model.num_frames, model.frame_stride)
+        return frames.start + segment_clip_indices(len(frames), *clip, 1)[0]
+
+    pictures = source.read(example.path, choose)
     decode_size = Protocol.of_model(model).decode_size
     return centre_view(pictures, model.image_size, decode_size)
 

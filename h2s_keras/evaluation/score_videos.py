@@ -7,8 +7,8 @@ import os
 
 import numpy as np
 
-from h2s_keras.data.clips.clip_dataset import frame_size
-from h2s_keras.data.video.frame_reader import FrameReader
+from h2s_keras.data.clips.dataset import frame_size
+from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.fusion import normalize_scores
 from h2s_keras.evaluation.measure import check_finite, log_softmax
@@ -70,7 +70,8 @@ def score_videos(
         labels = np.array([example.label for example in examples])
     bad, bad_numbers = {}, set()
     rate = model.frame_rate if rate is None else rate
-    reader = FrameReader(frame_size(model.image_size, protocol.decode_size), rate)
+    size = frame_size(model.image_size, protocol.decode_size)
+    source = FrameSource(size, 0, rate=rate, per_frame=True)
 
     def views():
         for number, example in enumerate(examples):
@@ -81,8 +82,8 @@ def score_videos(
                     model.num_frames,
                     model.frame_stride,
                     model.image_size,
-                    reader.frames_of(example),
-                    reader,
+                    source.frames_of(example),
+                    source,
                 ):
                     yield number, view
             except VideoError as error:

@@ -59,8 +59,7 @@ def sliding_windows(model, frames, step=None, reuse_flow=False):
     if count < 2:
         raise UserError("motion needs at least two frames; this video has one")
     if told < count:
-        full = len(held) >= span
-        yield answer_window(model, held[-span:] if full else held, told, count, full)
+        yield answer_window(model, held[-span:], told, count)
 
 
 def merged_timeline(windows, class_names, rate=1.0):

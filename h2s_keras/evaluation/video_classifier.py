@@ -1,10 +1,10 @@
 import numpy as np
 
-from h2s_keras.data.clips.clip_dataset import frame_size
-from h2s_keras.data.clips.crops import centre_crop_box, resize_frames
-from h2s_keras.data.clips.sampling import clip_indices, even_clip_starts
+from h2s_keras.data.clips.crops import centre_crop_box, crop_frames
+from h2s_keras.data.clips.dataset import frame_size
+from h2s_keras.data.clips.sampling import ClipSampling
+from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.data.video.frame_times import FrameTimes
-from h2s_keras.data.video.reading import count_frames, read_frames
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.measure import check_finite, log_softmax
 from h2s_keras.evaluation.protocol import Protocol
@@ -31,7 +31,7 @@ class VideoClassifier:
     Example:
         >>> classifier = VideoClassifier.from_saved("runs/gestures/model.keras")
         >>> classifier.predict("video.mp4", top_k=2)
-        [{"class": "wave", "score": 0.91}, {"class": "clap", "score": 0.08}]
+        [{'class': '...', 'score': 0...}, {'class': '...', 'score': 0...}]
     """
 
     def __init__(
@@ -126,33 +126,30 @@ class VideoClassifier:
         )
 
     def _batches(self, video):
-        frames, stride = self.model.num_frames, self.model.frame_stride
-        reading = {"on_broken": "keep", "rate": self.rate, "per_frame": True}
+        """Yields clips of a video and the share of each in its answer."""
+        model, protocol = self.model, self.protocol
+        size = frame_size(model.image_size, protocol.decode_size)
+        source = FrameSource(size, 0, rate=self.rate, per_frame=True, on_broken="keep")
+        sampling = ClipSampling(model.num_frames, model.frame_stride, protocol.short)
+
+        def clips(length):
+            if length < 2:
+                raise VideoError(
+                    video, "has one frame and so no motion; give a longer video"
+                )
+            return sampling.even_frames(length, protocol.clips)
+
         times = FrameTimes(video, self.rate)
-        length = count_frames(video, times=times, **reading)
+        # Each frame once: clips may share them.
+        pictures = source.read(video, lambda length: np.unique(clips(length)), times)
+        length = source.counts[video]
         self.seconds = times.at(length)
-        if length < 2:
-            raise VideoError(video, "has one frame and so no motion; give a longer video")
-        starts = even_clip_starts(length, frames, stride, self.protocol.clips)
-        # Short videos give a start several times over: computed once, it counts as often.
-        starts, counts = np.unique(starts, return_counts=True)
-        shares = counts / counts.sum()
-        try:
-            indices = clip_indices(starts, length, frames, stride, self.protocol.short)
-        except UserError as error:
-            raise VideoError(video, str(error)) from error
-        wanted = np.unique(indices)
-        size = frame_size(self.model.image_size, self.protocol.decode_size)
-        pictures = read_frames(video, wanted, size=size, **reading)
-        pictures = self._fit(pictures)
-        places = np.searchsorted(wanted, indices)
+        chosen, wanted = clips(length), np.unique(clips(length))
+        # Short videos give a clip several times over: computed once, it counts as often.
+        chosen, counts = np.unique(chosen, axis=0, return_counts=True)
+        places, shares = np.searchsorted(wanted, chosen), counts / counts.sum()
+        box = centre_crop_box(pictures.shape[1:3], model.image_size)
+        pictures = crop_frames(pictures, box, model.image_size, False)
         for first in range(0, len(places), self.batch_size):
             batch = slice(first, first + self.batch_size)
             yield pictures[places[batch]], shares[batch]
-
-    def _fit(self, frames):
-        """Centre crop of the aspect and size that the model takes."""
-        size = self.model.image_size
-        top, left, height, width = centre_crop_box(frames.shape[1:3], size)
-        cropped = frames[:, top : top + height, left : left + width]
-        return resize_frames(np.ascontiguousarray(cropped), size)

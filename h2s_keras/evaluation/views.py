@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from h2s_keras.data.clips.clip_dataset import frame_size
 from h2s_keras.data.clips.crops import crop_frames, ten_crop_boxes
+from h2s_keras.data.clips.dataset import frame_size
 from h2s_keras.data.clips.sampling import (
     clip_indices,
     clip_span,
     even_clip_starts,
     segment_clip_indices,
 )
-from h2s_keras.data.video.frame_reader import FrameReader
+from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError, VideoError
 
 
@@ -62,16 +62,16 @@ def crop_views(frames, image_size, crops):
         yield crop_frames(frames, box, image_size, mirrored)
 
 
-def video_views(path, protocol, num_frames, stride, image_size, frames=None, reader=None):
+def video_views(path, protocol, num_frames, stride, image_size, frames=None, source=None):
     """Every view of a video or of a part of it, decoding no more than it must.
 
     Args:
         path: the video.
         protocol: Protocol.
         num_frames, stride, image_size: of the clips that the model takes.
-        frames: range of the frame numbers to look at, as from `FrameReader.frames_of` for a
+        frames: range of the frame numbers to look at, as from `FrameSource.frames_of` for a
             segment; None for the whole video. Clips longer than it loop inside it.
-        reader: `FrameReader` of the size `frame_size(image_size, protocol.decode_size)`
+        source: `FrameSource` of the size `frame_size(image_size, protocol.decode_size)`
             that keeps what it found for further parts of the same video; None for one of
             its own.
 
@@ -86,10 +86,11 @@ def video_views(path, protocol, num_frames, stride, image_size, frames=None, rea
         >>> sum(1 for _ in views)
         250
     """
-    if reader is None:
-        reader = FrameReader(frame_size(image_size, protocol.decode_size))
+    if source is None:
+        size = frame_size(image_size, protocol.decode_size)
+        source = FrameSource(size, 0, per_frame=True)
     if frames is None:
-        frames = range(reader.frame_count(path))
+        frames = range(source.frame_count(path))
     if len(frames) < 2:
         raise VideoError(path, "has one frame and so no motion; give a longer video")
     try:
@@ -100,7 +101,7 @@ def video_views(path, protocol, num_frames, stride, image_size, frames=None, rea
     # The first frame that this clip or a later one still needs.
     first_use = np.minimum.accumulate(clips.min(axis=1)[::-1])[::-1]
     held, clip = {}, 0
-    for number, frame in reader.read(path, clips.ravel()):
+    for number, frame in source.iterate(path, clips.ravel()):
         held[number] = frame
         # A clip is complete when its last frame is; starts rise, so they come in order.
         while last_use[clip] <= number:

@@ -18,7 +18,6 @@ class Window:
         probabilities: float32 (classes,).
         flow: float32 (h, w, 2), flow of the window's middle pair on the model's finest
             grid, in pixels of it; None of an exported network.
-        real: whether the window was full; one that was not had its last frame repeated.
     """
 
     start: int
@@ -26,10 +25,9 @@ class Window:
     frames: list
     probabilities: np.ndarray
     flow: np.ndarray | None
-    real: bool = True
 
 
-def answer_window(model, held, told, count, real=True):
+def answer_window(model, held, told, count):
     """The Window of a clip of (frame or None, crop); the last is repeated as needed."""
     span = clip_span(model.num_frames, model.frame_stride)
     crops = [crop for _, crop in held]
@@ -43,11 +41,5 @@ def answer_window(model, held, told, count, real=True):
     if flow is not None:
         flow = np.asarray(flow[0], "float32")[len(flow[0]) // 2]
     shown = [frame for frame, _ in held if frame is not None][told - count :]
-    return Window(
-        told,
-        count,
-        shown,
-        np.exp(log_softmax(logits)).astype("float32"),
-        flow,
-        real,
-    )
+    probabilities = np.exp(log_softmax(logits)).astype("float32")
+    return Window(told, count, shown, probabilities, flow)

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from h2s_keras.data.clips.crops import CENTRE_SCALE
+from h2s_keras.data.clips.crops import centre_crop_box
 from h2s_keras.ops.resize import resize_bilinear
 
 MAX_PIXELS = 1 << 25  # of one frame: a small file can claim to hold gigabytes
@@ -75,8 +75,9 @@ def _decode(content, height, width, decode_size):
         frame = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
     if isinstance(decode_size, (tuple, list)):
         frame = _resized(frame, tuple(decode_size))
-    top, left, rows, columns = _box(*tf.unstack(tf.shape(frame)[:2]), height, width)
-    frame = tf.slice(frame, [top, left, 0], [rows, columns, 3])
+    sides = tf.unstack(tf.shape(frame, tf.int64)[:2])
+    top, left, rows, columns = centre_crop_box(sides, (height, width))
+    frame = frame[top : top + rows, left : left + columns]
     return _resized(frame, (height, width)), shape[:2]
 
 
@@ -84,16 +85,3 @@ def _resized(frame, size):
     resized = tf.round(resize_bilinear(frame[None], size))[0]
     resized = tf.ensure_shape(resized, (*size, 3))
     return tf.cast(tf.clip_by_value(resized, 0.0, 255.0), tf.uint8)
-
-
-def _box(frame_height, frame_width, height, width):
-    """`h2s_keras.data.clips.crops.centre_crop_box`, or the whole of a frame that fits."""
-    whole = tf.stack([frame_height, frame_width])
-    sides = tf.cast(whole, tf.float64)
-    fit = tf.minimum(sides[0] / height, sides[1] / width) * CENTRE_SCALE
-    target = tf.constant([height, width])
-    box = tf.cast(tf.round(tf.cast(target, tf.float64) * fit), tf.int32)
-    box = tf.minimum(whole, tf.maximum(1, box))
-    box = tf.where(tf.reduce_all(whole == target), whole, box)
-    offset = (whole - box) // 2
-    return offset[0], offset[1], box[0], box[1]

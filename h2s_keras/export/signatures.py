@@ -103,8 +103,10 @@ def flow_of(network, clips):
 
 
 def full_size_flow(network, flow):
-    """MotionNet's finest flow (batch, T-1, h, w, 2) as (batch, h, w, T-1, 2) in pixels of
-    full resolution."""
+    """MotionNet's finest flow in pixels of full resolution, with time after space.
+
+    From (batch, T-1, h, w, 2) to (batch, h, w, T-1, 2).
+    """
     scale = network.image_size[0] / flow.shape[2]
     return tf.transpose(flow, (0, 2, 3, 1, 4)) * scale
 

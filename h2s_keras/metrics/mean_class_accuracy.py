@@ -1,5 +1,10 @@
+from typing import Any
+
 import keras
 from keras import ops
+
+from h2s_keras.ops.host_values import host_values
+from h2s_keras.tensor_types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -14,13 +19,15 @@ class MeanClassAccuracy(keras.metrics.Metric):
         num_classes: size of the predictions.
         name, dtype: as for every metric.
 
-    Call arguments of `update_state`:
+    Call arguments of update_state:
         y_true: int (batch,) or (batch, 1), labels counted from 0.
         y_pred: float (batch, num_classes), scores of any scale.
         sample_weight: None, or (batch,).
 
     Raises:
-        ValueError: if labels or predictions have another shape.
+        ValueError: if labels or predictions have another shape, or a label with a weight
+            is none of the classes. Inside a compiled function, which cannot raise, such a
+            label makes the result NaN.
 
     Example:
         >>> metric = MeanClassAccuracy(2)
@@ -31,7 +38,9 @@ class MeanClassAccuracy(keras.metrics.Metric):
     Source: equals `balanced_accuracy_score` of scikit-learn.
     """
 
-    def __init__(self, num_classes, name="mean_class_accuracy", dtype=None):
+    def __init__(
+        self, num_classes: int, name: str = "mean_class_accuracy", dtype: str | None = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         if num_classes < 1:
             raise ValueError(f"num_classes must be 1 or more; received {num_classes!r}.")
@@ -39,7 +48,9 @@ class MeanClassAccuracy(keras.metrics.Metric):
         self.right = self.add_variable((num_classes,), "zeros", name="right")
         self.total = self.add_variable((num_classes,), "zeros", name="total")
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> Any:
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         labels = tuple(y_true.shape)
         if labels[1:] not in ((), (1,)) or tuple(y_pred.shape)[1:] != (self.num_classes,):
@@ -51,19 +62,33 @@ class MeanClassAccuracy(keras.metrics.Metric):
         y_true = ops.reshape(ops.cast(y_true, "int32"), (-1,))
         hits = ops.cast(ops.argmax(y_pred, axis=-1), "int32") == y_true
         members = ops.one_hot(y_true, self.num_classes, dtype=self.dtype)
+        wrong = ops.logical_or(y_true < 0, y_true >= self.num_classes)
         if sample_weight is not None:
-            weight = ops.cast(sample_weight, self.dtype)
-            members = members * ops.reshape(weight, (-1, 1))
+            weight = ops.reshape(ops.cast(sample_weight, self.dtype), (-1,))
+            members = members * weight[:, None]
+            wrong = ops.logical_and(wrong, weight != 0)
+        self._refuse(y_true, wrong)
+        members = ops.where(wrong[:, None], float("nan"), members)
         self.total.assign_add(ops.sum(members, axis=0))
         right = members * ops.cast(hits, self.dtype)[:, None]
         self.right.assign_add(ops.sum(right, axis=0))
 
-    def result(self):
-        seen = ops.cast(self.total > 0, self.dtype)
+    def _refuse(self, labels, wrong):
+        wrong = host_values(wrong)
+        if wrong is not None and wrong.any():
+            label = host_values(labels)[wrong][0]
+            raise ValueError(
+                f"MeanClassAccuracy takes labels from 0 to {self.num_classes - 1}; "
+                f"received {label}. Count labels from 0; a sample without a label needs "
+                "the weight 0."
+            )
+
+    def result(self) -> Tensor:
+        seen = ops.cast(self.total != 0, self.dtype)
         shares = ops.divide_no_nan(self.right, self.total)
         return ops.divide_no_nan(ops.sum(shares), ops.sum(seen))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "num_classes": self.num_classes,
             "name": self.name,

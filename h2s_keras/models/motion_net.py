@@ -1,4 +1,7 @@
+import contextlib
 import numbers
+import os
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,7 +11,7 @@ from h2s_keras.errors import UserError
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.multi_scale_flow_head import SLOPE, MultiScaleFlowHead
 from h2s_keras.models.checks_clips import ChecksClips
-from h2s_keras.models.coarse_to_fine import clip_pairs, coarse_to_fine_flows
+from h2s_keras.models.coarse_to_fine import clip_pairs, coarse_to_fine_flows, without_noise
 from h2s_keras.models.full_resolution_flow import full_resolution_flow
 from h2s_keras.models.motion_net_of import motion_net_of
 from h2s_keras.models.named_shapes import NamedShapes
@@ -19,9 +22,13 @@ from h2s_keras.ops.backend_forms import leaky_relu
 from h2s_keras.ops.clip_range import warn_unit_range
 from h2s_keras.ops.flow import clip_to_channels
 from h2s_keras.ops.rematerialize import rematerialize
+from h2s_keras.tensor_types import Flows, Tensor
+
+# Of so many sizes of clips the compiled function is kept.
+_SIZES_KEPT = 8
 
 # Rows of an encoder: (name, kernel, stride, filters, whether a flow level reads it).
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "motionnet": {
         "encoder": (
             ("conv1", 3, 1, 64, False),
@@ -87,7 +94,7 @@ class ContrastFilters(keras.initializers.Initializer):
         gain: contrast is about a sixth of full brightness.
     """
 
-    def __init__(self, frames, gain=6.0):
+    def __init__(self, frames: int, gain: float = 6.0) -> None:
         self.frames, self.gain = frames, gain
 
     def __call__(self, shape, dtype=None):
@@ -106,8 +113,15 @@ class ContrastFilters(keras.initializers.Initializer):
         kernel = self.gain * (contrast + odd * (change - contrast))
         return ops.reshape(kernel, shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"frames": self.frames, "gain": self.gain}
+
+
+class _PredictFunctions:
+    """Compiled functions by size of the clips, out of sight of Keras' tracking."""
+
+    def __init__(self) -> None:
+        self.of_size: dict[Any, Any] = {}
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -136,6 +150,8 @@ class MotionNet(ChecksClips, keras.Model):
             `coarse_to_fine_flows`. The flow of a pair then does not depend on the other
             frames of the clip, and the same weights serve any `num_frames`. Calls need a
             static height and width.
+        noise_floor: with `coarse_to_fine`, grey levels below which a difference of two
+            frames counts as noise and not as motion, see `without_noise`; 0 for none.
 
     Call arguments:
         clips: (batch, num_frames, height, width, 3) RGB 0..255, any dtype; height and
@@ -157,17 +173,29 @@ class MotionNet(ChecksClips, keras.Model):
     rebuilt by later work.
     """
 
+    num_frames: int
+    variant: str
+    intermediate_convolution: bool
+    small_displacement: bool
+    rematerialize: bool
+    coarse_to_fine: bool
+    noise_floor: float
+    preprocessing: Any
+    head: Any
+
     def __init__(
         self,
-        num_frames=11,
-        variant="motionnet",
-        intermediate_convolution=True,
-        small_displacement=True,
-        rematerialize=False,
-        coarse_to_fine=False,
-        **kwargs,
-    ):
+        num_frames: int = 11,
+        variant: str = "motionnet",
+        intermediate_convolution: bool = True,
+        small_displacement: bool = True,
+        rematerialize: bool = False,
+        coarse_to_fine: bool = False,
+        noise_floor: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self._predict_functions = _PredictFunctions()
         if variant not in VARIANTS:
             raise ValueError(
                 f"variant must be one of {sorted(VARIANTS)}; received {variant!r}."
@@ -178,7 +206,12 @@ class MotionNet(ChecksClips, keras.Model):
             )
         num_frames = int(num_frames)
         self.num_frames, self.variant = num_frames, variant
-        self.coarse_to_fine = coarse_to_fine
+        self.coarse_to_fine, self.noise_floor = coarse_to_fine, float(noise_floor)
+        if self.noise_floor < 0 or (self.noise_floor and not coarse_to_fine):
+            raise ValueError(
+                "noise_floor must be 0 or more, and above 0 only with coarse_to_fine=True; "
+                f"received noise_floor={noise_floor!r}, coarse_to_fine={coarse_to_fine!r}."
+            )
         if coarse_to_fine and keras.backend.backend() == "tensorflow":
             # XLA compiles the passes four times as long as TensorFlow traces them (24 and
             # 5.5 s of a processor) and computes them no faster (32 and 35 ms a pair of
@@ -189,14 +222,15 @@ class MotionNet(ChecksClips, keras.Model):
         self.rematerialize = rematerialize
         table = VARIANTS[variant]
         self.preprocessing = ImagePreprocessing("unit", dtype=self.dtype_policy)
-        self.convolutions, self._levels = [], []
+        self.convolutions: list[keras.layers.Layer] = []
+        self._levels: list[bool] = []
         strides = [row[2] for row in table["encoder"]]
         if not small_displacement and strides[0] == 1:
             first = strides.index(2)
             strides[0], strides[first] = 2, 1
         for row, stride in zip(table["encoder"], strides, strict=True):
             name, kernel, _, filters, is_level = row
-            initializer = "he_normal"
+            initializer: Any = "he_normal"
             if not self.convolutions and table.get("first_filters") == "contrast":
                 initializer = ContrastFilters(self.frames_per_pass)
             self.convolutions.append(
@@ -223,17 +257,17 @@ class MotionNet(ChecksClips, keras.Model):
         )
 
     @property
-    def frames_per_pass(self):
+    def frames_per_pass(self) -> int:
         """Frames that one pass of the network sees: 2 with `coarse_to_fine`, else all."""
         return 2 if self.coarse_to_fine else self.num_frames
 
     @property
-    def size_multiple(self):
+    def size_multiple(self) -> int:
         """Height and width of a call must be multiples of this."""
         strides = [convolution.strides[0] for convolution in self.convolutions]
         return int(np.prod(strides))
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self._check(input_shape)
         channels, features = 3 * self.frames_per_pass, []
         for convolution, is_level in zip(self.convolutions, self._levels, strict=True):
@@ -244,14 +278,49 @@ class MotionNet(ChecksClips, keras.Model):
         self.head.build(features)
         self.built = True
 
-    def call(self, clips, training=None):
+    def call(self, clips: Tensor, training: bool | None = None) -> Flows:
         warn_unit_range(clips, type(self).__name__)
         self._check(clips.shape)
         if not self.coarse_to_fine:
             return self.single_pass(clips, training=training)
         return self.flows_of_pairs(clips, training=training)
 
-    def flows_of_pairs(self, clips, training=None):
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        with self._compiled_for(x):
+            return super().predict(x, *args, **kwargs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        with self._compiled_for(x):
+            return super().predict_on_batch(x)
+
+    @contextlib.contextmanager
+    def _compiled_for(self, clips):
+        """Within it `predict_function` is the one of clips of this size.
+
+        The number of passes depends on the size, and TensorFlow would compile one function
+        for any size once it has seen two.
+        """
+        shape = tuple(getattr(clips, "shape", ()))
+        if not self.coarse_to_fine or len(shape) != 5:
+            yield
+            return
+        known = self._predict_functions.of_size
+        # What `compile` sets belongs to the function, too.
+        key = (*shape[2:4], self.run_eagerly, self.jit_compile, self.steps_per_execution)
+        if len(known) == _SIZES_KEPT and key not in known:
+            known.pop(next(iter(known)))
+        self.predict_function = known.get(key)
+        try:
+            yield
+        finally:
+            known[key], self.predict_function = self.predict_function, None
+
+    def make_predict_function(self, force: bool = False) -> Any:
+        if force:
+            self._predict_functions.of_size.clear()
+        return super().make_predict_function(force)
+
+    def flows_of_pairs(self, clips: Tensor, training: bool | None = None) -> Flows:
         """What a call with `coarse_to_fine` returns, for clips of any number of frames."""
         flows = coarse_to_fine_flows(
             lambda pairs: self.single_pass(pairs, training=training),
@@ -263,12 +332,13 @@ class MotionNet(ChecksClips, keras.Model):
             for name, flow in flows.items()
         }
 
-    def single_pass(self, clips, training=None):
+    def single_pass(self, clips: Tensor, training: bool | None = None) -> Flows:
         """Flows of one pass over clips of `frames_per_pass` frames, at their size only."""
         features = self.encode(clips, training=training)
-        return self.decode(features, training=training)
+        flows = self.decode(features, training=training)
+        return without_noise(flows, clips, self.noise_floor) if self.noise_floor else flows
 
-    def encode(self, clips, training=None):
+    def encode(self, clips: Tensor, training: bool | None = None) -> list[Tensor]:
         """Features of one pass for every flow level, finest first."""
         self._check(clips.shape, self.frames_per_pass)
         clips = self.preprocessing(clips)
@@ -289,7 +359,7 @@ class MotionNet(ChecksClips, keras.Model):
 
     def _encoder_levels(self):
         """(convolutions of one size, whether a flow level reads them), finest first."""
-        levels = []
+        levels: list[tuple[list[keras.layers.Layer], bool]] = []
         for convolution, is_level in zip(self.convolutions, self._levels, strict=True):
             if convolution.strides[0] > 1 or not levels:
                 levels.append(([], is_level))
@@ -308,13 +378,13 @@ class MotionNet(ChecksClips, keras.Model):
             hidden = leaky_relu(hidden, SLOPE)
         return hidden
 
-    def decode(self, features, training=None):
+    def decode(self, features: list[Tensor], training: bool | None = None) -> Flows:
         """Flows of every level from the features of `encode`."""
         if training and self.rematerialize:
             return self.head(features, rematerialized=True)
         return self.head(features)
 
-    def estimate_flow(self, clips, batch_size=8):
+    def estimate_flow(self, clips: Tensor, batch_size: int = 8) -> Tensor:
         """Flow at full resolution, for clips of any height and width.
 
         Clips are padded by repeating their border to the next size that fits, and the
@@ -332,7 +402,7 @@ class MotionNet(ChecksClips, keras.Model):
         """
         return full_resolution_flow(self, clips, batch_size)
 
-    def with_num_frames(self, num_frames):
+    def with_num_frames(self, num_frames: int) -> Any:
         """A MotionNet with the same weights for clips of another number of frames.
 
         Args:
@@ -372,7 +442,7 @@ class MotionNet(ChecksClips, keras.Model):
                     f"shape {shape}. estimate_flow takes any size."
                 )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         self._check(input_shape)
         batch, frames, height, width, _ = input_shape
         stride, sizes = 1, []
@@ -387,10 +457,10 @@ class MotionNet(ChecksClips, keras.Model):
             }
         )
 
-    def compute_output_spec(self, clips, training=None):
+    def compute_output_spec(self, clips: Tensor, training: bool | None = None) -> Any:
         return self.compute_output_shape(clips.shape).spec("float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_frames": self.num_frames,
@@ -399,10 +469,13 @@ class MotionNet(ChecksClips, keras.Model):
             "small_displacement": self.small_displacement,
             "rematerialize": self.rematerialize,
             "coarse_to_fine": self.coarse_to_fine,
+            "noise_floor": self.noise_floor,
         }
 
     @classmethod
-    def from_preset(cls, preset, num_frames=None):
+    def from_preset(
+        cls, preset: str | os.PathLike[str], num_frames: int | None = None
+    ) -> Any:
         """A trained MotionNet that comes with the package, or from a .keras file.
 
         Args:

@@ -16,7 +16,7 @@ from h2s_keras.ops.occlusion import (
     range_map,
     range_map_visibility,
 )
-from h2s_keras.ops.quantize import flow_to_levels, flow_to_uint8, levels_to_flow
+from h2s_keras.ops.quantize import dequantize_flow, flow_to_uint8, quantize_flow
 from h2s_keras.ops.resize import resize_bilinear
 from h2s_keras.ops.smoothness import border_mask, flow_smoothness
 from h2s_keras.ops.ssim import patch_ssim
@@ -32,10 +32,10 @@ __all__ = [
     "clip_to_channels",
     "flow_smoothness",
     "flow_to_channels",
-    "flow_to_levels",
+    "quantize_flow",
     "flow_to_uint8",
     "forward_backward_visibility",
-    "levels_to_flow",
+    "dequantize_flow",
     "local_response_normalization",
     "motion_consistency",
     "patch_ssim",

@@ -2,8 +2,10 @@
 
 from keras import ops
 
+from h2s_keras.tensor_types import Tensor
 
-def flow_to_levels(flow, bound=20.0, levels=None):
+
+def quantize_flow(flow: Tensor, bound: float = 20.0, levels: int | None = None) -> Tensor:
     """Clips flow to [-bound, bound] and maps it onto 0..255.
 
     Args:
@@ -17,7 +19,7 @@ def flow_to_levels(flow, bound=20.0, levels=None):
         float tensor, shape and dtype of `flow`, values 0..255.
 
     Example:
-        >>> flow_to_levels(ops.convert_to_tensor([-30.0, 0.0, 20.0]))     # 0, 127.5, 255
+        >>> quantize_flow(ops.convert_to_tensor([-30.0, 0.0, 20.0]))     # 0, 127.5, 255
 
     Source: arXiv 1704.00389, section 3.2; "+20, x6.375" of the released prototxt.
     """
@@ -29,8 +31,8 @@ def flow_to_levels(flow, bound=20.0, levels=None):
     return (unit + ops.stop_gradient(rounded - unit)) * 255.0
 
 
-def levels_to_flow(values, bound=20.0):
-    """Inverse of `flow_to_levels`: 0..255 back to pixels, float32 for integer input.
+def dequantize_flow(values: Tensor, bound: float = 20.0) -> Tensor:
+    """Inverse of `quantize_flow`: 0..255 back to pixels, float32 for integer input.
 
     What was clipped stays clipped; rounding to 256 levels leaves at most bound/255.
     """
@@ -40,6 +42,6 @@ def levels_to_flow(values, bound=20.0):
     return values * (2.0 * bound / 255.0) - bound
 
 
-def flow_to_uint8(flow, bound=20.0):
-    """Flow as uint8, for storing beside video: 256 levels of `flow_to_levels`."""
-    return ops.cast(ops.round(flow_to_levels(flow, bound)), "uint8")
+def flow_to_uint8(flow: Tensor, bound: float = 20.0) -> Tensor:
+    """Flow as uint8, for storing beside video: 256 levels of `quantize_flow`."""
+    return ops.cast(ops.round(quantize_flow(flow, bound)), "uint8")

@@ -1,4 +1,4 @@
-"""Recipes: one Python file each, with `get_config(smoke=False)` of plain values."""
+"""Recipes: one Python file each, whose `get_config(smoke=False)` returns `RunOptions`."""
 
 if __name__ != "h2s_keras.recipes":
     # The link `recipes` at the root of a checkout would make second, unequal modules.

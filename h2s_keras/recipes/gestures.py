@@ -13,7 +13,7 @@ from h2s_keras.recipes import videos
 
 def get_config(smoke=False):
     config = videos.get_config(smoke)
-    config["name"] = "gestures"
+    config.name = "gestures"
     if not smoke:
-        config["data"].update(group_pattern=r"A\dP(\d)T\d", test_group="each")
+        config.data.group_pattern, config.data.test_group = r"A\dP(\d)T\d", "each"
     return config

@@ -7,10 +7,18 @@ Reproduces: nothing published; arXiv 1704.00389 learns motion without labels lik
     tuning does not help.
 Command: h2s train motion --set data.root=FOLDER --out runs/motion
     (videos at any depth, without labels; then h2s flow new.mp4 --model runs/motion)
-Hardware: 2 cores, 4 GiB; see docs/flow.md for the time.
+Hardware: 2 cores, 4 GiB; see docs/motion.md for what the run does.
 Expected: depends on the videos; the run prints the error on held-out frames before and
     after, beside that of zero flow, and of DIS and TV-L1 where OpenCV is installed.
 """
+
+from h2s_keras.options import (
+    DataOptions,
+    FlowLossOptions,
+    ModelOptions,
+    RunOptions,
+    StageOptions,
+)
 
 # What all recipes for one's own videos start from: fast enough for two cores.
 PRESET = "small_video"
@@ -18,43 +26,37 @@ PRESET = "small_video"
 
 def motion_stage(smoke=False):
     """The stage that tunes a MotionNet of pairs on videos, labels unused."""
-    return {
-        "name": "motion",
-        "streams": ["motion"],
-        "batch_size": 4 if smoke else 8,
-        "steps": 4 if smoke else 150,
-        "learning_rate": 1e-4,
-        "warmup": 20,
-        "flow_loss": {"kind": "mixed"},
+    return StageOptions(
+        name="motion",
+        streams=("motion",),
+        batch_size=4 if smoke else 8,
+        steps=4 if smoke else 150,
+        learning_rate=1e-4,
+        warmup=20,
+        flow_loss=FlowLossOptions(kind="mixed"),
         # On a CPU XLA compiles the passes for minutes, longer than the stage trains.
-        "jit_compile": False,
-    }
+        jit_compile=False,
+    )
 
 
 def get_config(smoke=False):
-    data = {
-        "kind": "unlabelled",
-        "root": None,
-        "num_frames": 2,
-        "image_size": (128, 128),
-        "decode_size": None,
-        "rate": None,
-        "stride": 1,
-        "max_skip": 1,
-        "short": "hold",
-        "flip": True,
-        "validation": 0.15,
-        "on_bad_file": "skip",
-        "cache_bytes": 1e9,
-    }
+    data = DataOptions(
+        kind="unlabelled",
+        num_frames=2,
+        image_size=(128, 128),
+        short="hold",
+        validation=0.15,
+        on_bad_file="skip",
+    )
     if smoke:
-        size = {"num_frames": 2, "image_size": (32, 32)}
-        data = {"kind": "synthetic", "seed": 1, "test_count": 16, **size}
-    return {
-        "name": "motion",
-        "seed": 1,
-        "data": data,
-        "model": {"motion": PRESET, "temporal": None},
-        "batch_size": 4 if smoke else 8,
-        "stages": [motion_stage(smoke)],
-    }
+        data = DataOptions(
+            kind="synthetic", seed=1, test_count=16, num_frames=2, image_size=(32, 32)
+        )
+    return RunOptions(
+        name="motion",
+        seed=1,
+        data=data,
+        model=ModelOptions(motion=PRESET, temporal=None),
+        batch_size=4 if smoke else 8,
+        stages=[motion_stage(smoke)],
+    )

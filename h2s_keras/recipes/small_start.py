@@ -13,18 +13,18 @@ from h2s_keras.recipes import tiny_synthetic
 
 def get_config(smoke=False):
     config = tiny_synthetic.get_config(smoke)
-    config["name"] = "small_start"
-    config["dtype_policy"] = "float32"
-    config["tensorboard"] = False
-    config["data"]["image_size"] = (32, 32)
-    config["data"]["max_displacement"] = 5.0
-    config["data"]["pool"] = 16 if smoke else 1024
-    config["data"]["test_count"] = 16 if smoke else 64
-    config["model"]["motion"] = "small"
-    (stage,) = config["stages"]
-    stage["steps"] = 4 if smoke else 600
-    stage["learning_rate"] = 2e-3
-    stage["schedule"] = "constant"
-    stage["ema"] = 0.99
-    stage["jit_compile"] = False
+    config.name = "small_start"
+    config.dtype_policy = "float32"
+    config.tensorboard = False
+    config.data.image_size = (32, 32)
+    config.data.max_displacement = 5.0
+    config.data.pool = 16 if smoke else 1024
+    config.data.test_count = 16 if smoke else 64
+    config.model.motion = "small"
+    (stage,) = config.stages
+    stage.steps = 4 if smoke else 600
+    stage.learning_rate = 2e-3
+    stage.schedule = "constant"
+    stage.ema = 0.99
+    stage.jit_compile = False
     return config

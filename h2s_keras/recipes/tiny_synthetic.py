@@ -10,39 +10,46 @@ Hardware: 2 cores with bfloat16 arithmetic, 4 GiB; about half an hour when idle.
 Expected: docs/results.md, measured with this file.
 """
 
+from h2s_keras.options import (
+    DataOptions,
+    FlowLossOptions,
+    ModelOptions,
+    RunOptions,
+    StageOptions,
+)
+
 
 def get_config(smoke=False):
     steps = (lambda full: 4) if smoke else (lambda full: full)
-    return {
-        "name": "tiny_synthetic",
-        "seed": 1,
-        "dtype_policy": "mixed_bfloat16",
-        "data": {
-            "kind": "moving_layers",
-            "num_frames": 2,
-            "image_size": (64, 64),
-            "targets": "flow",
-            "seed": 1,
-            "max_displacement": 8.0,
-            "pool": 16 if smoke else 4096,
-            "test_count": 16 if smoke else 256,
-        },
-        "model": {
-            "motion": "tiny",
-            "motion_options": {"coarse_to_fine": True},
-            "temporal": None,
-        },
-        "batch_size": 4 if smoke else 8,
-        "stages": [
-            {
-                "name": "motion",
-                "streams": ["motion"],
-                "steps": steps(7000),
-                "learning_rate": 1e-3,
-                "warmup": 30,
-                "flow_loss": {"kind": "supervised"},
+    return RunOptions(
+        name="tiny_synthetic",
+        seed=1,
+        dtype_policy="mixed_bfloat16",
+        data=DataOptions(
+            kind="moving_layers",
+            num_frames=2,
+            image_size=(64, 64),
+            targets="flow",
+            seed=1,
+            max_displacement=8.0,
+            pool=16 if smoke else 4096,
+            test_count=16 if smoke else 256,
+        ),
+        model=ModelOptions(
+            motion="tiny",
+            motion_options={"coarse_to_fine": True},
+            temporal=None,
+        ),
+        batch_size=4 if smoke else 8,
+        stages=[
+            StageOptions(
+                name="motion",
+                streams=("motion",),
+                steps=steps(7000),
+                learning_rate=1e-3,
+                warmup=30,
                 # Half size first, then what is left at full size: as it is used.
-                "flow_options": {"refinement": True},
-            },
+                flow_loss=FlowLossOptions(kind="supervised", refinement=True),
+            ),
         ],
-    }
+    )

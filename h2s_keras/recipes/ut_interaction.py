@@ -14,7 +14,7 @@ from h2s_keras.recipes import videos
 
 def get_config(smoke=False):
     config = videos.get_config(smoke)
-    config["name"] = "ut_interaction"
+    config.name = "ut_interaction"
     if not smoke:
-        config["data"].update(group_pattern=r"^\d+_(\d+)_", test_group="each")
+        config.data.group_pattern, config.data.test_group = r"^\d+_(\d+)_", "each"
     return config

@@ -60,7 +60,7 @@ class LiteNetwork(RuntimeNetwork):
         return {name: value[:count] for name, value in run(clips=clips).items()}
 
     def _convert(self, batch, shape, dtype):
-        """(interpreter, which must outlive its runner; the runner)"""
+        """The interpreter, which must outlive its runner, and the runner."""
         import tensorflow as tf
         from ai_edge_litert.interpreter import Interpreter
 

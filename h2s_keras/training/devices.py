@@ -9,6 +9,8 @@ import sys
 
 import keras
 
+from h2s_keras.errors import UserError
+from h2s_keras.out_of_memory import is_out_of_memory
 from h2s_keras.silence import silent_stderr
 
 _CURES = {
@@ -120,7 +122,7 @@ def run_header(config, data, devices):
     """The lines that a training run begins with.
 
     Args:
-        config: complete plain values of the recipe.
+        config: `RunOptions`.
         data: object with the interface of `h2s_keras.data.training_data`.
         devices: of `find_devices`.
     """
@@ -130,19 +132,19 @@ def run_header(config, data, devices):
     train = getattr(data, "train", None)
     if train is None:
         what = f"synthetic clips of {classes}; {data.test_count} held-out clips to test on"
-    elif config["data"].get("kind") == "unlabelled":
+    elif config.data.kind == "unlabelled":
         videos = f"{len(train)} video{'' if len(train) == 1 else 's'}"
         what = f"{videos} to learn motion from, {len(data.validation)} held out"
         if {example.path for example in train} & {e.path for e in data.validation}:
             what = "one video to learn motion from, its end held out"
     else:
-        test, group = len(data.test), config["data"].get("test_group")
+        test, group = len(data.test), config.data.test_group
         split = f"{test} to test on" if test else "none to test on"
         if group is not None:
             split += f" (group {group!r} left out)"
         what = f"{len(train)} videos of {classes} to train on, {split}"
-    lines = [what, device_line(devices, config["dtype_policy"])]
-    if config["strategy"] == "mirrored" and len(devices) == 1:
+    lines = [what, device_line(devices, config.dtype_policy)]
+    if config.strategy == "mirrored" and len(devices) == 1:
         import tensorflow as tf
 
         kind = "CPU" if devices[0].startswith("CPU") else "GPU"
@@ -153,3 +155,23 @@ def run_header(config, data, devices):
             )
     warning = unused_gpu(devices)
     return lines + ([warning] if warning else [])
+
+
+def out_of_memory(error):
+    """The UserError that tells of memory which ran out, or None for another exception.
+
+    Example:
+
+    ```python
+    told = out_of_memory(error)
+    if told is not None:
+        raise told from error
+    ```
+    """
+    if not is_out_of_memory(error):
+        return None
+    return UserError(
+        "not enough memory for a step: start anew with a lower batch_size (and "
+        "gradient_accumulation_steps raised in turn, for the same update), or with "
+        "model.rematerialize=True, which keeps less for the backward pass"
+    )

@@ -67,7 +67,7 @@ class FlowObjective(keras.layers.Layer):
         self,
         loss,
         smoothness_ramp=0,
-        smoothness_start=0.02,
+        smoothness_start=0.1,
         occlusion_start=0,
         margin=0,
         self_supervision_weight=0.0,

@@ -11,9 +11,9 @@ def set_trainable(network, stage):
 
     Args:
         network: a built HiddenTwoStream.
-        stage: dict with "streams" and optionally "train", the parts that learn (by
-            default the streams), and "freeze", patterns of layers that do not, like
-            "motion/conv1*" (part/name of the layer).
+        stage: `StageOptions`: "train" holds the parts that learn (None: the streams), and
+            "freeze" patterns of layers that do not, such as "motion/conv1*" (part/name of
+            the layer).
 
     Raises:
         UserError: for a part that the network lacks, or a pattern that matches no layer
@@ -22,10 +22,11 @@ def set_trainable(network, stage):
     Example:
 
     ```python
-    set_trainable(network, {"streams": ["temporal"], "freeze": ["temporal/block1_*"]})
+    stage = StageOptions(name="a", streams=["temporal"], freeze=["temporal/block1_*"])
+    set_trainable(network, stage)
     ```
     """
-    trained = stage.get("train") or stage["streams"]
+    trained = stage.train or stage.streams
     for part in PARTS:
         model = part_of(network, part)
         if model is not None:
@@ -34,14 +35,14 @@ def set_trainable(network, stage):
     if missing:
         raise UserError(
             f"it trains {missing[0]!r}, which the model does not have; leave the stage out "
-            f"(--set stages.{stage.get('name', 'NAME')}=none) or give the model one"
+            f"(--set stages.{stage.name}=none) or give the model one"
         )
     layers = {
         f"{part}/{layer.name}": layer
         for part in trained
         for layer in _leaves(network, part)
     }
-    for pattern in stage.get("freeze") or ():
+    for pattern in stage.freeze:
         matched = fnmatch.filter(layers, pattern)
         if not matched:
             shown = ", ".join(list(layers)[:6])

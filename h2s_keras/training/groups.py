@@ -1,39 +1,40 @@
 """Runs that leave every group of the data out of training in turn."""
 
+import dataclasses
 import os
 
 from h2s_keras.data.datasets.sources import natural_order
 from h2s_keras.errors import UserError
+from h2s_keras.options import run_options
 from h2s_keras.training.run import check_run, recipe_data, train
 from h2s_keras.training.run_folder import RunFolder
-from h2s_keras.training.stage_options import check_recipe
 
 
 def trainer(config):
     """`train`, or `train_each_group` where the data's test_group is "each"."""
-    return train_each_group if config["data"].get("test_group") == "each" else train
+    return train_each_group if config.data.test_group == "each" else train
 
 
-def train_each_group(config, out, resume=False, progress=None, hosts=None):
+def train_each_group(config, out, resume=False, progress=None, processes=None):
     """Leaves every group out in turn: one `train` a group, in a folder of its own.
 
-    Args, raises: as `train`; `config["data"]` names how groups are found, and a run that
+    Args, raises: as `train`; `config.data` names how groups are found, and a run that
     was cut goes on with the first group that is not finished.
 
     Returns:
         dict "results" with the mean of the final figures over the groups ("final"), those
         of each group ("groups") and "run", the folder of all.
     """
-    config = None if resume else check_recipe(config)
+    config = None if resume else run_options(config)
     run = RunFolder(out, resume)
     with run.alone():
         if resume:
-            config = run.read_config()
-        return _train_groups(config, run, resume, progress, hosts)
+            config = run_options(run.read_config())
+        return _train_groups(config, run, resume, progress, processes)
 
 
-def _train_groups(config, run, resume, progress, hosts):
-    listed = recipe_data({**config["data"], "test_group": None})
+def _train_groups(config, run, resume, progress, processes):
+    listed = recipe_data(dataclasses.replace(config.data, test_group=None))
     groups = sorted(listed.groups, key=natural_order)
     if groups == [None]:
         raise UserError(
@@ -41,15 +42,16 @@ def _train_groups(config, run, resume, progress, hosts):
             "names) or data.group_column (of the CSV file)"
         )
     if not resume:
-        check_run(config, listed.class_names, hosts)
-        run.write_config(config)
-    results = {"name": config["name"], "groups": {}}
+        check_run(config, listed.class_names, processes)
+        run.write_config(config.to_dict())
+    results = {"name": config.name, "groups": {}}
     for number, group in enumerate(groups, start=1):
         folder = run.file(f"group-{group}")
-        one = {**config, "data": {**config["data"], "test_group": group}}
-        if config["model"].get("initial"):
-            initial = config["model"]["initial"].replace("{group}", str(group))
-            one["model"] = {**config["model"], "initial": initial}
+        data, model = dataclasses.replace(config.data, test_group=group), config.model
+        if model.initial:
+            initial = str(model.initial).replace("{group}", str(group))
+            model = dataclasses.replace(model, initial=initial)
+        one = dataclasses.replace(config, data=data, model=model)
         finished = os.path.exists(os.path.join(folder, "model.keras"))
         begun = os.path.exists(os.path.join(folder, "config.json"))
         if finished:
@@ -58,7 +60,7 @@ def _train_groups(config, run, resume, progress, hosts):
             if progress is not None:
                 progress.runs(f"group {group} left out", number, len(groups))
             again = None if begun else one
-            done = train(again, folder, begun, progress, hosts)["results"]
+            done = train(again, folder, begun, progress, processes)["results"]
         results["groups"][group] = {**done["final"], "seconds": done["seconds"]}
         results["test"] = done["test"]
     results["test"] = (

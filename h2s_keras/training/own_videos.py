@@ -3,9 +3,9 @@
 import os
 
 from h2s_keras.errors import UserError
+from h2s_keras.options import DataOptions, run_options
 from h2s_keras.recipes import videos as recipe
 from h2s_keras.training.groups import trainer
-from h2s_keras.training.stage_options import check_recipe, scale_steps
 
 
 def train_videos(source, out, minutes=None, progress=None, **data):
@@ -38,9 +38,9 @@ def train_videos(source, out, minutes=None, progress=None, **data):
     if not os.path.exists(source):
         raise UserError(f"{source}: no such folder or file; give one with videos by class")
     config = recipe.get_config()
-    config["data"]["csv" if os.path.isfile(source) else "root"] = source
-    config["data"].update(data)
-    config = check_recipe(config)
+    named = {"csv" if os.path.isfile(source) else "root": source}
+    config.data = DataOptions.of({**vars(config.data), **named, **data})
+    config = run_options(config)
     if minutes is not None:
-        scale_steps(config, minutes)
+        config.scale_steps(minutes)
     return trainer(config)(config, out, progress=progress)["results"]

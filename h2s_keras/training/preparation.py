@@ -1,44 +1,49 @@
-"""From the plain values of a stage to a model that `fit` trains."""
+"""From the options of a stage to a model that `fit` trains."""
 
 import contextlib
+import inspect
 
-from h2s_keras.data.clips.host_share import host_batch_size
+from h2s_keras.data.clips.sampling import host_batch_size
 from h2s_keras.errors import UserError
 from h2s_keras.layers.mixed_flow_loss import MixedFlowLoss
 from h2s_keras.layers.supervised_flow_loss import SupervisedFlowLoss
 from h2s_keras.layers.unsupervised_flow_loss import UnsupervisedFlowLoss
 from h2s_keras.models.motion_net_of import motion_net_of, sees_pairs
+from h2s_keras.options import StageOptions
+from h2s_keras.training.flow_objective import FlowObjective
 from h2s_keras.training.freezing import set_trainable
 from h2s_keras.training.optimizers import build_optimizer
 from h2s_keras.training.stage_model import StageModel
-from h2s_keras.training.stage_options import complete_stage
+
+# Options of a flow loss that are arguments of `FlowObjective`, not of the loss in it.
+_AROUND = inspect.signature(FlowObjective.__init__).parameters.keys() - {"loss"}
 
 
 def prepare_stage(network, stage):
     """Sets what learns, and returns the compiled StageModel of a stage."""
-    stage_model = _compiled(network, complete_stage(stage))
+    stage_model = _compiled(network, StageOptions.of(stage))
     stage_model.optimizer.build(stage_model.trainable_variables)
     return stage_model
 
 
-def check_stages(network, config, hosts=None):
+def check_stages(network, config, processes=None):
     """Prepares every stage in turn but for the memory of its optimiser.
 
     So a mistake in the last stage of a run of days is told before the first step.
 
     Args:
         network: a built HiddenTwoStream.
-        config: complete plain values of a recipe.
-        hosts: `Hosts` that train together, or None.
+        config: `RunOptions`.
+        processes: `Processes` that train together, or None.
 
     Raises:
-        UserError: a stage does not fit the network, or its batches do not fit the hosts.
+        UserError: a stage does not fit the network, or its batches the processes.
     """
-    for stage in config["stages"]:
+    for stage in config.stages:
         with stage_errors(stage):
-            if hosts is not None:
-                size = stage["batch_size"] or config["batch_size"]
-                host_batch_size(size, hosts.host, hosts.count)
+            if processes is not None:
+                size = stage.batch_size or config.batch_size
+                host_batch_size(size, processes.index, processes.count)
             _compiled(network, stage)
 
 
@@ -48,67 +53,65 @@ def stage_errors(stage):
     try:
         yield
     except (TypeError, ValueError) as error:
-        raise UserError(f"stage {stage['name']!r}: {error}") from error
+        raise UserError(f"stage {stage.name!r}: {error}") from error
 
 
 def is_mixed(stage):
     """Whether a stage learns from real and synthetic pairs of frames together."""
-    return (stage["flow_loss"] or {}).get("kind") == "mixed"
+    return stage.flow_loss is not None and stage.flow_loss.kind == "mixed"
 
 
 def _compiled(network, stage):
     set_trainable(network, stage)
-    flow_loss = stage["flow_loss"]
     motion_net = motion_net_of(network)
     if is_mixed(stage) and not sees_pairs(motion_net):
         raise ValueError(
             "flow_loss.kind='mixed' tunes a MotionNet that sees pairs of frames "
             f"(coarse_to_fine); this one sees {motion_net.num_frames} frames at once. "
-            f"Leave the stage out (--set stages.{stage['name']}=none) or start from a "
+            f"Leave the stage out (--set stages.{stage.name}=none) or start from a "
             "preset such as model.motion=tiny_synthetic."
         )
     stage_model = StageModel(
         network,
-        stage["streams"],
-        None if flow_loss is None else _flow_loss(**flow_loss),
-        flow_loss_weight=stage["flow_loss_weight"],
-        action_loss_weight=stage["action_loss_weight"],
-        label_smoothing=stage["label_smoothing"],
-        # The model counts batches, recipes count optimiser steps.
-        smoothness_ramp=stage["smoothness_ramp"] * stage["accumulate"],
-        smoothness_start=stage["smoothness_start"],
-        flow_options={
-            name: value * (stage["accumulate"] if name.endswith("_start") else 1)
-            for name, value in stage["flow_options"].items()
-        },
-        consensus=stage["consensus"],
-        name=stage["name"],
+        stage.streams,
+        flow_objective(stage.flow_loss, stage.gradient_accumulation_steps),
+        flow_loss_weight=stage.flow_loss_weight,
+        action_loss_weight=stage.action_loss_weight,
+        label_smoothing=stage.label_smoothing,
+        consensus=stage.consensus,
+        name=stage.name,
     )
     half = stage_model.compute_dtype == "float16"
     optimizer = build_optimizer(stage, network, dynamic_scale=half)
     stage_model.compile(
         optimizer=optimizer,
-        jit_compile=stage["jit_compile"],
+        jit_compile=stage.jit_compile,
         # The optimiser scales the loss itself.
         auto_scale_loss=False,
     )
     return stage_model
 
 
-def _flow_loss(kind="unsupervised", **options):
-    kinds = {
-        "unsupervised": UnsupervisedFlowLoss,
-        "supervised": SupervisedFlowLoss,
-        "mixed": _mixed_flow_loss,
-    }
-    if kind not in kinds:
-        raise ValueError(
-            f"flow_loss.kind must be one of {', '.join(kinds)}; received {kind!r}."
-        )
-    return kinds[kind](**options)
+def flow_objective(options, batches_per_step=1):
+    """The `FlowObjective` of `FlowLossOptions`; None of None.
 
-
-def _mixed_flow_loss(supervised_weight=1.0, **options):
-    """`options` are those of the loss of real clips."""
-    unsupervised = UnsupervisedFlowLoss(**options)
-    return MixedFlowLoss(unsupervised, supervised_weight=supervised_weight)
+    Args:
+        options: what counts steps there counts batches in the objective.
+        batches_per_step: of the optimizer.
+    """
+    if options is None:
+        return None
+    given = options.to_dict()
+    kind = given.pop("kind")
+    around = {name: given.pop(name) for name in _AROUND if name in given}
+    for name in ("smoothness_ramp", "occlusion_start", "self_supervision_start"):
+        if name in around:
+            around[name] *= batches_per_step
+    if kind == "supervised":
+        loss = SupervisedFlowLoss(**given)
+    elif kind == "mixed":
+        weight = given.pop("supervised_weight")
+        loss = MixedFlowLoss(UnsupervisedFlowLoss(**given), supervised_weight=weight)
+    else:
+        loss = UnsupervisedFlowLoss(**given)
+    return FlowObjective(loss, **around)

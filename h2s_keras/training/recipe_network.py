@@ -1,5 +1,6 @@
 """The untrained network that a recipe describes."""
 
+import dataclasses
 import socket
 
 import keras
@@ -11,7 +12,7 @@ from h2s_keras.models.backbones import build_backbone
 from h2s_keras.models.builder import HiddenTwoStreamBuilder, flow_bound
 from h2s_keras.models.motion_net import VARIANTS, MotionNet
 from h2s_keras.models.stored_flow import StoredFlowStream
-from h2s_keras.training.stage_options import complete_config
+from h2s_keras.options import RunOptions
 
 # Of "spatial_weights".
 IF_AVAILABLE = "imagenet_if_available"
@@ -19,59 +20,59 @@ _SECONDS = 15  # that a server may take to answer
 
 
 def build_network(config, class_names):
-    """The untrained network of a recipe's "model" values."""
-    config = complete_config(config)
-    model, data = config["model"], config["data"]
-    size, frames = tuple(data["image_size"]), data["num_frames"]
-    if model["motion"] == "stored":
+    """The untrained network of a run's options of the model."""
+    config = RunOptions.of(config)
+    model, data = config.model, config.data
+    size, frames = data.image_size, data.num_frames
+    if model.motion == "stored":
         temporal = build_backbone(
-            model["temporal"],
+            model.temporal,
             (*size, 2 * (frames - 1)),
             len(class_names),
-            model["temporal_dropout"],
-            model["temporal_weights"],
+            model.temporal_dropout,
+            model.temporal_weights,
             "temporal",
-            model["temporal_partial_batch_normalization"],
-            model["rematerialize"],
+            model.temporal_partial_batch_normalization,
+            model.rematerialize,
         )
-        options = {"bound": flow_bound(size), **model["adapter"]}
+        options = {"bound": flow_bound(size), **model.adapter}
         adapter = QuantizedFlowAdapter(scale=1, **options)
         return StoredFlowStream(temporal, adapter, class_names)
-    if model["temporal"] is None:
+    if model.temporal is None:
         return _motion_alone(model, frames, size)
     builder = HiddenTwoStreamBuilder(class_names, frames, size)
-    builder.motion(_motion(model, frames, size), **model["motion_options"])
-    if model["adapter"]:
-        builder.adapter(**model["adapter"])
+    builder.motion(_motion(model, frames, size), **model.motion_options)
+    if model.adapter:
+        builder.adapter(**model.adapter)
     builder.temporal(
-        model["temporal"],
-        weights=model["temporal_weights"],
-        dropout=model["temporal_dropout"],
-        branched=model["branched"],
-        partial_batch_normalization=model["temporal_partial_batch_normalization"],
+        model.temporal,
+        weights=model.temporal_weights,
+        dropout=model.temporal_dropout,
+        branched=model.branched,
+        partial_batch_normalization=model.temporal_partial_batch_normalization,
     )
-    if model["spatial"]:
+    if model.spatial:
         builder.spatial(
-            model["spatial"],
-            weights=model["spatial_weights"],
-            dropout=model["spatial_dropout"],
-            partial_batch_normalization=model["spatial_partial_batch_normalization"],
+            model.spatial,
+            weights=model.spatial_weights,
+            dropout=model.spatial_dropout,
+            partial_batch_normalization=model.spatial_partial_batch_normalization,
         )
-    spatial_weight, temporal_weight = model["fusion"]
+    spatial_weight, temporal_weight = model.fusion
     builder.fusion(spatial=spatial_weight, temporal=temporal_weight)
     return builder.build(
-        frame_stride=data.get("stride", 1),
-        rematerialize=model["rematerialize"],
-        frame_rate=data.get("rate"),
+        frame_stride=data.stride,
+        rematerialize=model.rematerialize,
+        frame_rate=data.rate,
         test_protocol=Protocol.of_run(data).to_model(),
     )
 
 
 def _motion(model, frames, size):
     """What the builder takes for "motion": a variant's name, or a trained MotionNet."""
-    if model["motion"] in VARIANTS or model["motion_options"]:
-        return model["motion"]
-    return _trained_motion_net(model["motion"], frames, size)
+    if model.motion in VARIANTS or model.motion_options:
+        return model.motion
+    return _trained_motion_net(model.motion, frames, size)
 
 
 def _trained_motion_net(preset, frames, size):
@@ -86,13 +87,13 @@ def _trained_motion_net(preset, frames, size):
 
 def _motion_alone(model, frames, size):
     """The MotionNet of a recipe that trains nothing else."""
-    motion = model["motion"]
+    motion = model.motion
     if motion in VARIANTS:
-        motion_net = MotionNet(frames, motion, **model["motion_options"])
+        motion_net = MotionNet(frames, motion, **model.motion_options)
         motion_net.build((None, frames, *size, 3))
     else:
         motion_net = _trained_motion_net(motion, frames, size)
-    motion_net.rematerialize = model["rematerialize"]
+    motion_net.rematerialize = model.rematerialize
     return motion_net
 
 
@@ -104,14 +105,14 @@ def with_available_weights(config, say):
     that says so.
 
     Args:
-        config: complete plain values of a recipe.
+        config: `RunOptions`.
         say: function of a line of text.
     """
-    model = config["model"]
-    if model["spatial_weights"] != IF_AVAILABLE:
+    model = config.model
+    if model.spatial_weights != IF_AVAILABLE:
         return config
-    weights, backbone = "imagenet", model["spatial"]
-    shape = (*config["data"]["image_size"], 3)
+    weights, backbone = "imagenet", model.spatial
+    shape = (*config.data.image_size, 3)
     waiting = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_SECONDS)
     try:
@@ -126,5 +127,5 @@ def with_available_weights(config, say):
         weights, backbone = None, "small"
     finally:
         socket.setdefaulttimeout(waiting)
-    chosen = {**model, "spatial": backbone, "spatial_weights": weights}
-    return {**config, "model": chosen}
+    model = dataclasses.replace(model, spatial=backbone, spatial_weights=weights)
+    return dataclasses.replace(config, model=model)

@@ -1,6 +1,7 @@
 """A whole training run: data, network, stages, measurement, saved model."""
 
 import contextlib
+import dataclasses
 import time
 import warnings
 
@@ -9,15 +10,17 @@ import keras
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.measure import collect_scores
+from h2s_keras.options import run_options
 from h2s_keras.training.advice import advice
-from h2s_keras.training.devices import find_devices, run_header
+from h2s_keras.training.devices import find_devices, out_of_memory, run_header
 from h2s_keras.training.freezing import mark_trainable
 from h2s_keras.training.fusion_choice import choose_fusion
-from h2s_keras.training.initial_weights import copy_initial_weights
-from h2s_keras.training.memory_cure import out_of_memory
-from h2s_keras.training.motion_validation import motion_sentence
+from h2s_keras.training.initial_weights import (
+    RandomStartWarning,
+    copy_initial_weights,
+    random_start,
+)
 from h2s_keras.training.preparation import check_stages
-from h2s_keras.training.random_start import RandomStartWarning, random_start
 from h2s_keras.training.recipe_network import build_network, with_available_weights
 from h2s_keras.training.run_figures import (
     accuracy_intervals,
@@ -31,7 +34,6 @@ from h2s_keras.training.run_figures import (
 )
 from h2s_keras.training.run_folder import RunFolder
 from h2s_keras.training.run_report import STREAMS, write_run_report
-from h2s_keras.training.stage_options import check_recipe
 from h2s_keras.training.stages import run_stages
 from h2s_keras.training.state import find_states
 from h2s_keras.training.strategy import (
@@ -41,19 +43,20 @@ from h2s_keras.training.strategy import (
 )
 from h2s_keras.training.training_videos import FILE as TRAINING_VIDEOS
 from h2s_keras.training.training_videos import TrainingVideos
+from h2s_keras.training.validation import motion_sentence
 
 
-def train(config, out, resume=False, progress=None, hosts=None):
+def train(config, out, resume=False, progress=None, processes=None):
     """Trains by a recipe's configuration and leaves everything in the folder `out`.
 
     Args:
-        config: plain values as from a recipe's `get_config()`.
+        config: `RunOptions` as from a recipe's `get_config()`, or a dict of them.
         out: run folder, new or empty; with `resume` one that an earlier run left.
         resume: go on where the run was cut; `config` must be None, the run's own is read.
         progress: object with `stage(...)` giving a Keras callback, see `run_stages`,
             `runs(name, number, count)` where a run is one of several, and
             `message(text)`; None is silent.
-        hosts: `Hosts` that train together, each calling this; None for one process.
+        processes: `Processes` that train together, each calling this; None for one process.
 
     Returns:
         dict "results" (also in results.json), "network" and "data".
@@ -66,16 +69,16 @@ def train(config, out, resume=False, progress=None, hosts=None):
         >>> done = train(quickstart.get_config(smoke=True), "runs/smoke")
         >>> done["results"]["stages"]["motion"]["end_point_error"]
     """
-    config = None if resume else check_recipe(config)
+    config = None if resume else run_options(config)
     run = RunFolder(out, resume)
     with run.alone():
         if resume:
-            config = check_recipe(run.read_config())
+            config = run_options(run.read_config())
         with _policy(config):
-            return _train(config, run, resume, progress, hosts)
+            return _train(config, run, resume, progress, processes)
 
 
-def check_run(config, class_names, hosts=None):
+def check_run(config, class_names, processes=None):
     """Makes the network of a complete recipe and prepares all stages, to find mistakes.
 
     For runs that consist of several: what is wrong with the last is told before the first.
@@ -85,13 +88,13 @@ def check_run(config, class_names, hosts=None):
     """
     with _policy(config):
         config = with_available_weights(config, lambda line: None)
-        _make_network(config, class_names, make_strategy(config["strategy"]), hosts)
+        _make_network(config, class_names, make_strategy(config.strategy), processes)
 
 
 @contextlib.contextmanager
 def _policy(config):
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(config["dtype_policy"])
+    keras.config.set_dtype_policy(config.dtype_policy)
     try:
         yield
     finally:
@@ -99,48 +102,48 @@ def _policy(config):
         keras.config.set_dtype_policy(policy)
 
 
-def _train(config, run, resume, progress, hosts):
-    strategy = make_strategy(config["strategy"])
+def _train(config, run, resume, progress, processes):
+    strategy = make_strategy(config.strategy)
     say = (lambda text: None) if progress is None else progress.message
-    keras.utils.set_random_seed(config["seed"])
-    data = recipe_data(config["data"])
+    keras.utils.set_random_seed(config.seed)
+    data = recipe_data(config.data)
     # What was left to the videos is known now, and a resumed run finds it again.
     chosen = getattr(data, "chosen_settings", {})
     if chosen:
-        data_config = {**config["data"], **chosen, "clip_seconds": None}
-        config = {**config, "data": data_config}
+        options = dataclasses.replace(config.data, **chosen, clip_seconds=None)
+        config = dataclasses.replace(config, data=options)
     config = with_available_weights(config, say)
     network, synchronized = _make_network(
-        config, data.class_names, strategy, hosts, find_states(run.path), say
+        config, data.class_names, strategy, processes, find_states(run.path), say
     )
     devices = find_devices()
     for line in run_header(config, data, devices):
         say(line)
     if not resume:
-        run.write_config(config, devices)
+        run.write_config(config.to_dict(), devices)
     _write_training_videos(config, data, run, say)
     results = run.read_json("results.json") if resume else None
-    results = results or {"name": config["name"], "seconds": {}, "stages": {}}
+    results = results or {"name": config.name, "seconds": {}, "stages": {}}
     report, batch = getattr(data, "report", None), measure_batch(config)
-    with _explained(data, hosts):
+    with _explained(data, processes):
         for stage, seconds, validation in run_stages(
-            network, config, data, run, progress, resume, strategy, hosts
+            network, config, data, run, progress, resume, strategy, processes
         ):
-            results["seconds"][stage["name"]] = round(seconds, 1)
+            results["seconds"][stage.name] = round(seconds, 1)
             if validation is not None:
-                results["stages"][stage["name"]] = validation.figures()
+                results["stages"][stage.name] = validation.figures()
             else:
-                with _local(network, hosts) as own:
-                    results["stages"][stage["name"]] = measure(own, data, batch, stage)
+                with _local(network, processes) as own:
+                    results["stages"][stage.name] = measure(own, data, batch, stage)
             run.write_json("results.json", results)
-            figures = one_line(results["stages"][stage["name"]])
+            figures = one_line(results["stages"][stage.name])
             if figures:
-                say(f"{stage['name']}: {figures}")
+                say(f"{stage.name}: {figures}")
         mark_trainable(network, True)
         # Other backends refuse to load layers that share their statistics.
         share_statistics(synchronized, False)
         started = time.monotonic()
-        with _local(network, hosts) as own:
+        with _local(network, processes) as own:
             config = _with_chosen_fusion(config, own, data, say)
             scores, labels = {}, None
             if hasattr(data, "validation") and hasattr(own, "temporal"):
@@ -148,7 +151,7 @@ def _train(config, run, resume, progress, hosts):
                 results["final"] = action_figures(scores, labels, STREAMS)
             else:
                 results["final"] = measure(own, data, batch)
-                if config["model"]["temporal"] is None:
+                if config.model.temporal is None:
                     figures = motion_figures(results["stages"])
                     results["final"].update(figures)
                     results["advice"] = [motion_sentence(figures)] if figures else []
@@ -187,7 +190,8 @@ def _with_chosen_fusion(config, network, data, say):
     say(
         f"fusion by {len(labels)} validation videos: spatial {spatial}, temporal {temporal}"
     )
-    return {**config, "model": {**config["model"], "fusion": network.fusion}}
+    model = dataclasses.replace(config.model, fusion=network.fusion)
+    return dataclasses.replace(config, model=model)
 
 
 def _write_training_videos(config, data, run, say):
@@ -196,14 +200,14 @@ def _write_training_videos(config, data, run, say):
     if examples is None:
         return  # Synthetic clips.
     before = TrainingVideos([])
-    if config["model"]["initial"]:
-        before = TrainingVideos.of_model(config["model"]["initial"]) or before
+    if config.model.initial:
+        before = TrainingVideos.of_model(config.model.initial) or before
         if not hasattr(data, "index"):
             known = sum(before.holds(example) for example in data.test)
             if known:
                 say(
                     f"warning: {known} of the {len(data.test)} test videos were in the "
-                    f"training of {config['model']['initial']}, which this run starts from"
+                    f"training of {config.model.initial}, which this run starts from"
                 )
     # A run that goes on may find other videos than it began with.
     begun = TrainingVideos.of_model(run.path) or TrainingVideos([])
@@ -211,10 +215,10 @@ def _write_training_videos(config, data, run, say):
     run.write_json(TRAINING_VIDEOS, videos.to_json())
 
 
-def _make_network(config, class_names, strategy, hosts, states=(), say=None):
-    """(network that every stage was found to fit, layers that share their statistics)"""
+def _make_network(config, class_names, strategy, processes, states=(), say=None):
+    """The network, which every stage fits, and its layers that share their statistics."""
     scope = contextlib.nullcontext if strategy is None else strategy.scope
-    initial = config["model"]["initial"]
+    initial = config.model.initial
     try:
         with scope():
             network, parts = build_network(config, class_names), ()
@@ -232,18 +236,18 @@ def _make_network(config, class_names, strategy, hosts, states=(), say=None):
     layers = [] if strategy is None else unsynchronized_layers(network)
     share_statistics(layers, True)
     with scope():
-        check_stages(network, config, hosts)
+        check_stages(network, config, processes)
     return network, layers
 
 
 @contextlib.contextmanager
-def _explained(data, hosts):
+def _explained(data, processes):
     """Tells what a user can do about what went wrong while training and measuring."""
     try:
         yield
     except Exception as error:
         told = data.explain(error) or out_of_memory(error)
-        told = told or (hosts and hosts.explain(error))
+        told = told or (processes and processes.explain(error))
         if told:
             raise told from None
         raise
@@ -260,9 +264,9 @@ def recipe_data(settings):
 
 
 @contextlib.contextmanager
-def _local(network, hosts):
-    """`network` itself, or where hosts share its weights a copy of this host's own."""
-    if hosts is None:
+def _local(network, processes):
+    """`network` itself, or where processes share its weights a copy of this one's own."""
+    if processes is None:
         yield network
         return
     weights = [keras.ops.convert_to_numpy(weight.value) for weight in network.weights]
@@ -272,4 +276,4 @@ def _local(network, hosts):
         copy.set_weights(weights)
         yield copy
     finally:
-        keras.distribution.set_distribution(hosts.distribution)
+        keras.distribution.set_distribution(processes.distribution)

@@ -12,7 +12,7 @@ from h2s_keras.evaluation.measure import (
 from h2s_keras.evaluation.protocol import Protocol
 from h2s_keras.evaluation.statistics import wilson_interval
 from h2s_keras.models.motion_net_of import motion_net_of
-from h2s_keras.training.motion_validation import motion_sentence
+from h2s_keras.training.validation import motion_sentence
 
 # Pixels of a batch, of all frames: what a batch may take in memory follows from it.
 _BATCH_PIXELS = 4_000_000
@@ -20,8 +20,8 @@ _BATCH_PIXELS = 4_000_000
 
 def measure_batch(config):
     """Clips to measure at a time: as many as fit in a bounded batch, at most 32."""
-    height, width = config["data"]["image_size"]
-    clip = config["data"]["num_frames"] * height * width
+    height, width = config.data.image_size
+    clip = config.data.num_frames * height * width
     return max(1, min(32, _BATCH_PIXELS // clip))
 
 
@@ -30,8 +30,8 @@ def measure(network, data, batch_size, stage=None):
 
     Without a test they are those of the validation videos, where there are some.
     """
-    streams = ("motion", "temporal", "spatial") if stage is None else stage["streams"]
-    trained = streams if stage is None else stage["train"] or streams
+    streams = ("motion", "temporal", "spatial") if stage is None else stage.streams
+    trained = streams if stage is None else stage.train or streams
     figures = {}
     synthetic = tuple(data.class_names) == CLASS_NAMES
     if hasattr(data, "test_clips") and "motion" in trained:
@@ -56,8 +56,11 @@ def motion_figures(stages):
 
 
 def held_out_scores(network, data, batch_size):
-    """(scores, labels) of the test videos as `collect_scores`; without a test those of the
-    validation videos, and (empty dict, None) where there are neither."""
+    """(scores, labels) of the test videos, as `collect_scores`.
+
+    Without a test those of the validation videos, and (empty dict, None) where there are
+    neither.
+    """
     if len(data.class_names) < 2:
         return {}, None
     batches = data.evaluation(batch_size)
@@ -97,11 +100,11 @@ def accuracy_intervals(figures):
 
 def protocol_of(config, data):
     """How the figures were taken, in words, to stand beside every number."""
-    size = "x".join(str(side) for side in config["data"]["image_size"])
-    frames = config["data"]["num_frames"]
+    size = "x".join(str(side) for side in config.data.image_size)
+    frames = config.data.num_frames
     if hasattr(data, "test_clips"):
         return f"{data.test_count} held-out synthetic clips, {frames} frames of {size}"
-    if config["model"]["temporal"] is None:
+    if config.model.temporal is None:
         if not data.validates:
             return "no test: data.validation sets a share of the videos aside"
         return (
@@ -109,7 +112,7 @@ def protocol_of(config, data):
             "single one) set aside, by which the weights to keep were chosen; the "
             "difference that warping by the flow leaves, as a share of zero flow's"
         )
-    group, weights, videos = config["data"].get("test_group"), None, data.test
+    group, weights, videos = config.data.test_group, None, data.test
     which = "of the test list, which is no part of training"
     if group is not None:
         which = f"of the group {group!r} left out of training"
@@ -118,13 +121,13 @@ def protocol_of(config, data):
             return "no test: set data.test_group to leave a group out"
         videos = data.validation
         which = "set aside for validation, by which the weights to keep were chosen"
-    if config["model"]["spatial"] and config["model"]["motion"] != "stored":
-        weights = config["model"]["fusion"]
-    about = Protocol.of_run(config["data"]).describe(
+    if config.model.spatial and config.model.motion != "stored":
+        weights = config.model.fusion
+    about = Protocol.of_run(config.data).describe(
         frames,
-        config["data"].get("stride", 1),
-        config["data"]["image_size"],
-        config["data"].get("rate"),
+        config.data.stride,
+        config.data.image_size,
+        config.data.rate,
         weights,
     )
     return f"{len(videos)} videos {which}; {about}"

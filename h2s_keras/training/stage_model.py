@@ -30,13 +30,13 @@ class StageModel(ChecksClips, keras.Model):
     Args:
         network: a HiddenTwoStream model, or a MotionNet for the motion stage alone.
         streams: what to run, of "motion", "temporal", "spatial".
-        flow_loss: an UnsupervisedFlowLoss (or, for the stage "motion" alone, a
-            SupervisedFlowLoss or MixedFlowLoss), or None to learn from actions only.
-        flow_loss_weight: factor on the whole unsupervised loss.
+        flow_loss: `FlowObjective`, or a loss alone, which stands for an objective with its
+            other arguments at their defaults: an UnsupervisedFlowLoss (or, for the stage
+            "motion" alone, a SupervisedFlowLoss or MixedFlowLoss). None to learn from
+            actions only.
+        flow_loss_weight: factor on the whole flow loss.
         action_loss_weight: factor on the action loss.
         label_smoothing: of the action loss.
-        smoothness_ramp, smoothness_start: of `FlowObjective`, in batches.
-        flow_options: dict of its other arguments, or None.
         consensus: mode of `SegmentConsensus` over the segments of a video.
 
     Call arguments:
@@ -44,7 +44,7 @@ class StageModel(ChecksClips, keras.Model):
             time, height, width, 3), whose logits are joined by the consensus. The stage
             "motion" alone takes any number of frames where the MotionNet is coarse to fine.
 
-    Targets of `fit`:
+    Targets of fit:
         labels: (batch,) or (batch, 1) classes counted from 0, or one-hot or soft labels
             (batch, classes) whose rows sum to 1; unused by the motion stage, which with a
             SupervisedFlowLoss takes true flow (batch, time-1, height, width, 2) instead,
@@ -53,7 +53,7 @@ class StageModel(ChecksClips, keras.Model):
             the number of clips. `class_weight` of `fit` works as in Keras, too. "action",
             "accuracy" and the terms of the flow loss are weighted means.
 
-    Arguments of `compile`:
+    Arguments of compile:
         loss: replaces the cross-entropy of the logits: one for all action outputs, or a
             dict by their names ("temporal_logits", "spatial_logits"). A loss of Keras gets
             the labels in the form that it takes, any other as they are.
@@ -79,9 +79,6 @@ class StageModel(ChecksClips, keras.Model):
         flow_loss_weight=1.0,
         action_loss_weight=1.0,
         label_smoothing=0.0,
-        smoothness_ramp=0,
-        smoothness_start=0.02,
-        flow_options=None,
         consensus="average",
         **kwargs,
     ):
@@ -99,23 +96,17 @@ class StageModel(ChecksClips, keras.Model):
                 f"{tuple(streams)}."
             )
         self.network, self.streams = network, tuple(streams)
-        self.flow_loss, self.flow_loss_weight = flow_loss, flow_loss_weight
+        self.flow_loss_weight = flow_loss_weight
         self.action_loss_weight = action_loss_weight
         self.label_smoothing = label_smoothing
-        self.smoothness_ramp, self.smoothness_start = smoothness_ramp, smoothness_start
-        self.flow_options = dict(flow_options or {})
-        self.flow_objective = None
-        if flow_loss is not None:
-            self.flow_objective = FlowObjective(
-                flow_loss, smoothness_ramp, smoothness_start, **self.flow_options
+        if flow_loss is not None and not isinstance(flow_loss, FlowObjective):
+            flow_loss = FlowObjective(flow_loss)
+        self.flow_objective = flow_loss
+        if flow_loss is not None and flow_loss.supervised and self.streams != ("motion",):
+            raise ValueError(
+                f"{type(flow_loss.loss).__name__} takes true flow instead of labels and so "
+                f"goes with the stream 'motion' alone; received {self.streams}."
             )
-            if self.flow_objective.supervised and self.streams != ("motion",):
-                raise ValueError(
-                    f"{type(flow_loss).__name__} takes true flow in the place of labels "
-                    f"and so goes with the stream 'motion' alone; received {self.streams}."
-                )
-        elif flow_options:
-            raise ValueError(f"flow_options without flow_loss: {sorted(flow_options)}.")
         # The logits are float32 under every policy, and so is what the loss gets.
         self.consensus = SegmentConsensus(consensus, dtype="float32")
         self.action_outputs = [
@@ -125,7 +116,7 @@ class StageModel(ChecksClips, keras.Model):
             raise ValueError(
                 "A motion stage learns from the unsupervised loss only; pass flow_loss."
             )
-        names = [] if flow_loss is None else self.flow_objective.terms
+        names = [] if flow_loss is None else flow_loss.terms
         self.term_trackers = {name: _mean(name) for name in names}
         if self.action_outputs:
             self.term_trackers["action"] = _mean("action")
@@ -286,7 +277,7 @@ class StageModel(ChecksClips, keras.Model):
             self._track(self.accuracy, _hits(y, y_pred[name]), sample_weight)
             weight = self.action_loss_weight * self.action_losses.weights[name]
             total = total + weight * self._global_mean(per_sample, sample_weight)
-        if self.flow_loss is not None:
+        if self.flow_objective is not None:
             step = None
             if training:
                 # A copy: the plain tensor may show the count after the next line.
@@ -307,7 +298,7 @@ class StageModel(ChecksClips, keras.Model):
             name: self._action_loss(name, labels, outputs[name])
             for name in self.action_outputs
         }
-        if self.flow_loss is not None:
+        if self.flow_objective is not None:
             found = self._flow_terms(clips, labels, outputs, None)
             terms.update({name: found[name] for name in self.flow_objective.terms})
         return terms
@@ -356,13 +347,10 @@ class StageModel(ChecksClips, keras.Model):
             **super().get_config(),
             "network": serialize(self.network),
             "streams": self.streams,
-            "flow_loss": self.flow_loss and serialize(self.flow_loss),
+            "flow_loss": self.flow_objective and serialize(self.flow_objective),
             "flow_loss_weight": self.flow_loss_weight,
             "action_loss_weight": self.action_loss_weight,
             "label_smoothing": self.label_smoothing,
-            "smoothness_ramp": self.smoothness_ramp,
-            "smoothness_start": self.smoothness_start,
-            "flow_options": self.flow_options,
             "consensus": self.consensus.mode,
         }
 

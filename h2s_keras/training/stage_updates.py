@@ -20,14 +20,15 @@ class StageUpdates:
     Keras clips before the sum and looks at one replica only.
 
     Args:
-        rate_factors: factor on the learning rate of each trainable variable, in their
+        lr_multipliers: factor on the learning rate of each trainable variable, in their
             order; None for 1 everywhere.
         decays: weight decay of each trainable variable; None for 0 everywhere.
         decay_kind: "decoupled" (from the weight itself, as Keras does) or "coupled"
             (added to the gradient after clipping, Caffe's L2).
-        clip_norm: largest global norm of the gradients, or None.
-        accumulate: batches in one update. Their mean gradient is that of one batch of
-            `accumulate` times the size; clipping, decay and schedules act on the whole.
+        global_clipnorm: largest global norm of the gradients, or None.
+        gradient_accumulation_steps: batches per update. Their mean gradient is that of
+            one batch of so many times the size; clipping, decay and schedules act on the
+            whole.
         average: momentum of an exponential moving average of the weights, or None. See
             `use_averages`.
         dynamic_scale: whether to scale the loss for float16, doubling the scale every
@@ -45,11 +46,11 @@ class StageUpdates:
     def __init__(
         self,
         *args,
-        rate_factors=None,
+        lr_multipliers=None,
         decays=None,
         decay_kind="decoupled",
-        clip_norm=None,
-        accumulate=1,
+        global_clipnorm=None,
+        gradient_accumulation_steps=1,
         average=None,
         dynamic_scale=False,
         **kwargs,
@@ -59,13 +60,18 @@ class StageUpdates:
             raise ValueError(
                 f"decay_kind must be one of {DECAY_KINDS}; received {decay_kind!r}."
             )
-        if not isinstance(accumulate, int) or accumulate < 1:
-            raise ValueError(f"accumulate must be 1 or more; received {accumulate!r}.")
+        batches = gradient_accumulation_steps
+        if not isinstance(batches, int) or batches < 1:
+            raise ValueError(
+                f"gradient_accumulation_steps must be 1 or more; received {batches!r}."
+            )
         if average is not None and not 0.0 < average < 1.0:
             raise ValueError(f"average must lie between 0 and 1; received {average!r}.")
-        self.rate_factors, self.decays = rate_factors, decays
+        self.lr_multipliers, self.decays = lr_multipliers, decays
         self.decay_kind = decay_kind
-        self.clip_norm, self.accumulate, self.average = clip_norm, accumulate, average
+        # Not Keras' own attribute, which would accumulate a second time.
+        self._batches_per_update = batches
+        self.global_clipnorm, self.average = global_clipnorm, average
         self.use_dynamic_scale = dynamic_scale
 
     def build(self, variables):
@@ -73,15 +79,15 @@ class StageUpdates:
             return
         super().build(variables)
         count = len(variables)
-        self._factors = self.rate_factors or [1.0] * count
+        self._factors = self.lr_multipliers or [1.0] * count
         self._decays = self.decays or [0.0] * count
         if len(self._factors) != count or len(self._decays) != count:
             raise ValueError(
-                f"rate_factors and decays hold one number for each of {count} trainable "
+                f"lr_multipliers and decays hold one number for each of {count} trainable "
                 f"variables; received {len(self._factors)} and {len(self._decays)}."
             )
         self._sums = self._averages = None
-        if self.accumulate > 1:
+        if self._batches_per_update > 1:
             self._sums = self.add_optimizer_variables(variables, "gradient_sum")
         if self.average:
             self._averages = self.add_optimizer_variables(variables, "average")
@@ -108,7 +114,7 @@ class StageUpdates:
         return loss * self.dynamic_scale if self.use_dynamic_scale else loss
 
     def apply(self, grads, trainable_variables=None):
-        """Takes the gradients of one batch; every `accumulate` batches it is an update."""
+        """Adds the gradients of one batch; the last batch of an update applies them."""
         known = trainable_variables or self._trainable_variables
         if not self.built:
             self.build(list(known))
@@ -124,7 +130,7 @@ class StageUpdates:
         if self.use_dynamic_scale:
             totals = [total / self.dynamic_scale for total in totals]
         totals = sum_over_replicas(totals)
-        if self.accumulate > 1:
+        if self._batches_per_update > 1:
             totals = [
                 total + self._sums[place]
                 for total, place in zip(totals, places, strict=True)
@@ -132,12 +138,12 @@ class StageUpdates:
         good = ops.stack([ops.all(ops.isfinite(total)) for total in totals])
         finite = ops.all(good)
         self._note_bad(finite, good, places)
-        due = ops.equal((self.batches + 1) % self.accumulate, 0)
+        due = ops.equal((self.batches + 1) % self._batches_per_update, 0)
         update = ops.logical_and(ops.logical_and(due, finite), ops.less(self.bad_batch, 0))
-        factor = 1.0 / self.accumulate
-        if self.clip_norm:
+        factor = 1.0 / self._batches_per_update
+        if self.global_clipnorm:
             norm = factor * ops.sqrt(sum(ops.sum(ops.square(total)) for total in totals))
-            factor = factor * self.clip_norm / ops.maximum(norm, self.clip_norm)
+            factor = factor * self.global_clipnorm / ops.maximum(norm, self.global_clipnorm)
         self._step = types.SimpleNamespace(update=update, due=due, factor=factor)
         rate = self.learning_rate * self.rate_scale
         self._update(totals, variables, rate)
@@ -184,7 +190,7 @@ class StageUpdates:
             self._move(gradient, variable, learning_rate)
 
     def _keep_sum(self, gradient, variable):
-        if self.accumulate > 1:
+        if self._batches_per_update > 1:
             rest = ops.where(self._step.due, ops.zeros_like(gradient), gradient)
             super().assign(self._sums[self._get_variable_index(variable)], rest)
 
@@ -256,11 +262,11 @@ class StageUpdates:
     def get_config(self):
         return {
             **super().get_config(),
-            "rate_factors": self.rate_factors,
+            "lr_multipliers": self.lr_multipliers,
             "decays": self.decays,
             "decay_kind": self.decay_kind,
-            "clip_norm": self.clip_norm,
-            "accumulate": self.accumulate,
+            "global_clipnorm": self.global_clipnorm,
+            "gradient_accumulation_steps": self._batches_per_update,
             "average": self.average,
             "dynamic_scale": self.use_dynamic_scale,
         }

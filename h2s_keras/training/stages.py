@@ -13,17 +13,18 @@ from h2s_keras.data.clips.motion_pairs import MotionPairs
 from h2s_keras.errors import UserError
 from h2s_keras.files import remove_unfinished, sha256
 from h2s_keras.models.motion_net_of import motion_net_of, sees_pairs
+from h2s_keras.options import RunOptions
 from h2s_keras.training.callbacks import (
+    CsvLog,
     Interruption,
+    NonFiniteGuard,
     OptimizerFigures,
     StateCheckpoint,
+    TensorBoardLog,
+    cut_log,
 )
-from h2s_keras.training.csv_log import CsvLog, cut_log
 from h2s_keras.training.diagnosis import explain_batch, first_bad_weight
-from h2s_keras.training.guard import NonFiniteGuard
-from h2s_keras.training.motion_validation import MotionValidation
 from h2s_keras.training.preparation import is_mixed, prepare_stage, stage_errors
-from h2s_keras.training.stage_options import complete_config
 from h2s_keras.training.state import (
     find_states,
     read_state,
@@ -32,8 +33,7 @@ from h2s_keras.training.state import (
     saved_seconds,
     state_path,
 )
-from h2s_keras.training.tensorboard import TensorBoardLog
-from h2s_keras.training.validation import Validation
+from h2s_keras.training.validation import MotionValidation, Validation
 
 
 @dataclasses.dataclass
@@ -44,13 +44,14 @@ class Position:
 
 
 def run_stages(
-    network, config, data, run, progress=None, resume=False, strategy=None, hosts=None
+    network, config, data, run, progress=None, resume=False, strategy=None, processes=None
 ):
-    """Trains `network` through config["stages"].
+    """Trains `network` through config.stages.
 
     Args:
         network: a built HiddenTwoStream, made in the scope of `strategy`.
-        config: plain values of a recipe: "seed", "batch_size", "stages".
+        config: `RunOptions`, or a dict of them, with at least the seed, the batch size and
+            the stages.
         data: object with the interface of `h2s_keras.data.training_data`.
         run: RunFolder.
         progress: object with `stage(name, steps, done, place, later)` giving a Keras
@@ -58,7 +59,7 @@ def run_stages(
             is (number, count) of the stage, `later` counts the batches of those after it.
         resume: continue from the newest state of the run folder.
         strategy: tf.distribute strategy, or None.
-        hosts: `Hosts` that train together, or None.
+        processes: `Processes` that train together, or None.
 
     Yields:
         (stage dict, seconds, Validation or None) after each stage that is done; those that
@@ -69,20 +70,20 @@ def run_stages(
             running into values that are not finite.
         KeyboardInterrupt: after Ctrl-C, once the state is saved.
     """
-    config = complete_config(config)
+    config = RunOptions.of(config)
     scope = contextlib.nullcontext if strategy is None else strategy.scope
     first_stage, first_step, arrays = 0, 0, None
     if resume:
         remove_unfinished(run.path)
-        first_stage, first_step, arrays = newest_state(run, hosts)
-        names = [stage["name"] for stage in config["stages"]]
+        first_stage, first_step, arrays = newest_state(run, processes)
+        names = [stage.name for stage in config.stages]
         cut_log(run.file("log.csv"), names, first_stage, first_step)
-    for index, stage in enumerate(config["stages"]):
+    for index, stage in enumerate(config.stages):
         if index < first_stage:
             continue
         started, seconds = time.monotonic(), 0.0
         position = Position(first_step if index == first_stage else 0)
-        keras.utils.set_random_seed(config["seed"] + index)
+        keras.utils.set_random_seed(config.seed + index)
         with stage_errors(stage), scope():
             stage_model = prepare_stage(network, stage)
         if index == first_stage and arrays is not None:
@@ -93,21 +94,21 @@ def run_stages(
             # with this stage from here on.
             save_state(run.path, index, 0, stage_model)
         stage_data = data
-        if stage["cached_flow"]:
+        if stage.cached_flow:
             stage_data = _flow_data(network, data, run, progress)
         elif is_mixed(stage):
-            if hosts is not None:
+            if processes is not None:
                 raise UserError(
-                    f"stage {stage['name']!r}: flow_loss.kind='mixed' runs in one process; "
-                    f"leave --hosts out, or the stage (--set stages.{stage['name']}=none)"
+                    f"stage {stage.name!r}: flow_loss.kind='mixed' runs in one process; "
+                    f"leave --processes out, or the stage (--set stages.{stage.name}=none)"
                 )
             stage_data = MotionPairs(data)
         running = _RunningStage(
-            stage_model, config, index, position, run, stage_data, hosts
+            stage_model, config, index, position, run, stage_data, processes
         )
         if is_mixed(stage) and running.validation is None and progress is not None:
             progress.message(
-                f"{stage['name']}: no videos are held out (data.validation), so nothing "
+                f"{stage.name}: no videos are held out (data.validation), so nothing "
                 "shows whether tuning helps; the tuned weights are kept"
             )
         if running.steps_left():
@@ -151,13 +152,15 @@ def _flow_data(network, data, run, progress):
 class _RunningStage:
     """A stage on its way: fits in epochs, saves, and goes back where it must."""
 
-    def __init__(self, stage_model, config, index, position, run, data, hosts):
-        self.model, self.stage, self.index = stage_model, config["stages"][index], index
-        self.position, self.run, self.data, self.hosts = position, run, data, hosts
-        self.batch_size = self.stage["batch_size"] or config["batch_size"]
-        self.seed = config["seed"] + 1000 * index
-        self.tensorboard = config["tensorboard"]
-        batches = [stage["steps"] * stage["accumulate"] for stage in config["stages"]]
+    def __init__(self, stage_model, config, index, position, run, data, processes):
+        self.model, self.stage, self.index = stage_model, config.stages[index], index
+        self.position, self.run, self.data, self.processes = position, run, data, processes
+        self.batch_size = self.stage.batch_size or config.batch_size
+        self.seed = config.seed + 1000 * index
+        self.tensorboard = config.tensorboard
+        batches = [
+            stage.steps * stage.gradient_accumulation_steps for stage in config.stages
+        ]
         self.total, self.later = batches[index], sum(batches[index + 1 :])
         self.stages = len(batches)
         self.validation = self._make_validation()
@@ -169,30 +172,33 @@ class _RunningStage:
         return self.position.step < self.total and not stopped
 
     def _make_validation(self):
-        """`Validation` of a stage that learns actions, `MotionValidation` of one that
-        learns motion from pairs; None where no videos are set aside."""
+        """What measures the stage on videos set aside; None where there are none.
+
+        `Validation` of a stage that learns actions, `MotionValidation` of one that learns
+        motion from pairs.
+        """
         if isinstance(self.data, MotionPairs):
             pairs = self.data.held_out()
             if not len(pairs):
                 return None
             motion = motion_net_of(self.model.network)
             return MotionValidation(
-                self.run.file(f"best-{self.stage['name']}.npz"),
+                self.run.file(f"best-{self.stage.name}.npz"),
                 pairs,
                 self.position,
-                self.stage["patience"],
+                self.stage.patience,
                 # Beside streams that learn actions they would cost more than they tell.
                 baselines=motion is self.model.network,
             )
-        learned = [name for name in self.stage["streams"] if name != "motion"]
+        learned = [name for name in self.stage.streams if name != "motion"]
         if not getattr(self.data, "validates", False) or not learned:
             return None
         return Validation(
-            self.run.file(f"best-{self.stage['name']}.npz"),
+            self.run.file(f"best-{self.stage.name}.npz"),
             lambda: self.data.validation_batches(self.batch_size),
             learned[0],
             self.position,
-            self.stage["patience"],
+            self.stage.patience,
         )
 
     def keep_best(self):
@@ -205,19 +211,19 @@ class _RunningStage:
         return time.monotonic() - self.started
 
     def fit(self, progress):
-        """Fits until the steps of the stage are done, in epochs of stage["epoch"] steps."""
-        steps, accumulate = self.stage["steps"], self.stage["accumulate"]
-        total, epoch = self.total, min(self.stage["epoch"], steps) * accumulate
-        name, position = self.stage["name"], self.position
+        """Fits until the steps of the stage are done, in epochs of stage.epoch steps."""
+        steps, batches = self.stage.steps, self.stage.gradient_accumulation_steps
+        total, epoch = self.total, min(self.stage.epoch, steps) * batches
+        name, position = self.stage.name, self.position
         log = CsvLog(self.run.file("log.csv"), name, position, self.seconds)
         callbacks = [OptimizerFigures(), log]
         if self.validation is not None:
             callbacks.insert(1, self.validation)
         if self.tensorboard:
             folder = self.run.file(f"tensorboard/{name}")
-            # One host alone cannot compute with weights that all share; cached flow has no
-            # frames to show.
-            shown = self.hosts is None and not self.stage["cached_flow"]
+            # One process alone cannot compute with weights that all share; cached flow has
+            # no frames to show.
+            shown = self.processes is None and not self.stage.cached_flow
             pictures = self.sample_clips if shown else None
             callbacks.append(TensorBoardLog(folder, position, pictures))
         callbacks.append(NonFiniteGuard(name, self.go_back, self.explain))
@@ -228,7 +234,9 @@ class _RunningStage:
             shown = contextlib.closing(bar)
             callbacks.append(bar)
         with shown, Interruption() as interruption:
-            callbacks.append(StateCheckpoint(self.save, position, interruption, self.hosts))
+            callbacks.append(
+                StateCheckpoint(self.save, position, interruption, self.processes)
+            )
             while self.steps_left():
                 into, remaining = position.step % epoch, total - position.step
                 steps = min(epoch - into, remaining)
@@ -244,12 +252,12 @@ class _RunningStage:
                 )
             # What came after the last step has stopped nothing; all is saved by now.
             requested = interruption.requested
-            if requested if self.hosts is None else self.hosts.any(requested):
+            if requested if self.processes is None else self.processes.any(requested):
                 raise KeyboardInterrupt
 
     def batches(self, start):
-        """The dataset of (clips, labels) from a batch on: this host's share of it."""
-        share = {} if self.hosts is None else self.hosts.share()
+        """The dataset of (clips, labels) from a batch on: this process's share of it."""
+        share = {} if self.processes is None else self.processes.share()
         return self.data.training(self.batch_size, start, self.seed, **share)
 
     def sample_clips(self):
@@ -263,10 +271,10 @@ class _RunningStage:
 
     def go_back(self):
         """Restores the newest good state of this stage; returns its batch number."""
-        stage, step, arrays = newest_state(self.run, self.hosts)
+        stage, step, arrays = newest_state(self.run, self.processes)
         if arrays is None or stage != self.index:
             raise UserError(
-                f"{self.run.path}: no good state of the stage {self.stage['name']!r} is "
+                f"{self.run.path}: no good state of the stage {self.stage.name!r} is "
                 "left to go back to; start anew in another --out folder"
             )
         restore_state(self.model, arrays)
@@ -279,23 +287,23 @@ class _RunningStage:
             weight = first_bad_weight(self.model)
             return f"by batch {self.position.step} the weight {weight} was not finite"
         names = self.data.training_names(self.batch_size, batch, self.seed)
-        names = names if self.hosts is None else self.hosts.rows(names)
+        names = names if self.processes is None else self.processes.rows(names)
         for clips, labels in self.batches(batch).take(1):
             return explain_batch(self.model, clips, labels, batch, names)
 
 
-def newest_state(run, hosts=None):
+def newest_state(run, processes=None):
     """(stage, step, arrays) of the newest state that can be read.
 
     (0, 0, None) where none was ever saved. Damaged states are reported and passed over.
-    Hosts that train together go on with the newest state that all of them hold.
+    Processes that train together go on with the newest state that all of them hold.
 
     Raises:
         UserError: there are states, and none to go on from.
     """
     states = saved = find_states(run.path)
-    if hosts is not None:
-        stage, step = hosts.least(states[0][:2] if states else (0, 0))
+    if processes is not None:
+        stage, step = processes.least(states[0][:2] if states else (0, 0))
         states = [state for state in states if state[:2] <= (stage, step)]
     found = (0, 0, None)
     for stage, step, path in states:
@@ -304,13 +312,13 @@ def newest_state(run, hosts=None):
             break
         except UserError as error:
             logging.warning("%s; trying the state before it", error)
-    if hosts is not None and not hosts.agree(found[:2]):
+    if processes is not None and not processes.agree(found[:2]):
         raise UserError(
-            f"{run.path}: the hosts hold no common state to go on from; copy the newest "
-            "state of one host to the others"
+            f"{run.path}: the processes hold no common state to go on from; copy the "
+            "newest state of one process to the others"
         )
     lost = bool(saved) and found[2] is None
-    if lost if hosts is None else hosts.any(lost):
+    if lost if processes is None else processes.any(lost):
         raise UserError(
             f"{run.path}: none of its saved states can be read; start anew in another "
             "--out folder"

@@ -15,13 +15,13 @@ import pytest
 from cli.conftest import heavy_modules
 
 from h2s_keras.cli import main
-from h2s_keras.cli.settings import apply_setting
 from h2s_keras.cli.train import recipe_list
 from h2s_keras.data import read_flow
 from h2s_keras.data.video.images import read_image
 from h2s_keras.errors import UserError
+from h2s_keras.option_types import apply_setting
+from h2s_keras.options import RunOptions
 from h2s_keras.recipes import quickstart
-from h2s_keras.training.stage_options import complete_config
 from h2s_keras.training.state import read_state
 from h2s_keras.version import __version__
 
@@ -89,11 +89,11 @@ MISTAKES = {
     "set without value": (["train", "videos", "--set", "batch_size"], "KEY=VALUE"),
     "set of an unknown key": (
         ["train", "videos", "--set", "data.rot=x"],
-        "--set data.rot: no value 'rot' here",
+        "--set data.rot: no option 'rot'; did you mean 'root'?",
     ),
     "set of another kind": (
         ["train", "videos", "--set", "batch_size=many"],
-        "takes a int such as 32",
+        "--set batch_size takes a whole number from 1; received 'many'",
     ),
     "no data": (
         ["train", "videos", "--out", "{new}/run"],
@@ -114,29 +114,29 @@ MISTAKES = {
     "many workers of TensorFlow": (
         ["train", "quickstart", "--smoke", "--set", "strategy=multi_worker"]
         + ["--out", "{new}/workers"],
-        "for many hosts set KERAS_BACKEND=jax",
+        "for many processes set KERAS_BACKEND=jax",
     ),
     "an unknown strategy": (
         ["train", "quickstart", "--smoke", "--set", "strategy=parameter_server"]
         + ["--out", "{new}/servers"],
         "strategy must be one of",
     ),
-    "hosts on another backend": (
-        ["train", "quickstart", "--smoke", "--out", "{new}/hosts", "--hosts", "2"]
+    "processes on another backend": (
+        ["train", "quickstart", "--smoke", "--out", "{new}/processes", "--processes", "2"]
         + ["--coordinator", "127.0.0.1:1"],
-        "many hosts train through the JAX backend",
+        "many processes train through the JAX backend",
     ),
-    "hosts without a folder": (
-        ["train", "quickstart", "--smoke", "--hosts", "2"],
-        "--hosts needs --out",
+    "processes without a folder": (
+        ["train", "quickstart", "--smoke", "--processes", "2"],
+        "--processes needs --out",
     ),
-    "host without hosts": (
-        ["train", "quickstart", "--host", "1", "--out", "{new}/host"],
-        "go with --hosts",
+    "process without processes": (
+        ["train", "quickstart", "--process", "1", "--out", "{new}/process"],
+        "go with --processes",
     ),
-    "no hosts at all": (
-        ["train", "quickstart", "--hosts", "0", "--out", "{new}/none"],
-        "--hosts takes a number from 1; received 0",
+    "no processes at all": (
+        ["train", "quickstart", "--processes", "0", "--out", "{new}/none"],
+        "--processes takes a number from 1; received 0",
     ),
     "no steps": (
         ["train", "quickstart", "--set", "stages.motion.steps=0", "--out", "{new}/steps"],
@@ -309,10 +309,10 @@ def test_settings_reach_values_and_stages():
         "name=mine",
     ):
         apply_setting(config, text)
-    assert config["batch_size"] == 8 and config["stages"][0]["steps"] == 7
-    assert config["data"]["image_size"] == (32, 32)
-    assert config["model"]["spatial"] is None and config["name"] == "mine"
-    assert config["stages"][0]["learning_rate"] == 1
+    assert config.batch_size == 8 and config.stages[0].steps == 7
+    assert config.data.image_size == (32, 32)
+    assert config.model.spatial is None and config.name == "mine"
+    assert config.stages[0].learning_rate == 1
 
 
 @pytest.mark.parametrize(
@@ -320,23 +320,26 @@ def test_settings_reach_values_and_stages():
     [
         ("stages.motion.jit_compile=False", False),
         ("stages.motion.flow_loss.photometric=census", "census"),
-        ("stages.motion.flow_options.margin=16", 16),
+        ("stages.motion.flow_loss.margin=16", 16),
+        ("stages.motion.flow_loss.released_batch=end_to_end", "end_to_end"),
+        ("stages.motion.flow_loss.released_batch=12", 12),
+        ("stages.end_to_end.lr_multipliers.temporal.bias=2.0", 2.0),
         ("data.decode_size=(256, 340)", (256, 340)),
         ("model.temporal_dropout=0.5", 0.5),
         ("data.test_group=1", "1"),
     ],
 )
 def test_settings_of_many_kinds(text, value):
-    config = complete_config(quickstart.get_config())
-    config["data"].update(decode_size=256, test_group="s1")
-    config["model"]["temporal_dropout"] = (0.9, 0.9)
+    config = RunOptions.of(quickstart.get_config())
     apply_setting(config, text)
     found = config
-    for part in text.split("=")[0].split("."):
+    for part in text.split("=")[0].split(".", 3):
         if isinstance(found, list):
-            found = next(stage for stage in found if stage["name"] == part)
-        else:
+            found = next(stage for stage in found if stage.name == part)
+        elif isinstance(found, dict):
             found = found[part]
+        else:
+            found = getattr(found, part)
     assert found == value and type(found) is type(value)
 
 
@@ -344,13 +347,18 @@ def test_settings_of_many_kinds(text, value):
     ("text", "error"),
     [
         ("stages.motoin.steps=7", "no stage 'motoin'; there are"),
-        ("batch_size.more=1", "no value 'more' here; there are nothing"),
-        ("stages.motion.steps='7'", "takes a int"),
-        ("data=5", "takes a dict"),
+        ("batch_size.more=1", "batch_size holds a single value"),
+        ("stages.motion.steps='7'", "takes a whole number from 1; received '7'"),
+        ("data=5", "consists of several values; set one of them"),
+        ("model.adapter.bond=5", "no option 'bond'; did you mean 'bound'"),
+        ("stages.spatial.flow_loss.margin=8", "flow_loss is None here"),
+        ("stages.motion.lr_multipliers.motion=x", "motion takes a number; received 'x'"),
+        ("stages.motion.schedule=cosin", "did you mean 'cosine'"),
+        ("stages.motion.flow_loss.photometric=sensus", "did you mean 'census'"),
         ("stages.motion=5", "takes none, which leaves the stage out, or a value of"),
         ("stages.motoin=none", "no stage 'motoin'; there are"),
-        ("stages.motion.steps=True", "takes a int"),
-        ("data.seed={[1]: 2}", "takes a int"),
+        ("stages.motion.steps=True", "takes a whole number"),
+        ("data.seed={[1]: 2}", "takes a whole number"),
         ("", "KEY=VALUE"),
     ],
 )
@@ -360,10 +368,9 @@ def test_wrong_settings(text, error):
 
 
 def test_a_stage_is_left_out_of_the_recipe():
-    one, other = {"name": "motion"}, {"name": "temporal"}
-    config = {"stages": [one, other]}
+    config = quickstart.get_config()
     apply_setting(config, "stages.temporal=none")
-    assert config["stages"] == [one]
+    assert [stage.name for stage in config.stages] == ["motion", "end_to_end", "spatial"]
     config = quickstart.get_config()
     for name in ("motion", "temporal", "end_to_end"):
         apply_setting(config, f"stages.{name}=none")
@@ -524,3 +531,20 @@ def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_from_what_is_saved(tmp
     assert kept == ["state-00-00000000.npz", "state-00-00000002.npz"]
     for path in out.glob("state*"):
         read_state(str(path))
+
+
+@pytest.mark.parametrize(
+    "line, expected", [("h2s ev", "evaluate"), ("h2s flow --max_f", "--max_flow")]
+)
+def test_a_shell_completes(tmp_path, line, expected):
+    pytest.importorskip("argcomplete")
+    answer = tmp_path / "answer"
+    environment = {
+        **os.environ,
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+    }
+    subprocess.run([sys.executable, "-m", "h2s_keras_command"], env=environment, check=True)
+    assert answer.read_text().split() == [expected]

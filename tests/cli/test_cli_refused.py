@@ -10,9 +10,9 @@ import pytest
 
 from h2s_keras import model_files
 from h2s_keras.cli import evaluate, export, flow, main, predict, quiet, train
-from h2s_keras.cli.settings import apply_setting
 from h2s_keras.data.clips.augmentation import class_numbers
 from h2s_keras.errors import UserError
+from h2s_keras.option_types import apply_setting
 from h2s_keras.recipes import tiny_synthetic, ucf101_tsn
 from h2s_keras.recipes import videos as videos_recipe
 from h2s_keras.training.run_folder import RunFolder
@@ -77,15 +77,15 @@ def test_no_pairs_are_not_all_pairs(tmp_path, number):
 @pytest.mark.parametrize(
     ("recipe", "setting", "expected"),
     [
-        (videos_recipe, "data.no_flip_classes=clap", ["clap"]),
-        (videos_recipe, "data.no_flip_classes=['a', 'b']", ["a", "b"]),
-        (tiny_synthetic, "data.motions=zoom", ["zoom"]),
+        (videos_recipe, "data.no_flip_classes=clap", ("clap",)),
+        (videos_recipe, "data.no_flip_classes=['a', 'b']", ("a", "b")),
+        (tiny_synthetic, "data.motions=zoom", ("zoom",)),
     ],
 )
 def test_one_name_stands_for_several(recipe, setting, expected):
     config = recipe.get_config()
     apply_setting(config, setting)
-    assert config["data"][setting.split("=")[0].split(".")[1]] == expected
+    assert getattr(config.data, setting.split("=")[0].split(".")[1]) == expected
 
 
 def test_one_class_by_name_or_number():
@@ -165,21 +165,21 @@ def smoke_config(monkeypatch, line):
 )
 def test_a_smoke_run_is_a_short_run_on_the_data_given(monkeypatch, line, kind, value):
     config = smoke_config(monkeypatch, f"train {line} --smoke --out run")
-    assert config["data"]["kind"] == kind and config["data"][value[0]] == value[1]
-    assert (config["data"]["num_frames"], config["data"]["image_size"]) == (3, (32, 32))
-    assert config["data"]["clips_per_video"] == 1
-    assert max(stage["steps"] for stage in config["stages"]) <= 4
+    assert config.data.kind == kind and getattr(config.data, value[0]) == value[1]
+    assert (config.data.num_frames, config.data.image_size) == (3, (32, 32))
+    assert config.data.clips_per_video == 1
+    assert max(stage.steps for stage in config.stages) <= 4
 
 
 def test_a_smoke_run_without_data_is_on_synthetic_clips(monkeypatch):
     config = smoke_config(monkeypatch, "train videos --smoke --set seed=2 --out run")
-    assert config["data"]["kind"] == "synthetic" and config["seed"] == 2
+    assert config.data.kind == "synthetic" and config.seed == 2
 
 
 def test_a_smoke_run_keeps_what_its_recipe_makes_small(monkeypatch):
     config = smoke_config(monkeypatch, "train ucf101_tsn --smoke --set data.root=x --out r")
-    assert config["data"]["segments"] == 2 and config["data"]["kind"] == "ucf101"
-    assert ucf101_tsn.get_config()["data"]["segments"] == 3
+    assert config.data.segments == 2 and config.data.kind == "ucf101"
+    assert ucf101_tsn.get_config().data.segments == 3
 
 
 # === Folders ===

@@ -6,12 +6,12 @@ import shlex
 import pytest
 
 from h2s_keras.cli import main, quickstart, train
-from h2s_keras.cli.settings import apply_setting
 from h2s_keras.errors import UserError
+from h2s_keras.option_types import apply_setting
+from h2s_keras.options import run_options
 from h2s_keras.recipes import ucf101
 from h2s_keras.recipes import videos as videos_recipe
 from h2s_keras.training import run as run_module
-from h2s_keras.training.stage_options import check_recipe
 
 
 def parse(line):
@@ -29,22 +29,22 @@ def parse(line):
         ("data.test_group=1", "1"),
         ("data.group_pattern=7", "7"),
         ("model.initial=5", "5"),
-        ("stages.temporal.train=motion", ["motion"]),
-        ("stages.temporal.freeze=motion/conv1*", ["motion/conv1*"]),
-        ("stages.temporal.streams=motion", ["motion"]),
+        ("stages.temporal.train=motion", ("motion",)),
+        ("stages.temporal.freeze=motion/conv1*", ("motion/conv1*",)),
+        ("stages.temporal.streams=motion", ("motion",)),
         ("stages.temporal.train=none", None),
         ("data.image_size=112", (112, 112)),
     ],
 )
 def test_texts_stay_texts_and_one_stands_for_several(text, value):
-    config = check_recipe(videos_recipe.get_config())
+    config = run_options(videos_recipe.get_config())
     apply_setting(config, text)
-    found = check_recipe(config)
+    found = run_options(config)
     for part in text.split("=")[0].split("."):
         if isinstance(found, list):
-            found = next(stage for stage in found if stage["name"] == part)
+            found = next(stage for stage in found if stage.name == part)
         else:
-            found = found[part]
+            found = getattr(found, part)
     assert found == value
 
 
@@ -52,9 +52,10 @@ def test_texts_stay_texts_and_one_stands_for_several(text, value):
     ("text", "error"),
     [
         ("stages.temporal.boundaries=10000", "boundaries takes the steps"),
+        ("stages.spatial.optimizer=adamw", "optimizer takes 'adam' or 'sgd'; .* did you"),
         ("stages.temporal.ema=high", "ema takes a number between 0 and 1"),
         ("model.fusion=1", "model.fusion takes two numbers"),
-        ("stages.motion.flow_loss.kind=supervised", "data.targets='flow' gives"),
+        ('stages.motion.flow_loss={"kind":"supervised"}', "data.targets='flow' gives"),
         ("data.image_size=(112, 112, 3)", "image_size takes .height, width."),
     ],
 )
@@ -65,11 +66,11 @@ def test_what_does_not_fit_is_told_without_starting(text, error, tmp_path):
 
 
 def test_a_late_mistake_is_told_before_the_first_step(h2s, tmp_path):
-    settings = ["--set", "stages.spatial.optimizer=adamw"]
+    settings = ["--set", "stages.spatial.freeze=spatial/blok*"]
     done = h2s("train", "quickstart", "--smoke", *settings, "--out", tmp_path / "run")
     # The line before says which parts begin at random.
     assert done.code == 2 and len(done.error_lines) == 2, done.err
-    assert "stage 'spatial': optimizer must be 'adam' or 'sgd'" in done.error_lines[-1]
+    assert "stage 'spatial': freeze names 'spatial/blok*'" in done.error_lines[-1]
     assert not (tmp_path / "run").exists()
 
 
@@ -82,9 +83,9 @@ def test_the_command_that_goes_on_can_be_parsed_and_names_the_same_run():
     words = train.resume_command("train", "my runs/a", (3, 2, "10.0.0.1:12")).split(" ", 2)
     assert words[:2] == ["KERAS_BACKEND=jax", "h2s"]
     arguments = parse(words[2])
-    # The folder of the run, not that of this host inside it.
+    # The folder of the run, not that of this process inside it.
     assert (arguments.out, arguments.resume) == ("my runs/a", True)
-    assert (arguments.hosts, arguments.host) == (3, 2)
+    assert (arguments.processes, arguments.process) == (3, 2)
     assert arguments.coordinator == "10.0.0.1:12"
 
 
@@ -124,12 +125,13 @@ def test_quickstart_asks_which_run_to_go_on_with():
 
 def test_an_update_of_tsn_can_be_had():
     """What the header of the recipe says makes batches of 128 clips."""
-    config = check_recipe(ucf101.get_config())
+    config = run_options(ucf101.get_config())
     for text in ucf101.__doc__.split("--set ")[1:]:
         if text.startswith("stages."):
             apply_setting(config, text.split()[0].rstrip(".,:;)"))
     sizes = {
-        stage["name"]: (stage["batch_size"] or config["batch_size"]) * stage["accumulate"]
-        for stage in config["stages"]
+        stage.name: (stage.batch_size or config.batch_size)
+        * stage.gradient_accumulation_steps
+        for stage in config.stages
     }
     assert sizes == {"motion": 16, "temporal": 128, "end_to_end": 128, "spatial": 128}

@@ -5,13 +5,19 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from h2s_keras.data import VideoExample, flip_flow, video_clip_dataset
-from h2s_keras.data.clips.augmentation import ClipAugmentation, class_numbers
-from h2s_keras.data.clips.color_jitter import checked_jitter, draw_jitter, jitter_colors
+from h2s_keras.data.clips.augmentation import (
+    ClipAugmentation,
+    checked_jitter,
+    class_numbers,
+)
+from h2s_keras.data.synthetic.stateless_draws import StatelessDraws
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
 
+KERAS_CV = {"operations": 3, "magnitude": 0.7, "library": "keras_cv"}
 JITTER = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}
 
 
@@ -44,11 +50,9 @@ def still_clip(frames=5):
     [
         {},
         {"color_jitter": JITTER},
-        pytest.param({"rand_augment": {"operations": 2}}, marks=needs_keras_cv),
-        pytest.param(
-            {"rand_augment": {"magnitude": 0.8}, "color_jitter": JITTER},
-            marks=needs_keras_cv,
-        ),
+        {"rand_augment": {"operations": 2}},
+        {"rand_augment": {"magnitude": 0.8}, "color_jitter": JITTER},
+        pytest.param({"rand_augment": KERAS_CV}, marks=needs_keras_cv),
     ],
 )
 def test_a_still_clip_stays_still_and_draws_differ(options):
@@ -167,89 +171,125 @@ def test_mirrored_flow_still_warps_the_mirrored_clip():
 # === Colours ===
 
 
-def reference_jitter(clip, brightness, contrast, saturation, hue):
-    """The four changes one after the other, in float64."""
-    luma = np.array([0.299, 0.587, 0.114])
-    out = clip.astype(np.float64) * brightness
-    out = (out - (out @ luma).mean()) * contrast + (out @ luma).mean()
-    grey = (out @ luma)[..., None]
-    out = grey + saturation * (out - grey)
-    i = out @ np.array([0.595716, -0.274453, -0.321263])
-    q = out @ np.array([0.211456, -0.522591, 0.311135])
-    turned = (i + 1j * q) * np.exp(2j * np.pi * hue)
-    yiq = np.stack([out @ luma, turned.real, turned.imag], -1)
-    back = np.array([[1, 0.9563, 0.6210], [1, -0.2721, -0.6474], [1, -1.1070, 1.7046]])
-    return np.clip(yiq @ back.T, 0, 255)
+def changed(clip, seeds=range(60), **options):
+    """float (seeds, *clip.shape): the clip in the colours of every seed."""
+    augment = ClipAugmentation((16, 16), **options)
+
+    def colored(seed):
+        return augment.colors(tf.constant(clip), StatelessDraws(tf, 1, seed))
+
+    numbers = tf.data.Dataset.from_tensor_slices(list(seeds))
+    return np.array(list(numbers.map(colored).as_numpy_iterator()), float)
 
 
-@pytest.mark.parametrize(
-    "factors", [(0.7, 1.0, 1, 0), (1, 1.4, 1, 0), (1, 1, 0.3, 0), (1.2, 0.8, 1.3, 0.08)]
-)
-def test_jitter_agrees_with_one_change_after_the_other(factors):
-    clip = np.stack([picture(seed) for seed in range(3)])
-    ours = jitter_colors(clip, *factors).astype(float)
-    np.testing.assert_allclose(ours, reference_jitter(clip, *factors), atol=1.0)
-    # The control: other factors are told apart.
-    assert np.abs(ours - reference_jitter(clip, 1.1, 1.1, 1.1, 0.2)).mean() > 5
+def reaches(values, low, high):
+    """Whether draws spread over a range and do not leave it."""
+    slack = 0.12 * (high - low)
+    inside = low - 0.02 <= min(values) and max(values) <= high + 0.02
+    return inside and min(values) < low + slack and max(values) > high - slack
 
 
-def test_jitter_keeps_what_it_should():
-    clip = np.stack([picture(seed) for seed in range(2)])
-    np.testing.assert_array_equal(jitter_colors(clip), clip)
-    grey = np.repeat(clip[..., :1], 3, axis=-1)
-    np.testing.assert_array_equal(jitter_colors(grey, saturation=1.7, hue=0.3), grey)
-    faded = jitter_colors(clip, saturation=0.0).astype(int)
-    assert np.ptp(faded, axis=-1).max() <= 1
-    white = np.full((1, 2, 2, 3), 250, np.uint8)
-    assert (jitter_colors(white, brightness=1.5) == 255).all()
-    red = np.full((1, 1, 1, 3), (200, 60, 60), np.uint8)
-    hue = colorsys.rgb_to_hsv(*jitter_colors(red, hue=1 / 3)[0, 0, 0] / 255)[0]
-    assert 0.2 < hue < 0.8
+def test_brightness_is_added_to_all_frames_alike():
+    grey = np.full((2, 4, 4, 3), 128, np.uint8)
+    added = changed(grey, color_jitter={"brightness": 0.2}) - 128
+    assert (added == added[:, :1, :1, :1]).all()
+    assert reaches(added[:, 0, 0, 0, 0] / 255, -0.2, 0.2)
+
+
+def test_contrast_spreads_about_the_mean():
+    clip = np.stack([picture(seed) // 2 + 64 for seed in range(2)])
+    spread = changed(clip, color_jitter={"contrast": 0.3})
+    mean = clip.mean(axis=(0, 1, 2))
+    factors = spread.std(axis=(2, 3)) / clip.std(axis=(1, 2))
+    np.testing.assert_allclose(factors, factors[:, :1, :1] + 0 * factors, atol=0.02)
+    assert reaches(factors[:, 0, 0], 0.7, 1.3)
+    expected = (clip - mean) * factors[:, :1, :1, None, None] + mean
+    np.testing.assert_allclose(spread, expected, atol=1.5)
+
+
+@pytest.mark.parametrize("name", ["saturation", "hue"])
+def test_saturation_and_hue_are_those_of_hsv(name):
+    colour = np.full((2, 2, 2, 3), (180, 120, 100), np.uint8)
+    before = colorsys.rgb_to_hsv(*colour[0, 0, 0] / 255)
+    rows = changed(colour, color_jitter={name: 0.3})
+    assert (rows == rows[:, :1, :1, :1]).all()
+    after = np.array([colorsys.rgb_to_hsv(*row[0, 0, 0] / 255) for row in rows])
+    np.testing.assert_allclose(after[:, 2], before[2], atol=0.01)
+    turned = (after[:, 0] - before[0] + 0.5) % 1 - 0.5
+    if name == "hue":
+        np.testing.assert_allclose(after[:, 1], before[1], atol=0.02)
+        assert reaches(turned, -0.3, 0.3)
+    else:
+        np.testing.assert_allclose(turned, 0, atol=0.02)
+        assert reaches(after[:, 1] / before[1], 0.7, 1.3)
+    grey = np.repeat(picture()[None, ..., :1], 3, axis=-1)
+    same = changed(grey, range(5), color_jitter={name: 0.3})
+    np.testing.assert_allclose(same, [grey] * 5, atol=1)
 
 
 def test_jitter_ranges():
-    ranges = checked_jitter({"brightness": 0.5, "hue": 0.2})
-    drawn = [draw_jitter(ranges, np.random.default_rng(seed)) for seed in range(300)]
-    brightness = [draw["brightness"] for draw in drawn]
-    assert 0.5 <= min(brightness) < 0.55 and 1.45 < max(brightness) <= 1.5
-    assert {draw["contrast"] for draw in drawn} == {1.0}
-    assert -0.2 <= min(draw["hue"] for draw in drawn) < -0.15
-    for wrong in ({"hue": 0.6}, {"contrast": -1}, {"colour": 1}):
+    assert checked_jitter({"hue": 0.2}) == {**dict.fromkeys(JITTER, 0.0), "hue": 0.2}
+    assert not ClipAugmentation((8, 8), color_jitter={"hue": 0.0}).changes_colors
+    for wrong in ({"hue": 0.6}, {"contrast": -1}, {"contrast": 2}, {"colour": 1}):
         with pytest.raises(UserError, match="color_jitter"):
-            checked_jitter(wrong)
+            ClipAugmentation((8, 8), color_jitter=wrong)
 
 
 # === RandAugment ===
 
 
-@needs_keras_cv
-def test_rand_augment_follows_from_the_seed_in_any_order():
-    from h2s_keras.data.clips.rand_augment import ClipRandAugment
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"operations": 3, "magnitude": 0.7},
+        pytest.param(KERAS_CV, marks=needs_keras_cv),
+    ],
+)
+def test_rand_augment_follows_from_the_seed_in_any_order(settings):
+    clip, seeds = np.stack([picture(seed) for seed in range(4)]), range(25)
+    first = changed(clip, seeds, rand_augment=settings)
+    again = changed(clip, seeds[::-1], rand_augment=settings)[::-1]
+    np.testing.assert_array_equal(first, again)
+    assert len({value.tobytes() for value in first}) > 15
+    # Pixels stay where they are: equal ones are changed alike.
+    halves = np.concatenate([clip[:, :, :15], clip[:, :, :15]], axis=2)
+    for value in changed(halves, range(10), rand_augment={**settings, "operations": 1}):
+        np.testing.assert_array_equal(value[:, :, :15], value[:, :, 15:])
 
-    augment, other = ClipRandAugment(3, 0.7), ClipRandAugment(3, 0.7)
-    clip = np.stack([picture(seed) for seed in range(4)])
-    seeds = list(range(25))
-    first = {seed: augment(clip, seed) for seed in seeds}
-    for seed in reversed(seeds):
-        np.testing.assert_array_equal(other(clip, seed), first[seed])
-    assert len({value.tobytes() for value in first.values()}) > 15
-    with pytest.raises(UserError, match="magnitude from 0 to 1"):
-        ClipRandAugment(2, 1.5)
-    with pytest.raises(UserError, match="takes operations and magnitude"):
-        ClipAugmentation((8, 8), rand_augment={"strength": 3})
+
+@pytest.mark.parametrize("magnitude", [0.0, 0.3, 1.0])
+def test_rand_augment_of_any_magnitude(magnitude):
+    clip = np.stack([picture(seed) for seed in range(2)])
+    for value in changed(clip, range(12), rand_augment={"magnitude": magnitude}):
+        assert np.isfinite(value).all() and value.shape == clip.shape
+
+
+@pytest.mark.parametrize(
+    "settings, text",
+    [
+        ({"magnitude": 1.5}, "magnitude from 0 to 1"),
+        ({"operations": 0}, "operations from 1"),
+        ({"library": "cv2"}, "library of rand_augment must be one of"),
+        ({"strength": 3}, "takes operations, magnitude and library"),
+    ],
+)
+def test_rand_augment_that_makes_no_sense(settings, text):
+    with pytest.raises(UserError, match=text):
+        ClipAugmentation((8, 8), rand_augment=settings)
 
 
 @pytest.mark.skipif(has_keras_cv(), reason="KerasCV is installed")
-def test_without_keras_cv_the_cure_is_told():
+def test_without_keras_cv_the_cure_is_raised():
     with pytest.raises(UserError, match=r"pip install 'h2s_keras\[cv\]'"):
-        ClipAugmentation((8, 8), rand_augment={"operations": 2})
+        ClipAugmentation((8, 8), rand_augment=KERAS_CV)
 
 
 # === All of it at once ===
 
 
 @pytest.mark.parametrize(
-    "rand_augment", [None, pytest.param({"operations": 2}, marks=needs_keras_cv)]
+    "rand_augment",
+    [None, {"operations": 2}, pytest.param(KERAS_CV, marks=needs_keras_cv)],
 )
 def test_everything_on_and_still_a_function_of_the_seed(make_video, rand_augment):
     examples = [VideoExample(make_video(f"{n}.mp4", count=30 + n), n % 2) for n in range(3)]

@@ -12,7 +12,7 @@ from h2s_keras.data import (
     resize_frames,
     video_clip_dataset,
 )
-from h2s_keras.data.video.video_store import VideoStore
+from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError, VideoError
 
 SIZE = dict(image_size=(32, 48), num_frames=5, batch_size=3)
@@ -305,7 +305,7 @@ def test_nothing_but_bad_files_ends_with_an_error(with_bad):
 
 
 def test_each_video_is_decoded_once_and_memory_is_bounded(examples, monkeypatch):
-    from h2s_keras.data.video import video_store as module
+    from h2s_keras.data.video import frame_source as module
 
     scans = []
     scan = module.open_container
@@ -325,7 +325,7 @@ def test_each_video_is_decoded_once_and_memory_is_bounded(examples, monkeypatch)
     assert len(scans) == len(set(scans)) == 6 and reads == []
 
     frame = 37 * 92 * 3
-    store = VideoStore(37, cache_bytes=50 * frame, timeout=60)
+    store = FrameSource(37, cache_bytes=50 * frame, timeout=60)
     for _ in range(2):
         for example in examples:
             store.read(example.path, lambda count: np.arange(5))
@@ -367,7 +367,7 @@ def test_no_examples():
 
 @pytest.mark.real_data
 def test_real_gestures(real_data):
-    from h2s_keras.data.datasets import csv_source
+    from h2s_keras.data.datasets.csv_source import csv_source
 
     examples, _ = csv_source(real_data("actions", "gestures", "manifest.csv"))
     dataset = video_clip_dataset(examples[:4], 11, image_size=(64, 64), batch_size=4)

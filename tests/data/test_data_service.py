@@ -12,11 +12,10 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
-from data.record_videos import folder_list, plan_of
+from data.record_videos import folder_list, plan_of, record_clips
 
 from h2s_keras.data.records import data_service
 from h2s_keras.data.records.pack import pack_records
-from h2s_keras.data.records.record_clips import RecordClips
 from h2s_keras.data.records.record_data import RecordData
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
@@ -69,7 +68,7 @@ def test_a_service_gives_every_batch_once(packed):
         for _ in range(2)
     ]
     examples = [{**e, "label": n} for n, e in enumerate(packed.examples())]
-    clips = RecordClips(packed, examples, **SIZE)
+    clips = record_clips(packed, examples, **SIZE, color_jitter={"hue": 0.1})
     found = batches(clips.training(2, steps=6, service=dispatcher.target))
     assert np.bincount(np.concatenate([labels for _, labels in found])).tolist() == [2] * 6
     local = batches(clips.training(2, steps=6))
@@ -183,7 +182,7 @@ def test_a_dispatcher_that_is_started_again_in_time_is_survived(packed, start, t
     process, address = start("dispatcher", 0, folder)
     start("worker", address)
     examples = [{**e, "label": n} for n, e in enumerate(packed.examples())]
-    clips = RecordClips(packed, examples, **SIZE)
+    clips = record_clips(packed, examples, **SIZE, color_jitter={"hue": 0.1})
     found = iter(clips.training(2, steps=60, service=address))
     seen = [next(found)]
     process.kill()

@@ -15,7 +15,7 @@ from h2s_keras.data import (
     video_clip_dataset,
 )
 from h2s_keras.data.datasets.segments import segment_frames
-from h2s_keras.data.video.frame_reader import FrameReader
+from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.data.video.frame_times import FrameTimes
 from h2s_keras.errors import VideoError, VideoWarning
 from h2s_keras.evaluation.annotated_video import AnnotatedVideo
@@ -42,7 +42,7 @@ def test_segments_of_a_changing_rate(make_video, name):
     ):
         example = VideoExample(path, 0, start=start, end=end)
         assert segment_frames(example, 120) == expected, (start, end)
-        frames = FrameReader(32).frames_of(example)
+        frames = FrameSource(32, 0).frames_of(example)
         assert frames == range(expected[0], sum(expected)), (start, end)
 
 

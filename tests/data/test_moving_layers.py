@@ -7,7 +7,7 @@ from scipy import ndimage
 from h2s_keras.data import MovingLayerClips
 from h2s_keras.data.synthetic.textures import texture_bank
 from h2s_keras.data.training_data import make_data
-from h2s_keras.training.stage_options import complete_config
+from h2s_keras.options import RunOptions
 
 
 def take(count, **options):
@@ -139,7 +139,7 @@ def test_training_reads_them():
     assert clips.shape == (4, 2, 32, 32, 3) and not labels.any()
     batches = list(data.evaluation(2))
     assert [len(batch["flow"]) for batch in batches] == [2, 1]
-    assert complete_config({"stages": [], "model": {"temporal": None}})
+    assert RunOptions.of({"stages": [], "model": {"temporal": None}})
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_what_threads_read_is_refused_once_the_process_ends(monkeypatch):
     read = process_end.called_by_threads(lambda number: number + 1)
     assert read(2) == 3
     process_end.check_running()
-    monkeypatch.setattr(process_end, "_ending", ended := type(process_end._ending)())
+    monkeypatch.setattr(process_end, "ENDING", ended := type(process_end.ENDING)())
     ended.set()
     with pytest.raises(process_end.EndingError, match="the process ends"):
         read(2)

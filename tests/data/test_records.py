@@ -12,7 +12,7 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
-from data.record_videos import folder_list, plan_of
+from data.record_videos import folder_list, plan_of, record_clips
 
 from h2s_keras.cli.data import write_csv
 from h2s_keras.data import (
@@ -23,28 +23,21 @@ from h2s_keras.data import (
     write_png,
 )
 from h2s_keras.data.clips import crops, sampling
-from h2s_keras.data.clips.graph_sampling import (
-    GraphDraw,
-    centre_crop,
-    epoch_place,
-    random_clip_frames,
-    random_crop,
-    segment_clip_frames,
-)
 from h2s_keras.data.datasets.dataset_list import DatasetList
 from h2s_keras.data.records import record_frames
 from h2s_keras.data.records.file_systems import file_errors
 from h2s_keras.data.records.pack import pack_records
 from h2s_keras.data.records.pack_folder import begin
 from h2s_keras.data.records.packing import PackSettings, list_plan, synthetic_plan
-from h2s_keras.data.records.record_clips import RecordClips
+from h2s_keras.data.records.record_clips import epoch_place
 from h2s_keras.data.records.record_data import RecordData
-from h2s_keras.data.records.record_format import decode_flow, encode_flow, flow_to_levels
+from h2s_keras.data.records.record_format import decode_flow, encode_flow, flow_as_uint8
 from h2s_keras.data.records.record_frames import crop_jpegs
 from h2s_keras.data.records.record_index import read_index
 from h2s_keras.data.records.record_verify import verify_shard
 from h2s_keras.data.records.record_writer import PackingStopped, merged, thinned
 from h2s_keras.data.synthetic.action_clips import CLASS_NAMES, SyntheticClips
+from h2s_keras.data.synthetic.stateless_draws import StatelessDraws
 from h2s_keras.data.training_data import make_data
 from h2s_keras.data.video import decoder, frame_spool
 from h2s_keras.errors import FileError, UserError, VideoError
@@ -251,7 +244,7 @@ def test_segments_of_one_video_and_several_splits(make_video, tmp_path, numbers_
     assert index.examples("2", "train")[0]["label"] == 1
     with pytest.raises(UserError, match="split 1, 2, not 3"):
         index.examples(3)
-    clips = RecordClips(index, index.examples(), 20, image_size=(56, 140))
+    clips = record_clips(index, index.examples(), 20, image_size=(56, 140))
     shown, _, _ = batches(clips.testing(2))[0]
     assert [numbers_of(uncropped(clip)) for clip in shown] == [
         list(range(25, 45)),
@@ -279,18 +272,20 @@ def test_folders_that_hold_something_else_are_refused(tmp_path, listed):
 
 
 def test_crops_are_the_published_ones():
-    draws = [random_crop((256, 340), (224, 224), GraphDraw(1, n)) for n in range(400)]
-    found = {tuple(draw.numpy().tolist()) for draw in draws}
+    size = tuple(tf.constant(side, tf.int64) for side in (256, 340))
+    draws = (StatelessDraws(tf, 1, n) for n in range(400))
+    found = [crops.random_crop_box(size, (224, 224), draw) for draw in draws]
+    found = {tuple(map(int, box)) for box in found}
     generator = np.random.default_rng(0)
     expected = {
         crops.random_crop_box((256, 340), (224, 224), generator) for _ in range(4000)
     }
     assert found == expected
     for size in ((256, 340), (37, 5), (240, 320)):
-        box = tuple(
-            centre_crop([tf.constant(s, tf.int64) for s in size], (112, 200)).numpy()
-        )
-        assert box == crops.centre_crop_box(size, (112, 200))
+        for image_size in ((112, 200), size):
+            tensors = [tf.constant(side, tf.int64) for side in size]
+            box = tuple(map(int, crops.centre_crop_box(tensors, image_size)))
+            assert box == crops.centre_crop_box(size, image_size)
 
 
 @pytest.mark.parametrize(
@@ -301,15 +296,15 @@ def test_clips_begin_where_those_of_videos_do(count, short):
     found, expected = collections.Counter(), collections.Counter()
     generator = np.random.default_rng(0)
     for number in range(300):
-        draw = GraphDraw(2, number)
-        found[tuple(random_clip_frames(frames, 4, 2, draw, short).numpy())] += 1
+        draw = StatelessDraws(tf, 2, number)
+        found[tuple(sampling.random_clip_indices(frames, 4, 2, draw, short).numpy())] += 1
         clip = sampling.random_clip_indices(count, 4, 2, generator, short)
         expected[tuple(clip)] += 1
     assert set(found) == set(expected)
     found, expected = set(), set()
     for number in range(200):
-        draw = GraphDraw(3, number)
-        clips = segment_clip_frames(frames, 2, 1, 3, draw, short).numpy()
+        draw = StatelessDraws(tf, 3, number)
+        clips = sampling.segment_clip_indices(frames, 2, 1, 3, draw, short).numpy()
         found |= {(part, *clip) for part, clip in enumerate(clips.tolist())}
         clips = sampling.segment_clip_indices(count, 2, 1, 3, generator, short)
         expected |= {(part, *clip) for part, clip in enumerate(clips.tolist())}
@@ -352,7 +347,7 @@ def test_the_stream_is_a_function_of_the_seed_alone(packed):
 
 def test_frames_of_a_clip_are_neighbours_and_cropped_alike(packed, numbers_of):
     data = RecordData({"root": packed.root, "num_frames": 8, "image_size": (64, 160)})
-    clips = RecordClips(packed, packed.examples(), 8, image_size=(56, 140))
+    clips = record_clips(packed, packed.examples(), 8, image_size=(56, 140))
     shown, labels, places = batches(clips.testing(6, 2))[0]
     assert places.tolist() == [0, 0, 1, 1, 2, 2] and labels.tolist() == [0] * 6
     starts = [numbers_of(uncropped(clip)) for clip in shown]
@@ -417,6 +412,36 @@ def test_segments_and_groups(packed):
     assert tested[0]["clip"].shape == (3, 5, 48, 48, 3)
 
 
+def test_records_are_augmented_as_videos_are(packed):
+    settings = {"root": packed.root, **SIZE, "segments": 2}
+    augmented = {
+        "flip_map": {"jump": "run"},
+        "color_jitter": {"brightness": 0.4, "hue": 0.2},
+        "rand_augment": {"operations": 1},
+    }
+    data, plain = RecordData({**settings, **augmented}), RecordData(settings)
+    whole = batches(data.training(6, seed=4), 4)
+    assert whole[0][0].shape == (6, 2, 5, 48, 48, 3) and whole[0][0].dtype == np.uint8
+    assert same(whole[2:], batches(data.training(6, start_step=2, seed=4), 2))
+    unchanged = batches(plain.training(6, seed=4), 4)
+    labels, shown = (np.concatenate([b[1] for b in part]) for part in (whole, unchanged))
+    # The same draws of frames, crop and mirror; about half of the labels change.
+    assert 0.2 < np.mean(labels != shown) < 0.8
+    assert not np.array_equal(whole[0][0], unchanged[0][0])
+    # The lower half stands still, and every frame of a clip is coloured alike.
+    jittered = RecordData({**settings, "color_jitter": augmented["color_jitter"]})
+    lower = batches(jittered.training(6, seed=4), 1)[0][0][:, :, :, 30:].astype(int)
+    assert np.abs(lower - lower[:, :1, :1]).mean() < 4
+    kept = RecordData({**settings, "no_flip_classes": ["jump", "run"]})
+    off = RecordData({**settings, "flip": False})
+    pairs = zip(
+        batches(kept.training(6), 1)[0], batches(off.training(6), 1)[0], strict=True
+    )
+    assert all(np.array_equal(one, other) for one, other in pairs)
+    with pytest.raises(UserError, match="no class 'fly'"):
+        RecordData({**settings, "flip_map": {"fly": "run"}}).training(2)
+
+
 @pytest.mark.parametrize(
     "settings, text",
     [
@@ -459,15 +484,13 @@ def test_flow_survives_storing(flow_format, error):
     revived = decode_flow(encode_flow(flow, flow_format), 12, 17, flow_format).numpy()
     assert np.abs(revived - flow).max() <= error
     wide = np.linspace(-30, 30, 400, dtype="float32").reshape(10, 20, 2)
-    np.testing.assert_allclose(
-        flow_to_levels(wide), np.asarray(flow_to_uint8(wide)), atol=1
-    )
-    assert flow_to_levels(wide).min() == 0 and flow_to_levels(wide).max() == 255
+    np.testing.assert_allclose(flow_as_uint8(wide), np.asarray(flow_to_uint8(wide)), atol=1)
+    assert flow_as_uint8(wide).min() == 0 and flow_as_uint8(wide).max() == 255
 
 
 def test_stored_flow_is_that_of_the_clip_and_negated_with_a_flip(moving):
     made = SyntheticClips(num_frames=5, image_size=(64, 64), seed=3)
-    clips = RecordClips(
+    clips = record_clips(
         moving, moving.examples(part="train"), 5, contents="both", image_size=(64, 64)
     )
     loaded, labels = batches(clips.training(60), 1)[0]
@@ -490,7 +513,9 @@ def test_stored_flow_is_that_of_the_clip_and_negated_with_a_flip(moving):
 
 
 def test_flow_is_scaled_with_the_crop(moving):
-    clips = RecordClips(moving, moving.examples(), 3, contents="flow", image_size=(28, 112))
+    clips = record_clips(
+        moving, moving.examples(), 3, contents="flow", image_size=(28, 112)
+    )
     flow, labels, _ = batches(clips.testing(1))[0]
     assert flow.shape == (1, 2, 28, 112, 2)
     true = SyntheticClips(num_frames=5, image_size=(64, 64), seed=3).example(0)["flow"]
@@ -503,12 +528,12 @@ def test_flow_is_scaled_with_the_crop(moving):
 
 
 def test_flow_across_a_cut_is_zero(moving):
-    clips = RecordClips(moving, moving.examples(), 7, contents="flow", image_size=(32, 32))
+    clips = record_clips(moving, moving.examples(), 7, contents="flow", image_size=(32, 32))
     flow, _, _ = batches(clips.testing(1))[0]
     still = [float(np.abs(field).max()) == 0 for field in flow[0]]
     assert still == [False] * 4 + [True, False]
     with pytest.raises(UserError, match="stride 1"):
-        RecordClips(moving, moving.examples(), 3, stride=2, contents="flow")
+        record_clips(moving, moving.examples(), 3, stride=2, contents="flow")
 
 
 @pytest.mark.parametrize("method", ["dis", "farneback"])
@@ -545,7 +570,7 @@ def test_every_nth_frame_is_packed_with_the_flow_between_those(
     assert (whole["frames"], segment["frames"]) == (10, 5) and whole["rate"] == 25 / 4
     assert all(verify_shard(index, shard).problem is None for shard in index.shards)
     for example, numbers in ((whole, range(0, 40, 4)), (segment, range(8, 25, 4))):
-        clips = RecordClips(index, [example], len(numbers), contents="both")
+        clips = record_clips(index, [example], len(numbers), contents="both")
         loaded = batches(clips.testing(1))[0][0]
         assert numbers_of(read_frames(path)[numbers]) == list(numbers)
         pairs = list(itertools.pairwise(numbers))
@@ -563,7 +588,7 @@ def test_a_segment_shorter_than_the_stride_gets_the_two_frames_around_it(
     examples = [VideoExample(path, 0, start=at, end=at + 0.08) for at in starts]
     plan = plan_of(DatasetList("numbers", ["run"], examples, ()), tmp_path, stride=4)
     index = pack_records(plan, str(tmp_path / "out"))
-    clips = RecordClips(index, index.examples(), 2, image_size=(56, 140))
+    clips = record_clips(index, index.examples(), 2, image_size=(56, 140))
     shown = batches(clips.testing(3))[0][0]
     numbers = [numbers_of(uncropped(clip)) for clip in shown]
     assert numbers == [[0, 4], [8, 12], [32, 36]]
@@ -618,7 +643,7 @@ def test_folders_of_frames_are_packed_at_the_rate_they_were_extracted_at(tmp_pat
     segment, whole = index.examples()
     assert (segment["frames"], whole["frames"]) == (10, 30)
     assert segment["rate"] == whole["rate"] == 10
-    clips = RecordClips(index, index.examples(), 10, image_size=(16, 16))
+    clips = record_clips(index, index.examples(), 10, image_size=(16, 16))
     shown = batches(clips.testing(2))[0][0][0].mean(axis=(1, 2, 3))
     np.testing.assert_allclose(shown, 8 * np.arange(10, 20), atol=2)
 

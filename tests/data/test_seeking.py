@@ -17,9 +17,8 @@ from h2s_keras.data import (
 from h2s_keras.data.video import frame_index, resampling
 from h2s_keras.data.video.decoder import open_and_decode
 from h2s_keras.data.video.frame_index import FrameIndexer
-from h2s_keras.data.video.frame_reader import FrameReader
+from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.data.video.resampling import rate_indices
-from h2s_keras.data.video.video_store import VideoStore
 from h2s_keras.errors import VideoError
 
 KINDS = {
@@ -151,23 +150,23 @@ def test_training_without_cache_seeks_and_gives_the_same(make_video, decoded):
 
 def test_a_first_reading_decodes_once(make_video, monkeypatch):
     path = make_video(count=60)
-    store = VideoStore(32, cache_bytes=0)
-    from h2s_keras.data.video import video_store
+    store = FrameSource(32, cache_bytes=0)
+    from h2s_keras.data.video import frame_source
 
     def fail(*arguments, **options):
         raise AssertionError("decoded twice")
 
-    monkeypatch.setattr(video_store, "read_frames", fail)
+    monkeypatch.setattr(frame_source, "read_frames", fail)
     frames = store.read(path, lambda count: np.array([count - 1, 3]))
     assert frames.shape == (2, 32, 80, 3) and store.counts == {path: 60}
 
 
 def test_a_wrong_count_in_the_header_does_not_matter(make_video, numbers_of, monkeypatch):
     path = make_video(count=60)
-    from h2s_keras.data.video import video_store
+    from h2s_keras.data.video import frame_source
 
-    monkeypatch.setattr(video_store.VideoStore, "_claimed_frames", lambda *rest: 33)
-    frames = VideoStore((64, 160), cache_bytes=0).read(
+    monkeypatch.setattr(frame_source.FrameSource, "_claimed_frames", lambda *rest: 33)
+    frames = FrameSource((64, 160), cache_bytes=0).read(
         path, lambda count: np.array([[count - 1, 2]])
     )
     assert numbers_of(frames[0]) == [59, 2]
@@ -206,7 +205,7 @@ def test_variable_rates_are_read_by_time(make_video, numbers_of, name, rate):
     some = [len(expected) - 1, 2, 5]
     assert numbers_of(read_frames(path, some, rate=rate)) == [expected[n] for n in some]
     for cache_bytes in (0, 1e8):
-        store = VideoStore((64, 160), cache_bytes, rate=rate)
+        store = FrameSource((64, 160), cache_bytes, rate=rate)
         read = store.read(path, lambda count: np.arange(count))
         np.testing.assert_array_equal(read, frames)
     # The control: without the rate the frames are others.
@@ -227,10 +226,10 @@ def test_avi_with_b_frames_has_a_rate(make_video, numbers_of, codec, frames_betw
     assert av.video.frame.PictureType.B in kinds
     assert numbers_of(read_frames(path, rate=25)) == list(range(40))
     assert numbers_of(read_frames(path, rate=5)) == list(range(0, 40, 5))
-    store = VideoStore((64, 160), 0, rate=5)
+    store = FrameSource((64, 160), 0, rate=5)
     assert numbers_of(store.read(path, np.arange)) == list(range(0, 40, 5))
-    reader = FrameReader((64, 160), 5)
-    found = reader.read(path, range(reader.frame_count(path)))
+    reader = FrameSource((64, 160), 0, rate=5)
+    found = reader.iterate(path, range(reader.frame_count(path)))
     assert numbers_of([picture for _, picture in found]) == list(range(0, 40, 5))
 
 
@@ -246,7 +245,7 @@ def test_a_video_refused_once_decoded_gives_its_memory_back(make_video, monkeypa
     late = make_video("late.mp4", count=5, times=[0, 40, 80, 120, 5000])
     good = make_video("good.mp4", count=5)
     monkeypatch.setattr(resampling, "MAX_GAP", 3)
-    store = VideoStore(8, rate=5)
+    store = FrameSource(8, rate=5)
     with pytest.raises(VideoError, match="gap of more than 3 s"):
         store.read(late, np.arange)
     assert store.used == 0 and not store.videos
@@ -264,10 +263,10 @@ def test_rates_that_make_no_sense(make_video, monkeypatch):
     with pytest.raises(VideoError, match="gap of more than 3 s"):
         read_frames(path, rate=5)
     with pytest.raises(VideoError, match="gap of more than 3 s"):
-        FrameReader(8, 5).frame_count(path)
+        FrameSource(8, 0, rate=5).frame_count(path)
     with pytest.raises(VideoError, match="gap of more than 3 s"):
-        VideoStore(8, rate=5).read(path, np.arange)
-    assert FrameReader(8).frame_count(path) == 5
+        FrameSource(8, rate=5).read(path, np.arange)
+    assert FrameSource(8, 0).frame_count(path) == 5
     with pytest.raises(ValueError, match="not both"):
         read_frames(path, rate=5, index=index_of(path))
 

@@ -13,7 +13,7 @@ from h2s_keras.data import (
     video_clip_dataset,
 )
 from h2s_keras.data.video.frame_index import FrameIndexer
-from h2s_keras.data.video.video_store import VideoStore
+from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import VideoError
 
 HEIGHT, WIDTH = 64, 160
@@ -89,7 +89,7 @@ def test_interlaced_frames_are_the_same_after_a_seek(tmp_path):
         read = read_frames(path, wanted, index=index)
         np.testing.assert_array_equal(read, frames[wanted])
     assert index.seekable
-    store = VideoStore(None, cache_bytes=0)
+    store = FrameSource(None, cache_bytes=0)
     for wanted in ([57, 58], [40, 41]):
         read = store.read(path, lambda count, wanted=wanted: np.asarray(wanted))
         np.testing.assert_array_equal(read, frames[wanted])

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from h2s_keras.data import ClipReport, VideoExample, video_clip_dataset, write_png
-from h2s_keras.data.clips.host_share import example_numbers, host_batch_size
+from h2s_keras.data.clips.sampling import example_numbers, host_batch_size
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import MissingVideosWarning, UserError, VideoError
 
@@ -222,7 +222,7 @@ def test_synthetic_segments_are_parts_of_one_clip():
     np.testing.assert_array_equal(parts[0].reshape(long[0].shape), long[0])
     tested = next(synthetic_data(segments=3).evaluation(3))
     assert tested["clip"].shape == (3, 2, 16, 16, 3)
-    with pytest.raises(UserError, match="segments must be 1 or more"):
+    with pytest.raises(UserError, match="data.segments takes a whole number from 1"):
         synthetic_data(segments=0)
 
 
@@ -353,7 +353,7 @@ def test_as_many_videos_are_decoded_at_a_time_as_asked_for(video_data, monkeypat
         return plain(dataset, function, **options)
 
     monkeypatch.setattr(tf.data.Dataset, "map", noting)
-    monkeypatch.setattr("h2s_keras.data.clips.clip_dataset.usable_cores", lambda: 7)
+    monkeypatch.setattr("h2s_keras.data.clips.dataset.usable_cores", lambda: 7)
     for settings in ({}, {"num_parallel_calls": 5}):
         data = video_data(group_pattern=r"(\d)\.avi", test_group=0, **settings)
         data.training(2)

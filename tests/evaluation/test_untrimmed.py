@@ -9,8 +9,8 @@ import pytest
 from evaluation.samples import make_network, write_video
 
 from h2s_keras.data import VideoExample, read_frames, write_png
-from h2s_keras.data.clips.clip_dataset import frame_size
-from h2s_keras.data.video.frame_reader import FrameReader
+from h2s_keras.data.clips.dataset import frame_size
+from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.protocol import Protocol
 from h2s_keras.evaluation.score_videos import example_name, score_videos
@@ -76,8 +76,8 @@ ANET = "evaluate --model model.keras --data activitynet --annotations anet.json 
 @pytest.mark.parametrize("frames", [range(20, 41), range(57, 59), range(0, 4)])
 def test_views_of_a_part_are_frames_of_that_part(work, protocol, frames):
     path = str(work / "videos" / "one.mp4")
-    reader = FrameReader(frame_size(SIZE))
-    views = list(video_views(path, protocol, 3, 2, SIZE, frames, reader))
+    source = FrameSource(frame_size(SIZE), 0)
+    views = list(video_views(path, protocol, 3, 2, SIZE, frames, source))
     every = read_frames(path, size=frame_size(SIZE))[frames.start : frames.stop]
     expected = [
         view
@@ -85,10 +85,10 @@ def test_views_of_a_part_are_frames_of_that_part(work, protocol, frames):
         for view in crop_views(every[clip], SIZE, protocol.crops)
     ]
     np.testing.assert_array_equal(views, expected)
-    whole = list(video_views(path, protocol, 3, 2, SIZE, reader=reader))
+    whole = list(video_views(path, protocol, 3, 2, SIZE, source=source))
     assert not np.array_equal(whole[: len(views)], views)
     with pytest.raises(VideoError, match="one frame"):
-        next(video_views(path, protocol, 3, 2, SIZE, range(7, 8), reader))
+        next(video_views(path, protocol, 3, 2, SIZE, range(7, 8), source))
 
 
 def test_a_segment_is_scored_as_the_video_cut_to_it(network, work, tmp_path):

@@ -26,7 +26,7 @@ FLOW = RANDOM.uniform(-12, 12, (2, 3, 4, 5, 2)).astype("float32")
 
 def expected_channels(flow, bound=20.0, levels=None, scale=2, centre=128.0):
     batch, pairs, height, width, _ = flow.shape
-    values = reference.flow_to_levels(scale * flow, bound, levels)
+    values = reference.quantize_flow(scale * flow, bound, levels)
     flat = values.reshape(-1, height, width, 2)
     large = reference.resize(flat, (scale * height, scale * width)) - centre
     split = large.reshape(batch, pairs, scale * height, scale * width, 2)
@@ -65,7 +65,7 @@ def test_zero_padding_is_the_released_deconvolution():
     actual = QuantizedFlowAdapter(padding="zeros")(flow)
     assert_close(actual, expected, rtol=1e-5, atol=1e-4)
     assert_differs(QuantizedFlowAdapter()(flow), expected, by=10)
-    values = reference.flow_to_levels(2 * flow)[0]
+    values = reference.quantize_flow(2 * flow)[0]
     plain = np.concatenate(list(reference.deconvolved_twice(values) - 128), axis=-1)
     assert_close(plain[None], expected, atol=1e-4)
 

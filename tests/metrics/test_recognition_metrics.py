@@ -245,3 +245,27 @@ def test_map_of_other_shapes(labels, scores):
     metric = VideoMeanAveragePrecision(4, 2)
     with pytest.raises(ValueError, match=r"0/1 \(batch, 4\)"):
         metric.update_state(labels, scores, [0])
+
+
+@pytest.mark.parametrize("label", [-1, 2, 7])
+def test_a_label_of_no_class_is_refused(label):
+    metric = MeanClassAccuracy(2)
+    scores = np.eye(2, dtype="float32")
+    with pytest.raises(ValueError, match=f"from 0 to 1; received {label}"):
+        metric.update_state([0, label], scores)
+    metric.update_state([0, label], scores, sample_weight=[1.0, 0.0])
+    assert float(metric.result()) == 1.0
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="compiles by TensorFlow"
+)
+def test_a_label_of_no_class_makes_a_compiled_result_nan():
+    import tensorflow as tf
+
+    metric = MeanClassAccuracy(2)
+    update = tf.function(lambda labels: metric.update_state(labels, tf.eye(2)))
+    update(tf.constant([0, 1]))
+    assert float(metric.result()) == 1.0
+    update(tf.constant([0, 2]))
+    assert np.isnan(float(metric.result()))

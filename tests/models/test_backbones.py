@@ -123,7 +123,7 @@ def flattened_maps():
 @pytest.mark.parametrize(
     ("backbone", "options", "text"),
     [
-        (lambda: "vgg61", {}, "Unknown backbone 'vgg61'. Use 'vgg16', 'tiny'"),
+        (lambda: "vgg61", {}, "Unknown backbone 'vgg61'. Use 'vgg16', tiny, small"),
         (lambda: "tiny", {"weights": "imagenet"}, "'tiny' has no trained weights"),
         (lambda: "inceptionv3", {}, r"inceptionv3 cannot take input \(16, 16, 4\)"),
         (lambda: 5, {}, "received int"),

@@ -160,3 +160,28 @@ def test_branched_needs_one_pass_over_all_frames():
 def test_weights_of_one_pass_belong_to_their_frames():
     with pytest.raises(ValueError, match="cannot take 5"):
         MotionNet(3, "tiny").with_num_frames(5)
+
+
+def test_sizes_may_change_from_call_to_call(golden):
+    """TensorFlow would compile one function for all sizes: the passes have no number."""
+    network = golden.fill(MotionNet(2, "tiny", coarse_to_fine=True))
+    sizes = [(16, 24), (40, 32), (24, 24), (16, 24), *((16, 8 * n) for n in range(4, 12))]
+    for size in sizes:
+        clips = golden.clips(1, 2, size)
+        expected = to_numpy(network(clips)["flow2"])
+        for found in (network.predict_on_batch(clips), network.predict(clips, verbose=0)):
+            np.testing.assert_allclose(found["flow2"], expected, atol=1e-4)
+    assert network.estimate_flow(golden.clips(1, 2, (33, 50))).shape == (1, 1, 33, 50, 2)
+
+
+def test_a_function_of_a_size_follows_what_compile_sets(golden):
+    network = golden.fill(MotionNet(2, "tiny", coarse_to_fine=True))
+    clips = golden.clips(1, 2, (16, 16))
+    expected = network.predict_on_batch(clips)["flow2"]
+    network.compile(run_eagerly=True)
+    np.testing.assert_allclose(
+        network.predict_on_batch(clips)["flow2"], expected, atol=1e-4
+    )
+    network.set_weights([0.5 * value for value in network.get_weights()])
+    changed = network.predict_on_batch(clips)["flow2"]
+    assert np.abs(changed - expected).max() > 1e-3

@@ -221,7 +221,8 @@ def test_imagenet_of_vgg16_is_asked_for_with_its_top(monkeypatch):
         asked.append(options)
         raise OSError("no network")
 
-    model = keras.Sequential([keras.Input((224, 224, 20))], name="vgg16")
+    images = keras.Input((224, 224, 20))
+    model = keras.Model(images, keras.layers.Conv2D(2, 3)(images), name="vgg16")
     with pytest.raises(UserError, match="no network"):
         copy_image_weights(build, model, "imagenet")
     assert asked[0] == {"weights": "imagenet"} and not asked[1]["include_top"]

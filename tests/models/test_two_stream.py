@@ -159,7 +159,7 @@ def gradients(model, clips, labels):
 
 
 def test_the_action_loss_reaches_motion_net_only_when_it_is_trainable(golden):
-    model, clips = golden.fill(build()), golden.clips(2, 3, (32, 32))
+    model, clips = golden.two_stream(), golden.clips(2, 3, (32, 32))
     # Flow must lie within the adapter's bound: clipped flow has no gradient.
     for layer in model.motion.head.flow_convolutions:
         layer.kernel.assign(layer.kernel * 0.01)

@@ -46,8 +46,7 @@ def small_config():
                     "epoch": 5,
                     "learning_rate": 1e-3,
                     "warmup": 3,
-                    "flow_loss": {"smoothness_weight": 2.5},
-                    "smoothness_ramp": 10,
+                    "flow_loss": {"smoothness_weight": 2.5, "smoothness_ramp": 10},
                 },
                 {
                     "name": "temporal",

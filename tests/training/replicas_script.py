@@ -29,7 +29,7 @@ COMMON = {
     "learning_rate": 1e-2,
     "schedule": "constant",
     "optimizer": "sgd",
-    "clip_norm": 1.0,
+    "global_clipnorm": 1.0,
     "weight_decay": 1e-3,
     "weight_decay_kind": "coupled",
 }
@@ -37,16 +37,15 @@ BOTH = {
     "name": "end_to_end",
     "streams": ["temporal"],
     "train": ["motion", "temporal"],
-    "flow_loss": {"smoothness_weight": 2.5},
-    "smoothness_ramp": 3,
-    "rate_factors": {"motion": 0.5, "temporal.bias": 2.0},
+    "flow_loss": {"smoothness_weight": 2.5, "smoothness_ramp": 3, "smoothness_start": 0.1},
+    "lr_multipliers": {"motion": 0.5, "temporal.bias": 2.0},
 }
 STAGES = {
     "motion": {"name": "motion", "streams": ["motion"], "flow_loss": {}},
     "temporal": {"name": "temporal", "streams": ["temporal"], "train": ["temporal"]},
     "end_to_end": BOTH,
     "spatial": {"name": "spatial", "streams": ["spatial"]},
-    "accumulated": {**BOTH, "accumulate": 5, "ema": 0.9},
+    "accumulated": {**BOTH, "gradient_accumulation_steps": 5, "ema": 0.9},
     "partial": BOTH,
     "poisoned": BOTH,
 }

@@ -3,6 +3,7 @@ import json
 import keras
 import pytest
 
+from h2s_keras.options import DataOptions, RunOptions
 from h2s_keras.training import devices as module
 from h2s_keras.training.devices import (
     device_line,
@@ -68,7 +69,7 @@ class Data:
 
 
 def test_the_header_of_a_run(monkeypatch):
-    config = {"dtype_policy": "float32", "strategy": "none", "data": {"test_group": "3"}}
+    config = RunOptions(data=DataOptions(test_group="3"))
     monkeypatch.setattr(module, "nvidia_gpus", lambda: [])
     devices = ["CPU (2 cores)"]
     assert run_header(config, Data, devices) == [
@@ -87,7 +88,7 @@ def test_the_header_of_a_run(monkeypatch):
 def test_one_mirrored_replica_is_reported(monkeypatch):
     import tensorflow as tf
 
-    config = {"dtype_policy": "float32", "strategy": "mirrored", "data": {}}
+    config = RunOptions(strategy="mirrored", data=DataOptions())
     for count in (1, 2):
         logical = [f"CPU:{number}" for number in range(count)]
         monkeypatch.setattr(

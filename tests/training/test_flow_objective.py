@@ -189,15 +189,18 @@ def test_a_stage_logs_and_learns_every_term():
     stage = StageModel(
         motion_net,
         ["motion"],
-        UnsupervisedFlowLoss(
-            photometric="census",
-            edge_weight=10.0,
-            smoothness_order=2,
-            occlusion="range_map",
-            consistency_weight=1.0,
-            border=0.0,
+        FlowObjective(
+            UnsupervisedFlowLoss(
+                photometric="census",
+                edge_weight=10.0,
+                smoothness_order=2,
+                occlusion="range_map",
+                consistency_weight=1.0,
+                border=0.0,
+            ),
+            margin=8,
+            self_supervision_weight=0.1,
         ),
-        flow_options={"margin": 8, "self_supervision_weight": 0.1},
     )
     stage.compile(optimizer=keras.optimizers.Adam(1e-4), run_eagerly=True)
     clips = make_clips(3, margin=8)
@@ -210,11 +213,6 @@ def test_a_stage_logs_and_learns_every_term():
     assert_differs(before, motion_net.convolutions[0].kernel, by=5e-5)
     again = StageModel.from_config(stage.get_config())
     assert again.flow_objective.get_config()["margin"] == 8
-
-
-def test_options_without_a_flow_loss_are_refused():
-    with pytest.raises(ValueError, match="flow_options without flow_loss"):
-        StageModel(make_motion(), ["temporal"], flow_options={"margin": 8})
 
 
 def test_true_flow_in_the_place_of_labels():
@@ -234,7 +232,7 @@ def test_true_flow_in_the_place_of_labels():
     )
     # A triangle filter in place of the mean of four pixels.
     assert_close(terms["total"], 0.5 * (coarse + fine), rtol=0.1)
-    stage = StageModel(motion_net, ["motion"], loss, flow_options={"refinement": True})
+    stage = StageModel(motion_net, ["motion"], objective)
     stage.compile(optimizer=keras.optimizers.Adam(3e-4), run_eagerly=True)
     losses = [float(stage.train_on_batch(clips, truth)[0]) for _ in range(8)]
     assert losses[-1] < losses[0]

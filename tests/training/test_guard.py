@@ -119,7 +119,7 @@ def test_an_interruption_after_a_bad_batch_keeps_the_last_good_state(network, tm
 
 
 def test_a_rate_that_blows_the_weights_up_ends_with_a_user_error(network, tmp_path):
-    stage = {**STAGE, "learning_rate": 1e38, "optimizer": "sgd", "clip_norm": None}
+    stage = {**STAGE, "learning_rate": 1e38, "optimizer": "sgd", "global_clipnorm": None}
     config = {**CONFIG, "stages": [{**stage, "steps": 4}]}
     with pytest.raises(UserError, match="in batch 1 .*; went back 3 times"):
         run(network, PoisonedData(-1, 0), tmp_path / "run", config)
@@ -133,7 +133,7 @@ def test_explanations_name_weight_layer_and_term(network, batch):
     clips, labels = batch
     flow_stage = {**STAGE, "streams": ["motion"], "flow_loss": {}}
     stage_model = prepare_stage(network, flow_stage)
-    flow_loss = stage_model.flow_loss
+    flow_loss = stage_model.flow_objective.loss
     original = flow_loss.call
 
     def broken(clips, flows, **options):

@@ -8,6 +8,7 @@ from scipy import ndimage
 from h2s_keras.layers import UnsupervisedFlowLoss
 from h2s_keras.models import HiddenTwoStreamBuilder, MotionNet
 from h2s_keras.training import StageModel
+from h2s_keras.training.flow_objective import FlowObjective
 from h2s_keras.training.stages import prepare_stage
 
 # What one of them learns, the others look at.
@@ -38,7 +39,11 @@ def flows():
     motion_net = MotionNet(2, "tiny")
     held_out = shifted_clips(16, rng)
     before = motion_net.estimate_flow(held_out)
-    stage = StageModel(motion_net, ["motion"], UnsupervisedFlowLoss(), smoothness_ramp=150)
+    stage = StageModel(
+        motion_net,
+        ["motion"],
+        FlowObjective(UnsupervisedFlowLoss(), smoothness_ramp=150, smoothness_start=0.02),
+    )
     stage.compile(optimizer=keras.optimizers.Adam(1e-3, global_clipnorm=1.0))
     clips = shifted_clips(8 * 120, rng)
     stage.fit(clips, np.zeros(len(clips)), batch_size=8, epochs=1, verbose=0)
@@ -81,9 +86,7 @@ def learned_curve(policy, seed):
             "steps": 120,
             "learning_rate": 1e-3,
             "schedule": "constant",
-            "flow_loss": {},
-            "smoothness_ramp": 150,
-            "smoothness_start": 0.02,
+            "flow_loss": {"smoothness_ramp": 150, "smoothness_start": 0.02},
         }
         network = network.build()
         model = prepare_stage(network, stage)

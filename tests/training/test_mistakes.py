@@ -8,21 +8,21 @@ import pytest
 
 from h2s_keras.errors import UserError
 from h2s_keras.models import backbones
+from h2s_keras.options import RunOptions, StageOptions
 from h2s_keras.training import run as run_module
 from h2s_keras.training import train
-from h2s_keras.training.hosts import Hosts
-from h2s_keras.training.memory_cure import out_of_memory
+from h2s_keras.training.devices import out_of_memory
 from h2s_keras.training.preparation import check_stages
+from h2s_keras.training.processes import Processes
 from h2s_keras.training.run_folder import RunFolder
-from h2s_keras.training.stage_options import complete_config, complete_stage
 
 # === A late stage ===
 
 LATE = [
-    ({"optimizer": "adamw"}, "optimizer must be 'adam' or 'sgd'"),
-    ({"schedule": "linear"}, "kind must be one of"),
-    ({"rate_factors": {"tempral": 1.0}}, "rate_factors names 'tempral'"),
-    ({"rate_factors": {"temporal": None}}, "stage 'temporal': .*NoneType"),
+    ({"optimizer": "adamw"}, "optimizer takes 'adam' or 'sgd'.*did you mean 'adam'"),
+    ({"schedule": "linear"}, "schedule takes 'constant', 'cosine' or 'multis"),
+    ({"lr_multipliers": {"tempral": 1.0}}, "lr_multipliers names 'tempral'"),
+    ({"lr_multipliers": {"temporal": None}}, "lr_multipliers takes a dict of numbers"),
     ({"freeze": ["temporal/blok*"]}, "freeze names 'temporal/blok"),
     ({"flow_loss": {"weigthing": "paper"}}, "'weigthing'"),
     ({"consensus": "median"}, "median"),
@@ -59,27 +59,27 @@ def test_cached_flow_needs_videos_of_one_size(small_config, changes, text):
     data = {"num_frames": 2, "image_size": [16, 16], "root": "videos"}
     config["stages"][-1]["cached_flow"] = True
     config["data"] = {**data, "kind": "videos", "decode_size": (32, 32)}
-    complete_config(config)
+    RunOptions.of(config)
     config["data"] = {**data, **changes}
     with pytest.raises(UserError, match=f"stage 'temporal': cached_flow .*{text}"):
-        complete_config(config)
+        RunOptions.of(config)
 
 
 def test_a_mistake_that_was_written_into_a_run_is_told_on_resume(small_config, tmp_path):
     config = with_late_mistake(small_config(), {"optimizer": "adamw"})
-    RunFolder(tmp_path / "run").write_config(complete_config(config))
-    with pytest.raises(UserError, match="stage 'temporal': optimizer must be"):
+    RunFolder(tmp_path / "run").write_config(config)
+    with pytest.raises(UserError, match="stage 'temporal': optimizer takes"):
         train(None, tmp_path / "run", resume=True)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]
 
 
 def test_a_batch_that_hosts_cannot_share_is_told_for_every_stage(network, small_config):
-    config = complete_config(small_config())
-    hosts = types.SimpleNamespace(host=1, count=2)
-    check_stages(network, config, hosts)
-    config["stages"][1]["batch_size"] = 3
+    config = RunOptions.of(small_config())
+    processes = types.SimpleNamespace(index=1, count=2)
+    check_stages(network, config, processes)
+    config.stages[1].batch_size = 3
     with pytest.raises(UserError, match="stage 'temporal': a batch of 3 cannot be shared"):
-        check_stages(network, config, hosts)
+        check_stages(network, config, processes)
 
 
 # === Single values ===
@@ -94,28 +94,42 @@ def test_a_batch_that_hosts_cannot_share_is_told_for_every_stage(network, small_
         ),
         ({"ema": "high"}, "ema takes a number between 0 and 1, or None; received 'high'"),
         ({"ema": 1.0}, "ema takes a number between 0 and 1"),
-        ({"clip_norm": 0}, "clip_norm takes a number above 0, or None; received 0"),
-        ({"clip_norm": -1.0}, "clip_norm takes"),
-        ({"weight_decay": -1e-4}, "weight_decay takes a number from 0; received -0.0001"),
+        (
+            {"global_clipnorm": 0},
+            "global_clipnorm takes a number above 0, or None; received 0",
+        ),
+        ({"global_clipnorm": -1.0}, "global_clipnorm takes"),
+        (
+            {"weight_decay": -1e-4},
+            "weight_decay takes a number from 0, or None; ",
+        ),
         ({"label_smoothing": 1.1}, "label_smoothing takes a number from 0 to 1"),
         ({"label_smoothing": -0.1}, "label_smoothing takes"),
         ({"learning_rate": float("nan")}, "learning_rate takes a number from 0"),
-        ({"flow_loss": "census"}, "flow_loss takes a dict of options; received 'census'"),
+        (
+            {"flow_loss": "census"},
+            "flow_loss takes a dict of options, or None",
+        ),
     ],
 )
 def test_values_of_a_stage(values, text):
     stage = {"name": "a", "streams": ["motion"], "steps": 1, "learning_rate": 1.0}
     with pytest.raises(UserError, match=f"stage 'a': {text}"):
-        complete_stage({**stage, **values})
+        StageOptions.of({**stage, **values})
 
 
 def test_one_name_needs_no_brackets():
     stage = {"name": "a", "streams": "motion", "steps": 1, "learning_rate": 1.0}
-    complete = complete_stage({**stage, "train": "motion", "freeze": "motion/conv1*"})
-    assert complete["streams"] == complete["train"] == ["motion"]
-    assert complete["freeze"] == ["motion/conv1*"]
-    edges = {"clip_norm": None, "ema": None, "weight_decay": None, "label_smoothing": 1}
-    complete_stage({**stage, **edges})
+    complete = StageOptions.of({**stage, "train": "motion", "freeze": "motion/conv1*"})
+    assert complete.streams == complete.train == ("motion",)
+    assert complete.freeze == ("motion/conv1*",)
+    edges = {
+        "global_clipnorm": None,
+        "ema": None,
+        "weight_decay": None,
+        "label_smoothing": 1,
+    }
+    StageOptions.of({**stage, **edges})
 
 
 @pytest.mark.parametrize(
@@ -135,12 +149,12 @@ def test_values_of_data_and_model(small_config, part, values, text):
     config = small_config()
     config[part].update(values)
     with pytest.raises(UserError, match=text):
-        complete_config(config)
+        RunOptions.of(config)
 
 
 def test_one_side_of_a_square():
     config = {"stages": [], "data": {"kind": "videos", "image_size": 112}}
-    assert complete_config(config)["data"]["image_size"] == (112, 112)
+    assert RunOptions.of(config).data.image_size == (112, 112)
     assert config["data"]["image_size"] == 112
 
 
@@ -149,9 +163,9 @@ def test_true_flow_is_needed_where_it_is_learned_from(small_config):
     config["stages"] = config["stages"][:1]
     config["stages"][0]["flow_loss"] = {"kind": "supervised"}
     with pytest.raises(UserError, match="stage 'motion': flow_loss.kind='supervised'"):
-        complete_config(config)
+        RunOptions.of(config)
     config["data"]["targets"] = "flow"
-    complete_config(config)
+    RunOptions.of(config)
 
 
 # === Memory ===
@@ -177,7 +191,8 @@ class TooLarge(keras.layers.Layer):
 )
 def test_memory_that_runs_out_is_told_with_what_helps(small_config, tmp_path, monkeypatch):
     plain = backbones._tiny
-    monkeypatch.setattr(backbones, "_tiny", lambda inputs: TooLarge()(plain(inputs)))
+    too_large = {"tiny": lambda inputs: TooLarge()(plain(inputs))}
+    monkeypatch.setattr(backbones, "_SMALL", too_large)
     config = small_config(tensorboard=False)
     config["stages"] = [{**config["stages"][1], "jit_compile": False}]
     with pytest.raises(UserError, match="not enough memory for a step.*rematerialize=True"):
@@ -208,13 +223,13 @@ def test_what_backends_call_it(name, text, memory):
 def test_a_host_without_memory_did_not_lose_the_others():
     """JAX has one class for both, and the text tells them apart."""
     data = types.SimpleNamespace(explain=lambda error: None)
-    this = types.SimpleNamespace(host=0, count=2)
-    hosts = types.SimpleNamespace(explain=lambda error: Hosts.explain(this, error))
+    this = types.SimpleNamespace(index=0, count=2)
+    processes = types.SimpleNamespace(explain=lambda error: Processes.explain(this, error))
     for text, told in (
         ("RESOURCE_EXHAUSTED: Out of memory allocating 5 bytes", "not enough memory"),
-        ("UNAVAILABLE: connection reset by peer", "the hosts lost each other"),
+        ("UNAVAILABLE: connection reset by peer", "the processes lost each other"),
     ):
-        with pytest.raises(UserError, match=told), run_module._explained(data, hosts):
+        with pytest.raises(UserError, match=told), run_module._explained(data, processes):
             raise raised("JaxRuntimeError", text)
 
 

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from h2s_keras.models import HiddenTwoStreamBuilder, MotionNet
+from h2s_keras.options import StageOptions
 from h2s_keras.training import train
-from h2s_keras.training.motion_validation import (
+from h2s_keras.training.preparation import prepare_stage
+from h2s_keras.training.stages import Position
+from h2s_keras.training.validation import (
     MotionValidation,
     baseline_errors,
     motion_sentence,
     warped_error,
 )
-from h2s_keras.training.preparation import prepare_stage
-from h2s_keras.training.stage_options import complete_stage
-from h2s_keras.training.stages import Position
 
 STAGE = {
     "name": "motion",
@@ -94,7 +94,7 @@ def test_without_opencv_there_are_none(monkeypatch):
 
 
 def validated(tmp_path, network, pairs):
-    model = prepare_stage(network, complete_stage(STAGE))
+    model = prepare_stage(network, StageOptions.of(STAGE))
     position = Position()
     validation = MotionValidation(str(tmp_path / "best.npz"), pairs, position)
     validation.set_model(model)

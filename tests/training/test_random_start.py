@@ -1,20 +1,21 @@
 """What a run says of the parts that begin at random."""
 
+import dataclasses
 import importlib
 import warnings
 
 import pytest
 
 from h2s_keras.cli.train import recipe_list
+from h2s_keras.options import ModelOptions, RunOptions
 from h2s_keras.training import run
-from h2s_keras.training.random_start import RandomStartWarning, random_start
-from h2s_keras.training.stage_options import complete_config
+from h2s_keras.training.initial_weights import RandomStartWarning, random_start
 
 
 def line(name, started=(), **model):
     module = importlib.import_module(f"h2s_keras.recipes.{name}")
-    config = complete_config(module.get_config())
-    config["model"].update(model)
+    config = RunOptions.of(module.get_config())
+    config.model = dataclasses.replace(config.model, **model)
     return random_start(config, started)
 
 
@@ -51,7 +52,7 @@ def test_every_recipe_has_a_line_of_its_own(name):
 def test_a_run_begins_with_it():
     from h2s_keras.recipes import tiny_synthetic
 
-    config = complete_config(tiny_synthetic.get_config(smoke=True))
+    config = RunOptions.of(tiny_synthetic.get_config(smoke=True))
     said = []
     with pytest.warns(RandomStartWarning, match=r"tiny_synthetic: motion \(tiny\) begins"):
         run._make_network(config, ["a", "b"], None, None, say=said.append)
@@ -59,7 +60,6 @@ def test_a_run_begins_with_it():
     with warnings.catch_warnings():
         warnings.simplefilter("error", RandomStartWarning)
         run._make_network(config, ["a", "b"], None, None, ["one"], said.append)
-        config["model"]["motion"] = "tiny_synthetic"
-        config["model"]["motion_options"] = {}
+        config.model = ModelOptions(motion="tiny_synthetic", temporal=None)
         run._make_network(config, ["a", "b"], None, None, say=said.append)
     assert not said

@@ -14,10 +14,10 @@ import pytest
 
 from h2s_keras.errors import UserError
 from h2s_keras.models import load_model
+from h2s_keras.options import RunOptions
 from h2s_keras.training import run as run_module
 from h2s_keras.training import train, train_each_group
 from h2s_keras.training.run_folder import RunFolder
-from h2s_keras.training.stage_options import complete_config
 from h2s_keras.training.state import find_states
 
 # === A cut run ===
@@ -103,15 +103,14 @@ def whole(made_once):
                 "name": "motion",
                 "streams": ["motion"],
                 "steps": 60,
-                "flow_loss": {},
-                "smoothness_ramp": 40,
+                "flow_loss": {"smoothness_ramp": 40},
                 **stage,
             },
             {
                 "name": "temporal",
                 "streams": ["temporal"],
                 "train": ["motion", "temporal"],
-                "rate_factors": {"motion": 0.2},
+                "lr_multipliers": {"motion": 0.2},
                 "steps": 60,
                 **stage,
             },
@@ -222,7 +221,7 @@ def test_files_of_a_run(whole):
     assert not any(name.endswith(".tmp") or name.startswith(".") for name in names)
     record = json.loads((folder / "config.json").read_text())
     # Every value that holds is written, also those that the recipe leaves open.
-    assert record["config"] == json.loads(json.dumps(complete_config(config)))
+    assert record["config"] == json.loads(json.dumps(RunOptions.of(config).to_dict()))
     assert record["config"]["stages"][0]["epoch"] == 10
     assert record["versions"]["keras"] == keras.__version__
     assert record["versions"]["backend"] == keras.backend.backend()
@@ -279,7 +278,7 @@ def test_a_folder_in_use_is_refused(tmp_path, small_config):
     ("changes", "text"),
     [
         ({"data": {"num_frames": 1}}, "at least 2 frames"),
-        ({"data": {"kind": "film"}}, "data.kind must be.*'film'"),
+        ({"data": {"kind": "film"}}, "data.kind takes.*'film'"),
         ({"data": {"image_size": [20, 20]}}, "multiples of 8"),
         ({"model": {"motion": "gone.keras"}}, "gone.keras: no such model file"),
         ({"model": {"temporal": "resnet51"}}, "Unknown backbone 'resnet51'"),
@@ -288,20 +287,26 @@ def test_a_folder_in_use_is_refused(tmp_path, small_config):
             {"model": {"adapter": {"levels": 256}, "branched": True}},
             "does not fit: .adapter.*branched=True",
         ),
-        ({"stages": [{"rate_factors": {"spatial": 1}}]}, "stage 'motion': .*'spatial'"),
+        ({"stages": [{"lr_multipliers": {"spatial": 1}}]}, "stage 'motion': .*'spatial'"),
         (
-            {"stages": [{"acumulate": 4}]},
-            "no option 'acumulate'; did you mean 'accumulate'",
+            {"stages": [{"gradient_acumulation_steps": 4}]},
+            "no option 'gradient_acumulation_steps'; did you mean 'gradient_acc",
         ),
         ({"stages": [{"freeze": ["motion/conv9*"]}]}, "freeze names 'motion/conv9.'"),
-        ({"stages": [{"streams": ["sound"]}]}, "stage 'motion': it trains 'sound'"),
+        ({"stages": [{"streams": ["sound"]}]}, "stage 'motion': streams takes .*'sound'"),
         ({"stages": [{"train": ["spatial"]}]}, "stage 'motion': it trains 'spatial'"),
         ({"stages": [{"epoch": 0}]}, "epoch takes a whole number from 1; received 0"),
         ({"stages": [{"steps": 1.5}]}, "steps takes a whole number from 1; received 1.5"),
         ({"stages": [{"learning_rate": "high"}]}, "learning_rate takes a number from 0"),
-        ({"stages": [{"jit_compile": "False"}]}, "jit_compile is 'auto', True or False"),
+        (
+            {"stages": [{"jit_compile": "False"}]},
+            "jit_compile takes True or False or 'a",
+        ),
         ({"seed": -1}, "recipe: seed takes a whole number from 0; received -1"),
-        ({"dtype_policy": "mixed_floaty"}, "dtype_policy must be one of float32, mixed_b"),
+        (
+            {"dtype_policy": "mixed_floaty"},
+            "dtype_policy takes 'float32', 'mixed",
+        ),
         (
             {"dtype_polcy": "float32"},
             "no option 'dtype_polcy'; did you mean 'dtype_policy'",
@@ -324,9 +329,9 @@ def test_values_that_do_not_fit_are_user_errors(tmp_path, small_config, changes,
 def test_a_recipe_that_lacks_a_value_is_told_and_whole_floats_count(small_config):
     config = small_config()
     config["stages"][0]["steps"] = 2e2
-    assert repr(complete_config(config)["stages"][0]["steps"]) == "200"
+    assert repr(RunOptions.of(config).stages[0].steps) == "200"
     del config["batch_size"]
-    with pytest.raises(UserError, match="lacks 'batch_size'"):
+    with pytest.raises(UserError, match="recipe: batch_size is missing"):
         train(config, "not made")
     assert not os.path.exists("not made")
 

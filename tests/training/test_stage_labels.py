@@ -9,6 +9,7 @@ from h2s_keras.layers import UnsupervisedFlowLoss
 from h2s_keras.models import HiddenTwoStreamBuilder, MotionNet
 from h2s_keras.training import StageModel
 from h2s_keras.training.class_labels import check_labels
+from h2s_keras.training.flow_objective import FlowObjective
 
 LABELS = np.arange(8) % 4
 WEIGHTS = np.array([0, 0, 0.5, 0, 1, 1, 1, 5.0], "float32")
@@ -310,7 +311,9 @@ def test_floatx(floatx, clips):
                 StageModel(network, ["temporal"])
             return
         model = StageModel(
-            network, ["temporal"], UnsupervisedFlowLoss(), smoothness_ramp=10
+            network,
+            ["temporal"],
+            FlowObjective(UnsupervisedFlowLoss(), smoothness_ramp=10),
         )
         model.compile("adam")
         found = model.fit(clips, LABELS, batch_size=4, verbose=0).history

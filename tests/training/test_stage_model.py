@@ -9,6 +9,7 @@ from h2s_keras.errors import UserError
 from h2s_keras.layers import UnsupervisedFlowLoss
 from h2s_keras.models import HiddenTwoStreamBuilder, MotionNet
 from h2s_keras.training import StageModel
+from h2s_keras.training.flow_objective import FlowObjective
 from h2s_keras.training.stages import prepare_stage
 
 STAGE = {
@@ -19,7 +20,7 @@ STAGE = {
     "learning_rate": 1e-3,
     "schedule": "constant",
     "optimizer": "sgd",
-    "clip_norm": None,
+    "global_clipnorm": None,
     "flow_loss": {},
 }
 
@@ -101,9 +102,7 @@ def test_smoothness_climbs_geometrically_in_training_only(network, batch):
     stage = StageModel(
         network,
         ["motion"],
-        UnsupervisedFlowLoss(),
-        smoothness_ramp=100,
-        smoothness_start=0.01,
+        FlowObjective(UnsupervisedFlowLoss(), smoothness_ramp=100, smoothness_start=0.01),
     )
     stage.compile(optimizer="sgd")
     outputs = stage(clips)
@@ -143,9 +142,9 @@ def test_a_part_with_a_tenth_of_the_rate_moves_a_tenth(network, batch):
     start = network.get_weights()
     before = {part: copy(getattr(network, part)) for part in ("motion", "temporal")}
     found = {}
-    for name, factors in (("even", None), ("slow", {"motion": 0.1})):
+    for name, factors in (("even", {}), ("slow", {"motion": 0.1})):
         network.set_weights(start)
-        stage = {**STAGE, "rate_factors": factors}
+        stage = {**STAGE, "lr_multipliers": factors}
         stage_model = prepare_stage(network, stage)
         stage_model.train_on_batch(*batch)
         found[name] = {
@@ -159,7 +158,8 @@ def test_a_part_with_a_tenth_of_the_rate_moves_a_tenth(network, batch):
 
 
 def test_smoothness_still_climbs_with_groups(network, batch):
-    stage = {**STAGE, "rate_factors": {"motion": 0.1}, "smoothness_ramp": 10}
+    stage = {**STAGE, "lr_multipliers": {"motion": 0.1}}
+    stage["flow_loss"] = {**STAGE["flow_loss"], "smoothness_ramp": 10}
     stage_model = prepare_stage(network, stage)
     for _ in range(3):
         stage_model.train_on_batch(*batch)
@@ -172,15 +172,18 @@ def test_smoothness_still_climbs_with_groups(network, batch):
     ("changes", "text"),
     [
         (
-            {"train": ["temporal"], "rate_factors": {"motion": 0.1}},
+            {"train": ["temporal"], "lr_multipliers": {"motion": 0.1}},
             "names 'motion', which has nothing to train",
         ),
-        ({"rate_factors": {"motoin": 0.1}}, "names 'motoin'"),
+        ({"lr_multipliers": {"motoin": 0.1}}, "names 'motoin'"),
         ({"optimizer": "lion"}, "'adam' or 'sgd'; received 'lion'"),
-        ({"schedule": "linear"}, "kind must be one of"),
-        ({"streams": ["tempral"]}, "streams must be among"),
+        ({"schedule": "linear"}, "schedule takes 'constant', 'cosine'"),
+        ({"streams": ["tempral"]}, "streams takes one or several of 'motion', 'temp"),
         ({"streams": ["motion"], "train": ["motion"], "flow_loss": None}, "pass flow_loss"),
-        ({"flow_loss": {"weighting": "mine"}}, "weighting must be one of"),
+        (
+            {"flow_loss": {"weighting": "mine"}},
+            "flow_loss.weighting takes 'paper' or",
+        ),
     ],
 )
 def test_wrong_stages(network, changes, text):
@@ -198,12 +201,12 @@ def test_config_round_trip(network):
     stage = StageModel(
         network,
         ["temporal", "spatial"],
-        UnsupervisedFlowLoss(border=0.2),
+        FlowObjective(
+            UnsupervisedFlowLoss(border=0.2), smoothness_ramp=7, smoothness_start=0.3
+        ),
         flow_loss_weight=0.5,
         action_loss_weight=2.0,
         label_smoothing=0.1,
-        smoothness_ramp=7,
-        smoothness_start=0.3,
     )
     again = StageModel.from_config(stage.get_config())
     one, two = stage.get_config(), again.get_config()
@@ -247,8 +250,8 @@ def test_a_stage_learns_on_segments_with_groups_and_accumulation(network, batch)
     stage = {
         **STAGE,
         "consensus": "average",
-        "accumulate": 2,
-        "rate_factors": {"motion": 0.5, "temporal": 10.0, "temporal.bias": 20.0},
+        "gradient_accumulation_steps": 2,
+        "lr_multipliers": {"motion": 0.5, "temporal": 10.0, "temporal.bias": 20.0},
     }
     model = prepare_stage(network, stage)
     before = {part: copy(getattr(network, part)) for part in ("motion", "temporal")}

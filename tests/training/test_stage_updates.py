@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from h2s_keras.models import HiddenTwoStreamBuilder
-from h2s_keras.training.optimizers import StageAdam, StageSGD
+from h2s_keras.training.optimizers import StageAdam, StageSchedule, StageSGD
 from h2s_keras.training.preparation import prepare_stage
-from h2s_keras.training.schedule import StageSchedule
 
 SHAPES = ((3, 4), (4,))
 
@@ -65,10 +64,10 @@ def test_sgd_follows_caffes_order(kind):
     optimizer = StageSGD(
         schedule,
         momentum=0.9,
-        rate_factors=[1.0, 20.0],
+        lr_multipliers=[1.0, 20.0],
         decays=[0.05, 0.0],
         decay_kind=kind,
-        clip_norm=2.0,
+        global_clipnorm=2.0,
     )
 
     def rate(step):
@@ -111,7 +110,7 @@ def test_accumulating_is_one_large_batch(kind):
         "learning_rate": StageSchedule(0.05, 3, kind="cosine"),
         "decays": [0.1, 0.1],
         "decay_kind": "coupled",
-        "clip_norm": 1.0,
+        "global_clipnorm": 1.0,
         "average": 0.9,
     }
     large = [
@@ -121,7 +120,7 @@ def test_accumulating_is_one_large_batch(kind):
     expected = feed(kind(**options), variables(), large)
     weights = variables()
     start = [keras.ops.convert_to_numpy(weight.value) for weight in weights]
-    optimizer = kind(**options, accumulate=16)
+    optimizer = kind(**options, gradient_accumulation_steps=16)
     for one, two in zip(feed(optimizer, weights, steps[:15]), start, strict=True):
         np.testing.assert_array_equal(one, two)
     found = feed(optimizer, weights, steps[15:])
@@ -187,7 +186,7 @@ def test_a_bad_batch_among_accumulated_ones_stops_the_update():
     steps[1][0][0, 0] = np.nan
     weights = variables()
     start = [keras.ops.convert_to_numpy(weight.value) for weight in weights]
-    optimizer = StageSGD(0.1, accumulate=4)
+    optimizer = StageSGD(0.1, gradient_accumulation_steps=4)
     for one, two in zip(feed(optimizer, weights, steps), start, strict=True):
         np.testing.assert_array_equal(one, two)
     assert number(optimizer.bad_batch) == 1
@@ -231,11 +230,11 @@ def test_every_argument_is_in_the_config():
     optimizer = StageSGD(
         0.1,
         momentum=0.8,
-        rate_factors=[1.0, 2.0],
+        lr_multipliers=[1.0, 2.0],
         decays=[0.1, 0.0],
         decay_kind="coupled",
-        clip_norm=3.0,
-        accumulate=2,
+        global_clipnorm=3.0,
+        gradient_accumulation_steps=2,
         average=0.5,
         dynamic_scale=True,
     )
@@ -254,9 +253,12 @@ def test_every_argument_is_in_the_config():
     ("options", "text"),
     [
         ({"decay_kind": "l1"}, "decay_kind must be one of"),
-        ({"accumulate": 0}, "accumulate must be 1 or more"),
+        (
+            {"gradient_accumulation_steps": 0},
+            "gradient_accumulation_steps must be 1 or more",
+        ),
         ({"average": 1.0}, "average must lie between 0 and 1"),
-        ({"rate_factors": [1.0]}, "one number for each of 2 trainable variables"),
+        ({"lr_multipliers": [1.0]}, "one number for each of 2 trainable variables"),
     ],
 )
 def test_wrong_options(options, text):

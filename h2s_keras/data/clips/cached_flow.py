@@ -11,7 +11,7 @@ import os
 import numpy as np
 
 from h2s_keras.data.clips.augmentation import flip_flow
-from h2s_keras.data.clips.sampling import even_clip_starts
+from h2s_keras.data.clips.sampling import epoch_order, even_clip_starts
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.files import remove_unfinished, whole_file, write_file
 
@@ -30,9 +30,7 @@ class FlowCache:
         folder: where the flow is kept: `flow.npy` and `flow.json`. What lies there from an
             earlier run of the same `key` is used again.
         examples: `VideoExample`s.
-        frame_numbers: function from an example and a number of frames to (first, length)
-            of its part of the video.
-        store: `VideoStore` of frames of the size that `estimate` takes.
+        source: `FrameSource` of frames of the size that `estimate` takes.
         stride: frames from the first to the second frame of a pair.
         pairs: pairs of a clip.
         key: what the flow depends on, such as a checksum of the weights, as text.
@@ -44,11 +42,8 @@ class FlowCache:
         bad: dict of place in `examples` to the `VideoError` of a video without flow.
     """
 
-    def __init__(
-        self, folder, examples, frame_numbers, store, stride, pairs, key, most_pairs=600
-    ):
-        self.folder, self.examples, self.store = folder, tuple(examples), store
-        self.frame_numbers = frame_numbers
+    def __init__(self, folder, examples, source, stride, pairs, key, most_pairs=600):
+        self.folder, self.examples, self.source = folder, tuple(examples), source
         self.stride, self.pairs, self.most_pairs = stride, pairs, most_pairs
         self.key = {
             "key": key,
@@ -145,9 +140,8 @@ class FlowCache:
 
     def _windows(self, example):
         """[(first pair, number of pairs)] of the windows to compute."""
-        found = []
-        self.store.read(example.path, lambda count: self._note(example, count, found))
-        first, length = found
+        part = self.source.frames_of(example)
+        first, length = part.start, len(part)
         whole = length - self.stride
         if whole < 1:
             raise VideoError(
@@ -161,16 +155,12 @@ class FlowCache:
         starts = np.linspace(0, whole - span, count).round().astype(int)
         return [(first + int(start), span) for start in starts]
 
-    def _note(self, example, count, found):
-        found[:] = self.frame_numbers(example, count)
-        return np.array([found[0]])
-
     def _estimated(self, example, first, count, estimate):
         flows = []
         for start in range(first, first + count, PAIRS_AT_ONCE):
             pairs = np.arange(start, min(start + PAIRS_AT_ONCE, first + count))
             numbers = np.stack([pairs, pairs + self.stride], axis=1)
-            frames = self.store.read(example.path, lambda _, numbers=numbers: numbers)
+            frames = self.source.read(example.path, lambda _, numbers=numbers: numbers)
             flows.append(np.asarray(estimate(frames), "float32"))
         return np.concatenate(flows)
 
@@ -207,7 +197,7 @@ class FlowCache:
 class FlowClips:
     """Clips of cached flow, endless and augmented for training or evenly spaced for tests.
 
-    Example `i` of the training is a function of (seed, i) alone, as in `TrainingStream`.
+    Example `i` of the training is a function of (seed, i) alone, as in `VideoClips`.
 
     Args:
         cache: a filled `FlowCache`.
@@ -247,10 +237,11 @@ class FlowClips:
         start = cache.random_start(place, span, generator)
         flow = cache.clip(place, start + speed * np.arange(cache.pairs))
         flow = zoom_flow(flow, *_random_crop(flow.shape[1:3], generator))
-        label = int(self.labels[place])
-        if self.augment is not None and self.augment.draws_mirrored(label, generator):
+        label, mirrored = int(self.labels[place]), False
+        if self.augment is not None:
+            mirrored, label = self.augment.mirror(label, generator)
+        if mirrored:
             flow = flip_flow(flow)
-            label = self.augment.flip_map.get(label, label)
         return np.ascontiguousarray(flow, "float32"), np.int32(label)
 
     def name(self, number):
@@ -321,3 +312,70 @@ def _random_crop(size, generator):
     top = int(generator.integers(size[0] - height + 1))
     left = int(generator.integers(size[1] - width + 1))
     return top, left, height, width
+
+
+class CachedFlowData:
+    """Flow of the videos of a `VideoData`, as a stage of the temporal CNN trains on it.
+
+    It has the interface of `training_data`, without a test.
+
+    Args:
+        data: `VideoData`; its training and validation videos are read.
+        folder, key: of the `FlowCache`.
+        estimate, progress: of `FlowCache.fill`.
+        most_pairs: pairs of a video that are kept.
+    """
+
+    def __init__(self, data, folder, key, estimate, progress=None, most_pairs=600):
+        self.data, self.class_names = data, data.class_names
+        self.examples = (*data.train, *data.validation)
+        self.labels = np.array([example.label for example in self.examples], np.int32)
+        self.cache = FlowCache(
+            folder,
+            self.examples,
+            data.source,
+            data.sampling.stride,
+            data.sampling.num_frames - 1,
+            key,
+            most_pairs,
+        )
+        self.cache.fill(estimate, progress)
+        for error in self.cache.bad.values():
+            data.report.add(error)
+            if data.on_bad_file == "raise":
+                raise error
+        there = [place for place in self.cache.windows if place < len(data.train)]
+        self.places = np.array(sorted(there), int)
+        self.explain, self.validates = data.explain, data.validates
+
+    def training(self, batch_size, start_step=0, seed=0):
+        return self._clips(seed).dataset(batch_size, start_step)
+
+    def training_names(self, batch_size, step, seed=0):
+        clips, first = self._clips(seed), step * batch_size
+        return [clips.name(number) for number in range(first, first + batch_size)]
+
+    def validation_batches(self, batch_size):
+        """Batches of the validation videos, as `FlowClips.evaluation`."""
+        places = range(len(self.data.train), len(self.examples))
+        return self._clips(0).evaluation(
+            [place for place in places if place in self.cache.windows],
+            self.data.clips_per_video,
+            batch_size,
+        )
+
+    def close(self):
+        """Deletes the cache."""
+        self.cache.remove()
+
+    def _clips(self, seed):
+        balanced = self.data.balanced
+
+        def order(epoch):
+            generator = np.random.default_rng([seed, 0, epoch])
+            own = epoch_order(self.labels[self.places], generator, balanced)
+            return self.places[own]
+
+        stride = self.cache.stride
+        speeds = sorted({max(1, stride - 1), stride, stride + 1})
+        return FlowClips(self.cache, order, self.labels, speeds, self.data.augment, seed)

@@ -1,8 +1,12 @@
-"""Crops and resizing of the frames of a clip, one box for all of them."""
+"""Crops and resizing of the frames of a clip, one box for all of them.
+
+Boxes are worked out from ints, or in a graph (records, exported models) from int64 tensors.
+"""
 
 import numpy as np
 
-from h2s_keras.data.video.images import exact_method
+from h2s_keras.data.clips.sampling import array_module
+from h2s_keras.data.video.conversion import exact_method
 
 CROP_SCALES = (1.0, 0.875, 0.75)
 MAX_DISTORT = 1
@@ -18,7 +22,7 @@ def resize_frames(frames, size):
         size: `(height, width)` in pixels.
 
     Returns:
-        uint8 array (time, *size, 3); `frames` itself where the size is right already.
+        uint8 array `(time, *size, 3)`; `frames` itself where the size is right already.
 
     Raises:
         ValueError: another shape or dtype.
@@ -62,24 +66,27 @@ def random_crop_box(frame_size, image_size, generator):
     and width apart but no more than one step apart, and put at one of five places.
 
     Args:
-        frame_size: `(height, width)` of the frames.
+        frame_size: `(height, width)` of the frames, ints or int64 tensors.
         image_size: `(height, width)` that the crop will be resized to.
-        generator: `np.random.Generator`.
+        generator: `np.random.Generator`, or `StatelessDraws` for tensors.
 
     Returns:
-        `(top, left, height, width)` in whole pixels.
+        `(top, left, height, width)` in whole pixels, as `frame_size`.
     """
+    arrays = array_module(*frame_size)
     pairs = [
         (vertical, horizontal)
         for i, vertical in enumerate(CROP_SCALES)
         for j, horizontal in enumerate(CROP_SCALES)
         if abs(i - j) <= MAX_DISTORT
     ]
-    height, width = _box_size(frame_size, image_size, pairs[generator.integers(len(pairs))])
+    scales = arrays.asarray(pairs, np.float64)[generator.integers(len(pairs))]
+    height, width = _box_size(frame_size, image_size, scales)
     down, right = frame_size[0] - height, frame_size[1] - width
-    places = ((0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2))
-    top, left = places[generator.integers(len(places))]
-    return top, left, height, width
+    tops = arrays.stack([0 * down, 0 * down, down, down, down // 2])
+    lefts = arrays.stack([0 * right, right, 0 * right, right, right // 2])
+    place = generator.integers(5)
+    return _whole(tops[place], lefts[place], height, width)
 
 
 def centre_crop_box(frame_size, image_size):
@@ -90,10 +97,13 @@ def centre_crop_box(frame_size, image_size):
 
     Args and returns: as `random_crop_box`.
     """
-    if tuple(frame_size) == tuple(image_size):
-        return 0, 0, *frame_size
+    arrays = array_module(*frame_size)
     height, width = _box_size(frame_size, image_size, (CENTRE_SCALE, CENTRE_SCALE))
-    return (frame_size[0] - height) // 2, (frame_size[1] - width) // 2, height, width
+    fits = (frame_size[0] == image_size[0]) & (frame_size[1] == image_size[1])
+    height = arrays.where(fits, frame_size[0], height)
+    width = arrays.where(fits, frame_size[1], width)
+    top, left = (frame_size[0] - height) // 2, (frame_size[1] - width) // 2
+    return _whole(top, left, height, width)
 
 
 def ten_crop_boxes(frame_size, image_size):
@@ -118,7 +128,7 @@ def ten_crop_boxes(frame_size, image_size):
 
     Source: arXiv 1704.00389, section 4.1 (as in Simonyan and Zisserman 2014).
     """
-    height, width = _box_size(frame_size, image_size, (CENTRE_SCALE, CENTRE_SCALE))
+    height, width = map(int, _box_size(frame_size, image_size, (CENTRE_SCALE,) * 2))
     down, right = frame_size[0] - height, frame_size[1] - width
     places = ((0, 0), (0, right), (down, 0), (down, right))
     boxes = [(*place, height, width) for place in places]
@@ -127,11 +137,28 @@ def ten_crop_boxes(frame_size, image_size):
 
 
 def _box_size(frame_size, image_size, scales):
-    fit = min(frame_size[0] / image_size[0], frame_size[1] / image_size[1])
-    return tuple(
-        min(whole, max(1, round(side * fit * scale)))
-        for whole, side, scale in zip(frame_size, image_size, scales, strict=True)
-    )
+    arrays = array_module(*frame_size)
+    fit = arrays.minimum(frame_size[0] / image_size[0], frame_size[1] / image_size[1])
+    sizes = []
+    for axis in range(2):
+        size = _rounded(image_size[axis] * fit * scales[axis])
+        size = arrays.maximum(1, arrays.asarray(size, np.int64))
+        sizes.append(arrays.minimum(frame_size[axis], size))
+    return sizes
+
+
+def _rounded(value):
+    """The nearest integer, the even one of two, of a float or of a float tensor."""
+    if array_module(value) is np:
+        return np.rint(value)
+    import tensorflow as tf
+
+    return tf.round(value)
+
+
+def _whole(*box):
+    """A box as ints, or as it is in a graph."""
+    return tuple(map(int, box)) if array_module(*box) is np else box
 
 
 def crop_frames(frames, box, image_size, mirrored):

@@ -16,7 +16,8 @@ import threading
 _ITERATORS = ("OwnedIterator", "OwnedMultiDeviceIterator")
 _PATIENCE = 10.0
 
-_ending = threading.Event()
+# Set once the process ends: whoever works long looks at it and raises `EndingError`.
+ENDING = threading.Event()
 _idle = threading.Condition()
 _running = 0
 
@@ -24,11 +25,14 @@ _running = 0
 class EndingError(RuntimeError):
     """The process ends: nobody will take what a thread reads ahead."""
 
+    def __init__(self):
+        super().__init__("the process ends, nothing is read any more")
+
 
 def check_running():
     """Raises `EndingError` once the process ends, to leave long work early."""
-    if _ending.is_set():
-        raise EndingError("the process ends, nothing is read any more")
+    if ENDING.is_set():
+        raise EndingError
 
 
 def called_by_threads(function):
@@ -52,7 +56,7 @@ def called_by_threads(function):
 def _end(process):
     if "tensorflow" not in sys.modules or os.getpid() != process:
         return
-    _ending.set()
+    ENDING.set()
     for iterator in _iterators():
         vars(iterator).clear()
     # An iterator that another thread is waiting for lives until that thread has its answer.

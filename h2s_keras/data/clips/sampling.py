@@ -1,4 +1,4 @@
-"""Which frames of a video make a clip: pure NumPy functions on frame numbers.
+"""Which frames make a clip, and which videos an epoch and a host show in which order.
 
 A clip of `num_frames` frames taken every `stride` frames spans
 `(num_frames - 1) * stride + 1` frames. Where a clip is longer than its video, `short`
@@ -9,7 +9,13 @@ says what to do:
 - `"refuse"`: raise `UserError`.
 
 A video of one frame shows no motion, so a clip of several frames is always refused.
+
+Frame counts are ints; where no Python may run (records, tf.data service) they are int64
+tensors, the draws come from `StatelessDraws`, and the results are tensors. Tensors are not
+checked.
 """
+
+import dataclasses
 
 import numpy as np
 
@@ -18,6 +24,85 @@ from h2s_keras.errors import UserError
 SHORT_POLICIES = ("loop", "hold", "refuse")
 # Evenly spaced clips averaged per video where a run does not choose another number.
 CLIPS_PER_VIDEO = 5
+
+
+def array_module(*values):
+    """NumPy, or TensorFlow's NumPy interface where one of the values is a tensor."""
+    if not any(type(value).__module__.startswith("tensorflow") for value in values):
+        return np
+    import tensorflow.experimental.numpy as tensor_numpy
+
+    return tensor_numpy
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipSampling:
+    """How the frames of a clip are chosen.
+
+    Attributes:
+        num_frames: frames in a clip.
+        stride: step between the frames of a clip.
+        short: `"loop"`, `"hold"` or `"refuse"` for clips longer than their video.
+        segments: for training, 2 or more: so many clips of each video, one from each of
+            equal parts of it (TSN); None or 1 for one clip.
+        max_skip: for training: the stride of each clip is drawn from 1, 2, ... `max_skip`
+            times `stride` (random temporal skipping); 1 for none.
+
+    Raises:
+        UserError: a number is below 1, or the policy is unknown.
+
+    Example:
+
+    ```python
+    sampling = ClipSampling(num_frames=11, stride=2)
+    sampling.training_frames(120, np.random.default_rng(0))     # 11 frame numbers
+    ```
+    """
+
+    num_frames: int
+    stride: int = 1
+    short: str = "loop"
+    segments: int | None = None
+    max_skip: int = 1
+
+    def __post_init__(self):
+        if self.segments == 1:
+            object.__setattr__(self, "segments", None)
+        for name in ("num_frames", "stride", "segments", "max_skip"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"`{name}` must be 1 or more. Received: {value}")
+        _check(self.num_frames * self.stride + 1, self.num_frames, self.stride, self.short)
+
+    @property
+    def shape(self):
+        """Shape of the frame numbers of a training example."""
+        parts = () if self.segments is None else (self.segments,)
+        return (*parts, self.num_frames)
+
+    def training_frames(self, frame_count, generator):
+        """Draws the frames of a training example: int64 of `shape`."""
+        stride = self.stride
+        if self.max_skip > 1:
+            most = self.max_skip
+            if self.short == "refuse":
+                arrays = array_module(frame_count)
+                span = max(1, clip_span(self.num_frames, self.stride) - 1)
+                most = arrays.clip((frame_count - 1) // span, 1, most)
+            stride *= 1 + generator.integers(most)
+        clip = (frame_count, self.num_frames, stride)
+        if self.segments is None:
+            return random_clip_indices(*clip, generator, self.short)
+        return segment_clip_indices(*clip, self.segments, generator, self.short)
+
+    def even_frames(self, frame_count, clips):
+        """The frames of evenly spaced clips for testing: int64 (clips, num_frames)."""
+        starts = even_clip_starts(frame_count, self.num_frames, self.stride, clips)
+        return self.frames_from(starts, frame_count)
+
+    def frames_from(self, starts, frame_count):
+        """`clip_indices` of this sampling."""
+        return clip_indices(starts, frame_count, self.num_frames, self.stride, self.short)
 
 
 def clip_span(num_frames, stride=1):
@@ -31,9 +116,7 @@ def clip_indices(starts, frame_count, num_frames, stride=1, short="loop"):
     Args:
         starts: integer or integer array of any shape, first frames.
         frame_count: frames in the video.
-        num_frames: frames in a clip.
-        stride: step between frames of a clip.
-        short: `"loop"`, `"hold"` or `"refuse"`, used where a clip passes the end.
+        num_frames, stride, short: as `ClipSampling`.
 
     Returns:
         int64 array (..., num_frames), each in [0, frame_count).
@@ -47,17 +130,19 @@ def clip_indices(starts, frame_count, num_frames, stride=1, short="loop"):
     clip_indices([0, 4], frame_count=6, num_frames=3)   # [[0, 1, 2], [4, 5, 0]]
     ```
     """
+    arrays = array_module(starts, frame_count, stride)
     _check(frame_count, num_frames, stride, short)
-    starts = np.asarray(starts, np.int64)
-    indices = starts[..., None] + np.arange(num_frames, dtype=np.int64) * stride
-    if short == "refuse" and indices.size and indices.max() >= frame_count:
-        raise UserError(
-            f"the video has {frame_count} frames, but {num_frames} frames with stride "
-            f'{stride} need {int(indices.max()) + 1}; use short="loop" or "hold", fewer '
-            "frames or a smaller stride"
-        )
+    steps = arrays.arange(num_frames, dtype=np.int64) * stride
+    indices = arrays.asarray(starts, np.int64)[..., None] + steps
+    if arrays is np and short == "refuse" and indices.size:
+        if indices.max() >= frame_count:
+            raise UserError(
+                f"the video has {frame_count} frames, but {num_frames} frames with stride "
+                f'{stride} need {int(indices.max()) + 1}; use short="loop" or "hold", '
+                "fewer frames or a smaller stride"
+            )
     if short == "hold":
-        return np.minimum(indices, frame_count - 1)
+        return arrays.minimum(indices, frame_count - 1)
     return indices % frame_count
 
 
@@ -65,17 +150,13 @@ def random_clip_indices(frame_count, num_frames, stride, generator, short="loop"
     """One clip at a uniformly random place.
 
     Args:
-        frame_count: frames in the video.
-        num_frames: frames in a clip.
-        stride: step between frames of a clip.
-        generator: `np.random.Generator`; one draw is taken, whatever the lengths.
-        short: as `clip_indices`.
+        frame_count, num_frames, stride, short: as `clip_indices`, which also says what is
+            raised.
+        generator: `np.random.Generator`, or `StatelessDraws` for tensors; one draw is
+            taken, whatever the lengths.
 
     Returns:
         int64 array (num_frames,).
-
-    Raises:
-        UserError: as `clip_indices`.
 
     Example:
 
@@ -84,11 +165,12 @@ def random_clip_indices(frame_count, num_frames, stride, generator, short="loop"
     ```
     """
     _check(frame_count, num_frames, stride, short)
-    last = max(0, frame_count - clip_span(num_frames, stride))
+    arrays, span = array_module(frame_count, stride), clip_span(num_frames, stride)
+    last = arrays.maximum(0, frame_count - span)
     # A looping clip may begin anywhere; a held one must begin at 0 to see all frames.
-    if last == 0 and short == "loop" and frame_count < clip_span(num_frames, stride):
-        last = frame_count - 1
-    start = int(generator.integers(last + 1))
+    if short == "loop":
+        last = arrays.where(frame_count < span, frame_count - 1, last)
+    start = generator.integers(last + 1)
     return clip_indices(start, frame_count, num_frames, stride, short)
 
 
@@ -100,9 +182,7 @@ def even_clip_starts(frame_count, num_frames, stride, count):
     frame, the starts are spread over the possible ones and repeat.
 
     Args:
-        frame_count: frames in the video.
-        num_frames: frames in a clip.
-        stride: step between frames of a clip.
+        frame_count, num_frames, stride: as `clip_indices`.
         count: number of clips.
 
     Returns:
@@ -163,18 +243,13 @@ def segment_clip_indices(
     random one of its part, or at the middle one without a generator.
 
     Args:
-        frame_count: frames in the video.
-        num_frames: frames in a clip.
-        stride: step between frames of a clip.
+        frame_count, num_frames, stride, short: as `clip_indices`, which also says what is
+            raised.
         segments: number of parts.
-        generator: `np.random.Generator` for training, None for testing.
-        short: as `clip_indices`.
+        generator: as `random_clip_indices` for training, None for testing.
 
     Returns:
         int64 array (segments, num_frames), rising from segment to segment.
-
-    Raises:
-        UserError: as `clip_indices`.
 
     Example:
 
@@ -184,16 +259,70 @@ def segment_clip_indices(
     """
     _check(frame_count, num_frames, stride, short)
     _check_positive("the number of segments", segments)
-    possible = max(0, frame_count - clip_span(num_frames, stride)) + 1
-    edges = np.arange(segments + 1, dtype=np.int64) * possible // segments
+    arrays = array_module(frame_count, stride)
+    possible = arrays.maximum(0, frame_count - clip_span(num_frames, stride)) + 1
+    edges = arrays.arange(segments + 1, dtype=np.int64) * possible // segments
     # Where there are more segments than places, a part may be empty; it keeps its edge.
-    width = np.maximum(edges[1:] - edges[:-1], 1)
+    width = arrays.maximum(edges[1:] - edges[:-1], 1)
     shift = generator.integers(width) if generator is not None else width // 2
-    starts = np.minimum(edges[:-1] + shift, possible - 1)
+    starts = arrays.minimum(edges[:-1] + shift, possible - 1)
     return clip_indices(starts, frame_count, num_frames, stride, short)
 
 
+def host_batch_size(batch_size, host=0, hosts=1):
+    """Rows of every global batch that one host of `hosts` reads, counted from 0.
+
+    Raises:
+        UserError: there is no such host, or the batch cannot be shared evenly.
+    """
+    if batch_size < 1 or hosts < 1 or not 0 <= host < hosts:
+        raise UserError(
+            f"no host {host} of {hosts} can read batches of {batch_size}; count the hosts "
+            "from 0 and give a batch of 1 or more"
+        )
+    if batch_size % hosts:
+        raise UserError(
+            f"a batch of {batch_size} cannot be shared evenly by {hosts} hosts; make it a "
+            f"multiple of {hosts}"
+        )
+    return batch_size // hosts
+
+
+def example_numbers(batch_size, start_step=0, host=0, hosts=1):
+    """The endless stream of example numbers of one host, as a `tf.data.Dataset` of int64.
+
+    Global batch `k` holds the examples `k * batch_size ... (k + 1) * batch_size - 1`; the
+    host reads the same rows of every batch, so that all hosts together read what one
+    would, each example once.
+
+    Args:
+        batch_size: examples of the global batch.
+        start_step: first batch.
+        host, hosts: as `host_batch_size`, which also says what is refused.
+
+    Example:
+
+    ```python
+    list(example_numbers(4, host=1, hosts=2).take(4).as_numpy_iterator())   # 2, 3, 6, 7
+    ```
+    """
+    import tensorflow as tf
+
+    rows = host_batch_size(batch_size, host, hosts)
+    numbers = tf.data.Dataset.range(start_step * rows, tf.int64.max)
+    if hosts == 1:
+        return numbers
+    return numbers.map(lambda i: i // rows * batch_size + host * rows + i % rows)
+
+
+def given(settings, names):
+    """The settings of some names, those that are there."""
+    return {name: settings[name] for name in names if name in settings}
+
+
 def _check(frame_count, num_frames, stride, short):
+    if array_module(frame_count, stride) is not np:
+        return
     _check_positive("the number of frames in the video", frame_count)
     _check_positive("`num_frames`", num_frames)
     _check_positive("`stride`", stride)

@@ -83,7 +83,7 @@ def why_missing(path):
 
 
 def path_here(listed):
-    """A path that Windows wrote as this system does: `D:\\walk\\a.avi` is `/walk/a.avi`."""
+    r"""A path that Windows wrote as this system does: `D:\walk\a.avi` is `/walk/a.avi`."""
     if os.sep == "\\" or "\\" not in listed or "/" in listed:
         return listed
     return re.sub(r"^[A-Za-z]:", "", listed).replace("\\", "/")

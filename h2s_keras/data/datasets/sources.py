@@ -40,7 +40,7 @@ class VideoExample:
 
 
 def class_folder_source(root, group_pattern=None):
-    """Lists a folder of class folders: `root/class[/any]/video.avi`.
+    r"""Lists a folder of class folders: `root/class[/any]/video.avi`.
 
     A video may also be a folder of frames, `root/class[/any]/video/img_00001.jpg`. Classes
     are the folder names in sorted order. Hidden files are passed over. Videos in deeper
@@ -50,7 +50,7 @@ def class_folder_source(root, group_pattern=None):
     Args:
         root: the folder.
         group_pattern: regular expression searched in each file's name; its first group
-            is the example's group, e.g. `r"_g(\\d+)_"` for UCF101.
+            is the example's group, e.g. `r"_g(\d+)_"` for UCF101.
 
     Returns:
         `(examples, class_names)`: a tuple of `VideoExample`, sorted by class and path, and
@@ -63,7 +63,7 @@ def class_folder_source(root, group_pattern=None):
     Example:
 
     ```python
-    examples, names = class_folder_source("gestures", group_pattern=r"P(\\d)T\\d")
+    examples, names = class_folder_source("gestures", group_pattern=r"P(\d)T\d")
     train, test = leave_one_group_out(examples, "2")
     ```
     """
@@ -265,7 +265,7 @@ def leave_one_group_out(examples, group):
     """Splits by group: all others for training, one for testing.
 
     Args:
-        examples: `VideoExample`s, each with a group.
+        examples: list of `VideoExample`, each with a group.
         group: the group to test on; compared as text.
 
     Returns:

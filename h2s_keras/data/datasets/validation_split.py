@@ -122,7 +122,7 @@ def _chosen_groups(examples, share, generator):
 
 
 def suggested_group_pattern(paths):
-    """A pattern over file names that seems to say who or where, or None.
+    r"""A pattern over file names that seems to say who or where, or None.
 
     Videos of one person, animal or recording resemble each other; where they lie on both
     sides of a split, its figures are too good. Names such as `person03_walk.avi` or
@@ -139,7 +139,7 @@ def suggested_group_pattern(paths):
 
     ```python
     suggested_group_pattern(["a/person1_x.avi", "a/person2_x.avi", "b/person1_y.avi", ...])
-    # 'person(\\\\d+)'
+    # 'person(\\d+)'
     ```
     """
     stems = [os.path.splitext(os.path.basename(path))[0].lower() for path in paths]

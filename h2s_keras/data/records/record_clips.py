@@ -8,20 +8,11 @@ and sharing between hosts need no shuffle buffer and no reading ahead.
 import numpy as np
 
 from h2s_keras.cores import usable_cores
-from h2s_keras.data.clips.crops import CENTRE_SCALE
-from h2s_keras.data.clips.graph_sampling import (
-    GraphDraw,
-    centre_crop,
-    clip_frames,
-    epoch_place,
-    random_clip_frames,
-    random_crop,
-    segment_clip_frames,
-)
-from h2s_keras.data.clips.host_share import host_batch_size
-from h2s_keras.data.clips.sampling import clip_indices, clip_span, even_clip_starts
+from h2s_keras.data.clips.crops import CENTRE_SCALE, centre_crop_box, random_crop_box
+from h2s_keras.data.clips.sampling import even_clip_starts, host_batch_size
 from h2s_keras.data.records.data_service import distribute
 from h2s_keras.data.records.record_frames import crop_flows, crop_jpegs, stored_frames
+from h2s_keras.data.synthetic.stateless_draws import StatelessDraws
 from h2s_keras.errors import FileError, UserError
 
 CONTENTS = ("clips", "flow", "both")
@@ -34,8 +25,8 @@ class RecordClips:
     Args:
         index: `RecordIndex`.
         examples: examples of it, as from `index.examples`.
-        num_frames, stride, image_size, short, segments, max_skip, flip: as
-            `video_clip_dataset`.
+        sampling: `ClipSampling`.
+        augment: `ClipAugmentation`.
         contents: "clips"; "flow", the stored flow alone; or "both".
         num_parallel_calls: clips read at a time; None for as many as there are usable
             cores. What comes out is the same.
@@ -47,7 +38,8 @@ class RecordClips:
 
     ```python
     index = read_index("packed/ucf101")
-    clips = RecordClips(index, index.examples(part="train"), num_frames=11)
+    sampling, augment = ClipSampling(11), ClipAugmentation((224, 224))
+    clips = RecordClips(index, index.examples(part="train"), sampling, augment)
     batch, labels = next(iter(clips.training(batch_size=8)))
     ```
     """
@@ -56,21 +48,14 @@ class RecordClips:
         self,
         index,
         examples,
-        num_frames,
-        stride=1,
-        image_size=(224, 224),
-        short="loop",
-        segments=None,
-        max_skip=1,
-        flip=True,
+        sampling,
+        augment,
         contents="clips",
         num_parallel_calls=None,
     ):
         self.index, self.examples = index, list(examples)
-        self.num_frames, self.stride, self.short = num_frames, stride, short
-        self.image_size = tuple(int(side) for side in image_size)
-        self.segments = None if segments == 1 else segments
-        self.max_skip, self.flip, self.contents = max_skip, flip, contents
+        self.sampling, self.augment, self.contents = sampling, augment, contents
+        self.image_size = tuple(int(side) for side in augment.image_size)
         if num_parallel_calls is None:
             num_parallel_calls = usable_cores()
         self.num_parallel_calls = num_parallel_calls
@@ -84,7 +69,6 @@ class RecordClips:
             "height": [example["height"] for example in self.examples],
             "width": [example["width"] for example in self.examples],
             "first_offset": np.cumsum([0, *counts[:-1]]),
-            "records": counts,
         }
         self._offsets = np.concatenate([example["offsets"] for example in self.examples])
 
@@ -156,14 +140,9 @@ class RecordClips:
         plain = tf.autograph.experimental.do_not_convert
         if batch_size < 1 or clips_per_video < 1:
             raise UserError("`batch_size` and `clips_per_video` must be 1 or more")
-        starts = np.stack(
-            [
-                even_clip_starts(
-                    example["frames"], self.num_frames, self.stride, clips_per_video
-                )
-                for example in self.examples
-            ]
-        )
+        clip = (self.sampling.num_frames, self.sampling.stride, clips_per_video)
+        starts = [even_clip_starts(item["frames"], *clip) for item in self.examples]
+        starts = np.stack(starts)
         dataset = tf.data.Dataset.range(starts.size).map(
             plain(lambda number: self._test_clip(number, starts.ravel(), clips_per_video)),
             num_parallel_calls=self.num_parallel_calls,
@@ -180,72 +159,59 @@ class RecordClips:
     def _training_clip(self, number, seed):
         import tensorflow as tf
 
-        place = epoch_place(number, len(self.examples), seed)
-        example = self._example(place)
-        draw = GraphDraw(seed, number)
-        stride = tf.constant(self.stride, tf.int64)
-        if self.max_skip > 1:
-            most = tf.constant(self.max_skip, tf.int64)
-            if self.short == "refuse":
-                span = max(1, clip_span(self.num_frames, self.stride) - 1)
-                most = tf.clip_by_value((example["frames"] - 1) // span, 1, most)
-            stride *= 1 + draw.integer(most)
-        if self.segments is None:
-            frames = random_clip_frames(
-                example["frames"], self.num_frames, stride, draw, self.short
-            )[None]
-        else:
-            frames = segment_clip_frames(
-                example["frames"], self.num_frames, stride, self.segments, draw, self.short
-            )
+        example = self._example(epoch_place(number, len(self.examples), seed))
+        draw = StatelessDraws(tf, seed, number)
+        frames = self.sampling.training_frames(example["frames"], draw)
         # One draw for all segments: they are views of one video.
-        box = random_crop(self._frame_size(example), self.image_size, draw)
-        mirrored = draw.coin() if self.flip else tf.constant(False)
-        return self._load(example, frames, box, mirrored), example["label"]
+        box = random_crop_box(self._frame_size(example), self.image_size, draw)
+        mirrored, label = self.augment.mirror(example["label"], draw)
+        shape = self.sampling.shape[:-1]
+        return self._load(example, frames, box, shape, mirrored, draw), label
 
     def _test_clip(self, number, starts, clips_per_video):
         import tensorflow as tf
 
         place = number // clips_per_video
         example = self._example(place)
-        frames = clip_frames(
-            tf.gather(tf.constant(starts, tf.int64), number)[None],
-            example["frames"],
-            self.num_frames,
-            self.stride,
-            self.short,
-        )
-        box = centre_crop(self._frame_size(example), self.image_size)
-        loaded = self._load(example, frames, box, tf.constant(False), segments=None)
-        return loaded, example["label"], tf.cast(place, tf.int32)
+        start = tf.gather(tf.constant(starts, tf.int64), number)
+        frames = self.sampling.frames_from(start, example["frames"])
+        box = centre_crop_box(self._frame_size(example), self.image_size)
+        clip = self._load(example, frames, box, ())
+        return clip, example["label"], tf.cast(place, tf.int32)
 
-    def _load(self, example, frames, box, mirrored, **options):
-        """Reads the clips at `frames`, (clips, num_frames), cropped to `box`."""
+    def _load(self, example, frames, box, shape, mirrored=False, draw=None):
+        """Reads the clips at `frames`, (*shape, num_frames), cropped to `box`."""
         import tensorflow as tf
 
-        segments = options.get("segments", self.segments)
-        with_flow = self.contents != "clips"
-        clips, flows = [], []
-        for clip in tf.unstack(frames, 1 if segments is None else segments):
+        box, loaded = tf.stack(box), {"clip": [], "flow": []}
+        for clip in tf.unstack(frames, *shape) if shape else [frames]:
             jpegs, fields, missing = self._read(example, clip)
             if self.contents != "flow":
-                clips.append(crop_jpegs(jpegs, box, self.image_size, self._ratio))
-            if with_flow:
+                loaded["clip"].append(crop_jpegs(jpegs, box, self.image_size, self._ratio))
+            if self.contents != "clips":
                 size = (example["height"], example["width"])
                 flow_format = self.index.settings["flow_format"]
-                flows.append(
+                loaded["flow"].append(
                     crop_flows(fields, missing, size, box, self.image_size, flow_format)
                 )
-
-        def joined(parts, sign):
-            part = parts[0] if segments is None else tf.stack(parts)
-            return tf.cond(mirrored, lambda: tf.reverse(part, [-2]) * sign, lambda: part)
-
-        clip = joined(clips, tf.constant(1, tf.uint8)) if clips else None
         # Mirrored motion to the right goes to the left.
-        flow = joined(flows, tf.constant([-1.0, 1.0])) if flows else None
-        both = {"clip": clip, "flow": flow}
-        return {"clips": clip, "flow": flow, "both": both}[self.contents]
+        signs = {"clip": tf.constant(1, tf.uint8), "flow": tf.constant([-1.0, 1.0])}
+        for name, parts in loaded.items():
+            if parts:
+                whole = tf.concat(parts, 0)
+                loaded[name] = tf.cond(
+                    tf.convert_to_tensor(mirrored),
+                    lambda whole=whole, sign=signs[name]: tf.reverse(whole, [-2]) * sign,
+                    lambda whole=whole: whole,
+                )
+        if draw is not None and self.contents != "flow" and self.augment.changes_colors:
+            loaded["clip"] = self.augment.colors(loaded["clip"], draw)
+        loaded = {
+            name: tf.reshape(whole, (*shape, -1, *whole.shape[1:]))
+            for name, whole in loaded.items()
+            if not isinstance(whole, list)
+        }
+        return loaded if self.contents == "both" else next(iter(loaded.values()))
 
     def _read(self, example, clip):
         """JPEGs (num_frames,), flow (num_frames - 1,), and which of it is not stored."""
@@ -261,13 +227,12 @@ class RecordClips:
         jpegs, flows = stored if with_flow else (stored, None)
         local = clip - first * per_record
         if flows is None:
-            return tf.ensure_shape(tf.gather(jpegs, local), [self.num_frames]), None, None
+            return tf.ensure_shape(tf.gather(jpegs, local), clip.shape), None, None
         # Across the cut of a looped clip, and where the last frame is held, nothing moves.
         missing = clip[1:] != clip[:-1] + 1
         flows = tf.gather(flows, tf.where(missing, tf.zeros_like(local[1:]), local[:-1]))
-        shape = [self.num_frames]
-        jpegs = tf.ensure_shape(tf.gather(jpegs, local), shape)
-        return jpegs, tf.ensure_shape(flows, [self.num_frames - 1]), missing
+        jpegs = tf.ensure_shape(tf.gather(jpegs, local), clip.shape)
+        return jpegs, tf.ensure_shape(flows, missing.shape), missing
 
     def _example(self, place):
         import tensorflow as tf
@@ -293,13 +258,11 @@ class RecordClips:
     def _check(self):
         if not self.examples:
             raise UserError(f"{self.index.root}: no examples; check split and test_group")
-        for name in ("num_frames", "stride", "max_skip", "num_parallel_calls"):
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"`{name}` must be 1 or more. Received: {getattr(self, name)}"
-                )
-        if self.segments is not None and self.segments < 1:
-            raise UserError(f"`segments` must be 1 or more. Received: {self.segments}")
+        if self.num_parallel_calls < 1:
+            raise UserError(
+                f"`num_parallel_calls` must be 1 or more. Received: "
+                f"{self.num_parallel_calls}"
+            )
         if len(self.image_size) != 2 or min(self.image_size) < 1:
             raise UserError(
                 f"`image_size` must be (height, width). Received: {self.image_size}"
@@ -309,9 +272,8 @@ class RecordClips:
                 f"`contents` must be one of {CONTENTS}. Received: {self.contents!r}"
             )
         shortest = min(self.examples, key=lambda example: example["frames"])
-        # Says also what is wrong with an unknown policy, and what a clip needs at least.
         try:
-            clip_indices(0, shortest["frames"], self.num_frames, self.stride, self.short)
+            self.sampling.frames_from(0, shortest["frames"])
         except UserError as error:
             raise FileError(shortest["name"], error) from None
         if self.contents == "clips":
@@ -320,9 +282,32 @@ class RecordClips:
             raise UserError(
                 f"{self.index.root}: no flow was stored; pack with --flow, e.g. --flow tvl1"
             )
-        if self.stride != 1 or self.max_skip != 1 or self.num_frames < 2:
+        chosen = self.sampling
+        if chosen.stride != 1 or chosen.max_skip != 1 or chosen.num_frames < 2:
             raise UserError(
                 "stored flow is that of neighbouring frames: it needs 2 frames or more, "
-                f"stride 1 and max_skip 1. Received: {self.num_frames} frames, stride "
-                f"{self.stride}, max_skip {self.max_skip}; pack with --stride to skip"
+                f"stride 1 and max_skip 1. Received: {chosen.num_frames} frames, stride "
+                f"{chosen.stride}, max_skip {chosen.max_skip}; pack with --stride to skip"
             )
+
+
+def epoch_place(number, count, seed):
+    """Which of `count` examples comes at a place of the endless stream.
+
+    Each epoch takes every example once, in an order of its own.
+
+    Args:
+        number: int64 tensor, place in the stream.
+        count: int, number of examples.
+        seed: int.
+
+    Returns:
+        int64 tensor in [0, count).
+    """
+    import tensorflow as tf
+
+    epoch = number // count
+    seeds = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
+    return tf.random.experimental.index_shuffle(
+        number % count, seeds, tf.constant(count - 1, tf.int64)
+    )

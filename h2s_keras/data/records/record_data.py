@@ -15,7 +15,8 @@ component negated where the clip is mirrored. `contents="both"` gives ({"clip", 
 label). In the cut of a looped clip, and where a last frame is held, the flow is zero.
 """
 
-from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO
+from h2s_keras.data.clips.augmentation import class_augmentation
+from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO, ClipSampling, given
 from h2s_keras.data.datasets.sources import (
     VideoExample,
     compiled_pattern,
@@ -37,8 +38,10 @@ class RecordData:
             "test_root" (other records to test on), "group_pattern" (over names of videos)
             and "test_group" (left out of training and tested on), "clips_per_video" (of
             the test, 5), "service" (`grpc://host:port` of a tf.data service that prepares
-            the training batches); "stride", "short", "flip", "segments", "max_skip" as
-            `video_clip_dataset`; "contents" and "num_parallel_calls" as `RecordClips`.
+            the training batches); "stride", "short", "segments" and "max_skip" of
+            `ClipSampling`; "flip", "no_flip_classes", "flip_map", "color_jitter" and
+            "rand_augment" of `ClipAugmentation`, classes by names or numbers; "contents"
+            and "num_parallel_calls" of `RecordClips`.
 
     Raises:
         UserError: no or unfinished records, or settings that do not fit them.
@@ -156,15 +159,15 @@ class RecordData:
         return None
 
     def _clips(self, index, examples, **changes):
-        keys = ("stride", "short", "segments", "max_skip", "flip", "contents")
-        options = {
-            key: self.settings[key]
-            for key in (*keys, "num_parallel_calls")
-            if key in self.settings
-        }
-        size = tuple(self.settings["image_size"])
-        options = {"image_size": size, **options, **changes}
-        return RecordClips(index, examples, self.settings["num_frames"], **options)
+        settings = {**self.settings, **changes}
+        sampling = ("num_frames", "stride", "short", "segments", "max_skip")
+        return RecordClips(
+            index,
+            examples,
+            ClipSampling(**given(settings, sampling)),
+            class_augmentation(settings, self.class_names),
+            **given(settings, ("contents", "num_parallel_calls")),
+        )
 
     @property
     def groups(self):

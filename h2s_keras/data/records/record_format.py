@@ -97,11 +97,11 @@ def encode_flow(flow, flow_format):
         return zlib.compress(np.ascontiguousarray(flow, "<f2").tobytes(), 1)
     import tensorflow as tf
 
-    planes = flow_to_levels(flow).transpose(2, 0, 1).reshape(-1, flow.shape[1], 1)
+    planes = flow_as_uint8(flow).transpose(2, 0, 1).reshape(-1, flow.shape[1], 1)
     return tf.io.encode_png(np.ascontiguousarray(planes)).numpy()
 
 
-def flow_to_levels(flow):
+def flow_as_uint8(flow):
     """Pixels to uint8: clipped to +-20, +20, x6.375, rounded.
 
     Source: arXiv 1704.00389, section 3.2, as for stored flow.

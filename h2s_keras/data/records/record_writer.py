@@ -8,7 +8,6 @@ import contextlib
 import itertools
 import os
 
-from h2s_keras.data.datasets.segments import segment_frames
 from h2s_keras.data.datasets.sources import VideoExample
 from h2s_keras.data.records.classical_flow import classical_flow
 from h2s_keras.data.records.file_systems import (
@@ -22,9 +21,10 @@ from h2s_keras.data.records.pack_folder import finished_shard
 from h2s_keras.data.records.record_format import encode_flow, encode_record, record_bytes
 from h2s_keras.data.records.record_index import shard_names, write_json
 from h2s_keras.data.synthetic.action_clips import SyntheticClips
+from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.data.video.frame_spool import FrameSpool
 from h2s_keras.data.video.frame_times import FrameTimes
-from h2s_keras.data.video.reading import count_frames, iterate_frames
+from h2s_keras.data.video.reading import iterate_frames
 from h2s_keras.errors import VideoError
 from h2s_keras.files import sha256_of
 
@@ -127,8 +127,9 @@ class _ShardPacker:
         spans = [WHOLE] * len(examples)
         cut = ("start", "only_frames")
         if any(example[key] is not None for example in examples for key in cut):
-            count = count_frames(path, per_frame=True, **options)
-            spans = [_span(example, count, options["rate"]) for example in examples]
+            source = FrameSource(None, 0, per_frame=True, **options)
+            count = source.frame_count(path)
+            spans = [source.frames_of(_part(example)) for example in examples]
             spans = [thinned(span, stride, count) for span in spans]
         rate = options["rate"] and options["rate"] / stride
         times = None if os.path.isdir(path) else FrameTimes(path, rate)
@@ -237,13 +238,11 @@ def thinned(span, stride, frame_count):
     return range(first, stop)
 
 
-def _span(example, frame_count, rate):
-    item = VideoExample(
+def _part(example):
+    return VideoExample(
         example["path"],
         example["label"],
         start=example["start"],
         end=example["end"],
         frames=example["only_frames"],
     )
-    first, length = segment_frames(item, frame_count, rate)
-    return range(first, first + length)

@@ -52,7 +52,7 @@ class MovingLayers:
         self.shade = draw.uniform(-45.0, 45.0, (self.count, 3))
 
     def _rotation(self, angle):
-        """(layers, 2, 2)"""
+        """Matrices (layers, 2, 2)."""
         tf = self.tf
         cosine, sine = tf.cos(angle), tf.sin(angle)
         rows = [tf.stack([cosine, -sine], -1), tf.stack([sine, cosine], -1)]

@@ -2,7 +2,7 @@
 
 import itertools
 
-from h2s_keras.data.clips.host_share import example_numbers, host_batch_size
+from h2s_keras.data.clips.sampling import example_numbers, host_batch_size
 from h2s_keras.data.synthetic.action_clips import SyntheticClips
 from h2s_keras.errors import UserError
 

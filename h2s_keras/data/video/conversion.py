@@ -5,11 +5,6 @@ import warnings
 import numpy as np
 
 from h2s_keras.data.video.frame_filter import FrameFilter
-from h2s_keras.data.video.images import (
-    apply_rotation,
-    exact_method,
-    frame_rotation,
-)
 from h2s_keras.errors import VideoError, VideoWarning
 
 
@@ -110,3 +105,31 @@ def _target_size(native, size):
         return tuple(int(side) for side in size)
     scale = min(1.0, size / min(native))
     return tuple(max(1, round(side * scale)) for side in native)
+
+
+def exact_method():
+    """The scaler's settings: bilinear, and no short cuts on chroma or at odd widths."""
+    from av.video.reformatter import Interpolation
+
+    return (
+        Interpolation.BILINEAR
+        | Interpolation.ACCURATE_RND
+        | Interpolation.BITEXACT
+        | Interpolation.FULL_CHR_H_INT
+        | Interpolation.FULL_CHR_H_INP
+    )
+
+
+def frame_rotation(frame):
+    """Quarter turns against the clock that show a decoded frame upright (0, 1, 2, 3)."""
+    return round(getattr(frame, "rotation", 0) / 90) % 4
+
+
+def apply_rotation(array, quarter_turns):
+    """Turns (height, width, channels) by quarter turns against the clock.
+
+    Args:
+        array: the picture as decoded.
+        quarter_turns: as `frame_rotation`.
+    """
+    return np.rot90(array, quarter_turns, axes=(0, 1)) if quarter_turns else array

@@ -9,6 +9,7 @@ anything differs, the file is decoded forward from its start, now and from then 
 
 import dataclasses
 import os
+import typing
 import zlib
 from fractions import Fraction
 
@@ -65,6 +66,17 @@ class FrameIndex:
         return saved
 
 
+class SeenFrame(typing.NamedTuple):
+    """What is noted of a decoded frame whose pixels need not be found again."""
+
+    pts: int | None
+    time_base: Fraction | None
+    duration: int | None
+    key_frame: bool
+    width: int
+    height: int
+
+
 class FrameIndexer:
     """Collects a `FrameIndex` while a file is decoded from its start to its end."""
 
@@ -75,7 +87,7 @@ class FrameIndexer:
         self.stamped = self.checked = True
 
     def add(self, frame, checked=True):
-        """Notes the next `av.VideoFrame`; an unchecked one leaves the file unseekable."""
+        """Notes the next frame; an unchecked one leaves the file unseekable."""
         if frame.key_frame:
             self.keys.append(len(self.stamps))
         if frame.pts is None or frame.time_base in (None, 0):
@@ -88,6 +100,11 @@ class FrameIndexer:
         self.checked = self.checked and checked
         self.sizes.add((frame.width, frame.height))
         self.checksums.append(frame_checksum(frame) if checked else 0)
+
+    def add_seen(self, frames):
+        """Notes `SeenFrame`s, unchecked."""
+        for frame in frames:
+            self.add(frame, checked=False)
 
     def index(self):
         """The `FrameIndex` of the frames added so far."""

@@ -64,6 +64,11 @@ class FrameTimes:
             self.step = now - last
         self.seconds.append(now)
 
+    def note_all(self, frames):
+        """Notes frames, or `SeenFrame`s of them, in order."""
+        for frame in frames:
+            self.note(frame)
+
     def at(self, number):
         """Second at which frame `number` begins; of the number after the last, its end."""
         if number < len(self.seconds):

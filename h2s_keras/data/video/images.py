@@ -13,6 +13,11 @@ import zlib
 
 import numpy as np
 
+from h2s_keras.data.video.conversion import (
+    apply_rotation,
+    exact_method,
+    frame_rotation,
+)
 from h2s_keras.data.video.exif import exif_orientation
 from h2s_keras.data.video.frame_filter import FrameFilter, mirroring
 from h2s_keras.errors import ImageError
@@ -130,34 +135,6 @@ def careful_decoder(context):
 def jpeg_ends(content):
     """Whether the last scan of a JPEG image is followed by the marker of its end."""
     return content.rfind(b"\xff\xd9") > content.rfind(b"\xff\xda")
-
-
-def exact_method():
-    """The scaler's settings: bilinear, and no short cuts on chroma or at odd widths."""
-    from av.video.reformatter import Interpolation
-
-    return (
-        Interpolation.BILINEAR
-        | Interpolation.ACCURATE_RND
-        | Interpolation.BITEXACT
-        | Interpolation.FULL_CHR_H_INT
-        | Interpolation.FULL_CHR_H_INP
-    )
-
-
-def frame_rotation(frame):
-    """Quarter turns against the clock that show a decoded frame upright (0, 1, 2, 3)."""
-    return round(getattr(frame, "rotation", 0) / 90) % 4
-
-
-def apply_rotation(array, quarter_turns):
-    """Turns (height, width, channels) by quarter turns against the clock.
-
-    Args:
-        array: the picture as decoded.
-        quarter_turns: as `frame_rotation`.
-    """
-    return np.rot90(array, quarter_turns, axes=(0, 1)) if quarter_turns else array
 
 
 def encode_png(array):

@@ -69,7 +69,7 @@ def count_frames(
             if times is not None:
                 times.note(frame)
     except BrokenVideoError as error:
-        _keep_or_raise(error, on_broken)
+        keep_or_raise(error, on_broken)
     return count
 
 
@@ -157,7 +157,7 @@ def read_frames(
                 break
     except BrokenVideoError as error:
         broken = error
-        _keep_or_raise(error, on_broken)
+        keep_or_raise(error, on_broken)
     if wanted is None:
         return np.stack(frames)
     if given < len(order):
@@ -212,7 +212,7 @@ def iterate_frames(
                 times.note(frame)
             yield convert(frame)
     except BrokenVideoError as error:
-        _keep_or_raise(error, on_broken)
+        keep_or_raise(error, on_broken)
 
 
 def _at_rate(frames, rate, path):
@@ -236,7 +236,7 @@ def _check_policy(on_broken):
         raise ValueError(f'`on_broken` must be "raise" or "keep". Received: {on_broken!r}')
 
 
-def _keep_or_raise(error, on_broken):
+def keep_or_raise(error, on_broken):
     if on_broken == "raise":
         raise error
     warnings.warn(

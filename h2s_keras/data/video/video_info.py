@@ -3,10 +3,9 @@
 import dataclasses
 import os
 
-from h2s_keras.data.video.conversion import upright_size
+from h2s_keras.data.video.conversion import frame_rotation, upright_size
 from h2s_keras.data.video.decoder import decoded_frames, open_container, video_stream
 from h2s_keras.data.video.frame_folder import find_frames, folder_frames
-from h2s_keras.data.video.images import frame_rotation
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,9 @@
 import collections
 import dataclasses
 import os
+from typing import Any
+
+import keras
 
 from h2s_keras.errors import FileError, UserError
 from h2s_keras.layers.image_preprocessing import MODES
@@ -55,14 +58,19 @@ class CaffeReport:
         return "\n".join(lines)
 
 
-def load_caffe_weights(model, path, prototxt=None, spatial_mean=None):
+def load_caffe_weights(
+    model: keras.Model,
+    path: str | os.PathLike[str],
+    prototxt: str | os.PathLike[str] | None = None,
+    spatial_mean: Any = None,
+) -> CaffeReport:
     """Fills a model from a .caffemodel; its own preprocessing then suits the weights.
 
     Args:
         model: `MotionNet` of either variant; `HiddenTwoStream` (its MotionNet and VGG16
             temporal stream from the stacked file, where the temporal layers are named
-            conv1_1_vgg16 ... fc8_vgg16, and its adapter then pads zeros as the release
-            does; otherwise its spatial stream from a VGG16 or
+            conv1_1_vgg16 ... fc8_vgg16, and its adapter then clips at 20 px and pads zeros
+            as the release does; otherwise its spatial stream from a VGG16 or
             BN-Inception over 3 channels, its temporal stream from one over flow); or one
             VGG16 or BN-Inception stream by itself, as `build_backbone` makes.
         path: the .caffemodel, current or V1 format.
@@ -126,7 +134,8 @@ def load_caffe_weights(model, path, prototxt=None, spatial_mean=None):
     parameters = sum(slot.fill(layer, said) for slot, layer, said in matches)
     streams = tuple(dict.fromkeys(slot.stream for slot in slots))
     if {"motion", "temporal"} <= set(streams):
-        # Between the networks of one file lies the released deconvolution.
+        # Between the networks of one file lie the released clipping and deconvolution.
+        model.adapter.bound = 20.0
         model.adapter.padding = "zeros"
         _forget_compiled(model)
     return CaffeReport(

@@ -38,6 +38,8 @@ def two_stream(branched=False):
     from h2s_keras.models import HiddenTwoStreamBuilder
 
     builder = HiddenTwoStreamBuilder(5, 3, (32, 32)).motion("tiny")
+    if not branched:
+        builder.adapter(bound=20.0)
     builder.temporal("tiny", branched=branched).spatial("tiny")
     return fill(builder.build())
 
