@@ -144,8 +144,11 @@ def _choose(labels, scores):
         [[_worth(labels, scores, value, size) for size in allowed] for value in candidates]
     )
     worths = found.mean(axis=2)
-    best = worths.max()
-    error = np.sqrt(best * (1 - best) / len(lengths))
+    # With one bout more that is found and one that is not: two bouts prove little, even
+    # where both are found.
+    count = len(lengths)
+    best = (count * worths.max() + 1) / (count + 2)
+    error = np.sqrt(best * (1 - best) / (count + 2))
     row = _middle_of_best(candidates, worths.max(axis=1), error)
     good = np.flatnonzero(worths[row] >= worths[row].max() - _AS_GOOD)
     column = good[len(good) // 2]
