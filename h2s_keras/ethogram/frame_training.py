@@ -5,7 +5,7 @@ import numpy as np
 
 from h2s_keras.ethogram.frame_network import FrameCrossentropy, positive_weights
 from h2s_keras.layers.unsupervised_flow_loss import UnsupervisedFlowLoss
-from h2s_keras.training.motion_validation import warped_error
+from h2s_keras.training.validation import warped_error
 from h2s_keras.training.stage_model import StageModel
 
 # Pairs of frames of a video that tuning of motion sees, and how many are held out of all.
