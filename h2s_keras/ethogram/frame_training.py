@@ -5,8 +5,8 @@ import numpy as np
 
 from h2s_keras.ethogram.frame_network import FrameCrossentropy, positive_weights
 from h2s_keras.layers.unsupervised_flow_loss import UnsupervisedFlowLoss
-from h2s_keras.training.validation import warped_error
 from h2s_keras.training.stage_model import StageModel
+from h2s_keras.training.validation import warped_error
 
 # Pairs of frames of a video that tuning of motion sees, and how many are held out of all.
 PAIRS_PER_VIDEO, HELD_OUT = 100, 64
