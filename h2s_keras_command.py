@@ -13,8 +13,10 @@ def main():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # As `python -m h2s_keras_command` this module has another name.
     sys.modules.setdefault("h2s_keras_command", sys.modules[__name__])
-    from h2s_keras.cli.main import run
+    from h2s_keras.cli.main import complete, run
 
+    if "_ARGCOMPLETE" in os.environ:
+        complete()
     run()
 
 

@@ -19,12 +19,13 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["h2s_keras", "h2s_keras.*"]),
-    # The trained networks that work offline, h2s_keras/models/presets.py; and the page of
-    # h2s_keras/export/web.py.
+    # The trained networks that work offline, h2s_keras/models/presets.py; and the pages of
+    # h2s_keras/export/web.py and h2s_keras/ethogram/review.py.
     package_data={
         "h2s_keras": ["py.typed"],
         "h2s_keras.models": ["weights/*.npz", "weights/index.json"],
         "h2s_keras.export": ["web_page/*"],
+        "h2s_keras.ethogram": ["review.html"],
     },
     # The command is a module of its own so that `h2s --help` need not import Keras.
     py_modules=["h2s_keras_command"],
@@ -34,9 +35,11 @@ setup(
         "absl-py>=2.0.0,<3",
         "av>=18.0.0,<20",
         "keras>=3.15.0,<4",
+        "matplotlib>=3.8.0,<4",
         "numpy>=1.26.0,<3",
         "protobuf>=4.25.0,<8",
         "h5py>=3.8.0,<4",
+        "pillow>=10.1.0,<14",
         "rich>=13.0.0,<16",
         "tensorflow>=2.16.1,<2.22",
     ],
@@ -44,6 +47,7 @@ setup(
         # Accelerators: NVIDIA's libraries for TensorFlow, and the JAX backend.
         "gpu": ["tensorflow[and-cuda]>=2.16.1,<2.22"],
         "jax": ["jax>=0.10.0,<0.11"],
+        "completion": ["argcomplete>=3.1.0,<4"],
         "cv": ["keras-cv>=0.9.0,<0.10"],
         "io": ["tensorflow-io>=0.37.0,<0.38", "tensorflow>=2.16.1,<2.17"],
         "beam": ["apache-beam>=2.60.0,<3"],
@@ -56,7 +60,6 @@ setup(
             "pytest>=8.0.0,<10",
             "pytest-xdist>=3.5.0,<4",
             "hypothesis>=6.100.0,<7",
-            "pillow>=10.0.0,<14",
             "scikit-learn>=1.4.0,<2",
             "scipy>=1.12.0,<2",
             "tensorflow-serving-api>=2.16.1,<2.22",

@@ -9,22 +9,23 @@ import math
 import os
 import types
 import typing
+from typing import Any, Self
 
 from h2s_keras.errors import UserError, refuse_unknown, what_was_meant
 
 
 def option(
-    default,
-    help,
+    default: Any,
+    help: str,
     *,
-    kinds=None,
-    ignored=(),
-    needed=False,
-    takes=None,
-    keys=None,
-    square=False,
-    **limits,
-):
+    kinds: tuple[str, ...] | None = None,
+    ignored: tuple[str, ...] = (),
+    needed: bool = False,
+    takes: str | None = None,
+    keys: tuple[str, ...] | None = None,
+    square: bool = False,
+    **limits: float,
+) -> Any:
     """A field of a class of `Options`.
 
     Args:
@@ -58,8 +59,11 @@ def option(
 class Options:
     """Base of the dataclasses of options: read from plain values, checked, written."""
 
+    # What decides which options are supported; classes with such an option replace it.
+    kind: Any
+
     @classmethod
-    def of(cls, values, outer=""):
+    def of(cls, values: Any, outer: str = "") -> Self:
         """A checked copy.
 
         Args:
@@ -82,21 +86,21 @@ class Options:
         return options
 
     @classmethod
-    def prefix(cls, values, outer):
+    def prefix(cls, values: dict[str, Any], outer: str) -> str:
         """What goes before the names of options in messages."""
         return outer
 
     @classmethod
     @functools.cache
-    def fields(cls):
+    def fields(cls) -> dict[str, Any]:
         """dict of the name of each option to its field, with the type in "type"."""
         hints = typing.get_type_hints(cls)
-        found = {field.name: field for field in dataclasses.fields(cls)}
+        found = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
         for name, field in found.items():
             field.type = hints[name]
         return found
 
-    def check(self, where):
+    def check(self, where: str) -> None:
         """Brings every value into its type; raises a UserError that begins with `where`."""
         for name, field in self.fields().items():
             value = getattr(self, name)
@@ -118,19 +122,19 @@ class Options:
                 "choose another kind"
             )
 
-    def supports(self, name):
+    def supports(self, name: str) -> bool:
         """Whether the option has a meaning for this kind."""
         kinds = self.fields()[name].metadata["kinds"]
         return kinds is None or self.kind in kinds
 
-    def require(self, where):
+    def require(self, where: str) -> None:
         """Raises a UserError for the first option without a value that needs one."""
         for name, field in self.fields().items():
             if field.metadata["needed"] and self.supports(name):
                 if getattr(self, name) is None:
                     raise UserError(f"{where}{name} is missing; it has no default")
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without those that the kind does not support."""
         return {
             name: _plain(getattr(self, name))
@@ -195,7 +199,7 @@ def _converted(value, kind, field, where):
         several = arguments[-1] is Ellipsis
         if field.metadata["square"] and type(value) is int:
             value = (value, value)
-        if several and isinstance(value, str) and _holds(arguments[0], str):
+        if several and isinstance(value, (str, int)) and _holds(arguments[0], str):
             value = (value,)  # One name may stand for a list of one.
         if isinstance(value, (tuple, list)) and (several or len(value) == len(arguments)):
             return tuple(_converted(one, arguments[0], field, where) for one in value)
@@ -227,7 +231,7 @@ def _within(value, least=None, most=None, above=None, below=None):
     )
 
 
-def what_it_takes(field):
+def what_it_takes(field: Any) -> str:
     """What an option takes in words, such as "a number from 0 to 1, or None"."""
     if field.metadata["takes"]:
         return field.metadata["takes"]
@@ -287,16 +291,16 @@ class Setting:
     """One `KEY=VALUE`: the parts of the key, and the value in the type of its option."""
 
     key: str
-    parts: tuple
+    parts: tuple[str, ...]
     value: object
 
     @property
-    def leaves_out(self):
+    def leaves_out(self) -> bool:
         """Whether it leaves a stage out."""
         return self.parts[0] == "stages" and len(self.parts) == 2
 
 
-def read_setting(options, assignment):
+def read_setting(options: type[Options], assignment: str) -> Setting:
     """The `Setting` that "KEY=VALUE" means for a class of options.
 
     Args:
@@ -313,7 +317,10 @@ def read_setting(options, assignment):
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError):
         value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
-    kind, field, parts, left = options, None, [], key.split(".")
+    kind: Any = options
+    field: Any = None
+    parts: list[str] = []
+    left = key.split(".")
     while left:
         inside = next((one for one in _parts(kind) if _is_group(one)), None)
         if inside is None:
@@ -326,6 +333,8 @@ def read_setting(options, assignment):
             parts.append(".".join(left))
             refuse_unknown(f"--set {key}", parts[-1:], field.metadata["keys"] or parts)
             left, kind = [], (typing.get_args(inside) or (str, object))[1]
+            about = {**field.metadata, "takes": None}
+            field = types.SimpleNamespace(name=field.name, type=kind, metadata=about)
         else:
             name = left.pop(0)
             if name not in inside.fields():
@@ -341,7 +350,7 @@ def read_setting(options, assignment):
                 f"stage such as {key}.steps=1000; received {value!r}"
             )
         return Setting(key, tuple(parts), None)
-    if kind in _groups(options):
+    if _is_group(kind) and kind is not dict and typing.get_origin(kind) is not dict:
         inside = "motion.steps=500" if key == "stages" else f"{[*kind.fields()][0]}=..."
         raise UserError(
             f"--set {key}: consists of several values; set one of them, such as "
@@ -353,7 +362,7 @@ def read_setting(options, assignment):
             return Setting(key, tuple(parts), value)
         except TypeError:
             continue
-    raise UserError(_refusal(f"--set {key}:", field, value).replace(": takes", " takes"))
+    raise UserError(_refusal(f"--set {key}", field, value))
 
 
 def _is_group(kind):
@@ -362,15 +371,7 @@ def _is_group(kind):
     return isinstance(kind, type) and issubclass(kind, Options)
 
 
-def _groups(options):
-    """Types of the options that are groups of options themselves, not values."""
-    found = [field.type for field in options.fields().values()]
-    lists = [kind for kind in found if typing.get_origin(kind) is list]
-    found += [typing.get_args(kind)[0] for kind in lists]
-    return [kind for kind in found if _is_group(kind) and kind is not dict]
-
-
-def apply_setting(options, assignment):
+def apply_setting(options: Options, assignment: str) -> None:
     """Applies one "KEY=VALUE" to options; `stages.NAME=none` leaves a stage out.
 
     Raises:
@@ -383,7 +384,7 @@ def apply_setting(options, assignment):
         put(options, setting)
 
 
-def put(place, setting):
+def put(place: Any, setting: Setting) -> None:
     """Sets the value in options, or in a dict of plain values; raises a UserError."""
     for depth, part in enumerate(setting.parts):
         if isinstance(place, list):
@@ -408,7 +409,7 @@ def put(place, setting):
             setattr(place, part, setting.value)
 
 
-def leave_out(places, setting):
+def leave_out(places: list[Any], setting: Setting) -> None:
     """Takes a stage out of each of `places` that has it; a UserError if none has."""
     name = setting.parts[1]
     stages = [_get(stage, "name") for place in places for stage in _stages(place)]

@@ -6,7 +6,7 @@ from it.
 
 import dataclasses
 import typing
-from typing import Literal
+from typing import Any, Literal
 
 from h2s_keras.errors import UserError
 from h2s_keras.option_types import Options, option
@@ -88,6 +88,7 @@ class DataOptions(Options):
         0.0,
         "share of the training videos that weights and fusion are chosen by",
         least=0,
+        most=0.5,
         kinds=_FILES,
         ignored=_PASSED_OVER,
     )
@@ -100,20 +101,28 @@ class DataOptions(Options):
     # How clips are drawn.
     stride: int = option(1, "step between the frames of a clip", least=1, kinds=_CLIPS)
     rate: float | None = option(
-        None, "frames per second to read videos at; None is every frame", kinds=_FILES
+        None,
+        "frames per second to read videos at; None is every frame",
+        above=0,
+        kinds=_FILES,
     )
     clip_seconds: float | None = option(
         None,
         "length of a clip in seconds, which chooses rate and stride",
+        above=0,
         kinds=_VIDEOS,
         ignored=_PASSED_OVER,
     )
     max_skip: int = option(
-        1, "each clip's stride is drawn up to so many times the stride", kinds=_CLIPS
+        1,
+        "each clip's stride is drawn up to so many times the stride",
+        least=1,
+        kinds=_CLIPS,
     )
     segments: int | None = option(
         None,
         "clips per training example, one from each part of the video",
+        least=1,
         kinds=(*_VIDEOS, "records", *SYNTHETIC),
     )
     short: Literal["loop", "hold", "refuse"] = option(
@@ -144,6 +153,7 @@ class DataOptions(Options):
     decode_size: int | Size | None = option(
         None,
         "short side or (height, width) of decoded frames in pixels",
+        least=1,
         kinds=_FILES,
         ignored=_PASSED_OVER,
     )
@@ -158,10 +168,10 @@ class DataOptions(Options):
         ignored=_PASSED_OVER,
     )
     timeout: float | None = option(
-        60, "seconds that one file may take", kinds=_FILES, ignored=_PASSED_OVER
+        60, "seconds that one file may take", above=0, kinds=_FILES, ignored=_PASSED_OVER
     )
     num_parallel_calls: int | None = option(
-        None, "videos decoded at a time; None is one per usable core", kinds=_CLIPS
+        None, "videos decoded at a time; None is one per core", least=1, kinds=_CLIPS
     )
     # Packed records.
     contents: Literal["clips", "flow", "both"] = option(
@@ -204,11 +214,11 @@ class DataOptions(Options):
     )
 
     @classmethod
-    def prefix(cls, values, outer):
+    def prefix(cls, values: dict[str, Any], outer: str) -> str:
         """Data are those of a run."""
         return "data."
 
-    def check(self, where="data."):
+    def check(self, where: str = "data.") -> None:
         """As `Options.check`, with what a tf.data service needs."""
         if self.kind is None:
             kinds = typing.get_args(Kind)
@@ -219,9 +229,11 @@ class DataOptions(Options):
                 "whose workers run no Python; pack it first (h2s data pack) and train with "
                 "data.kind=records"
             )
+        if type(self.test_group) is int:
+            self.test_group = str(self.test_group)  # Groups are names.
         super().check(where)
 
-    def given(self):
+    def given(self) -> dict[str, Any]:
         """dict of the options that the kind supports, but for "kind" and those left open.
 
         Raises:
@@ -278,7 +290,7 @@ class ModelOptions(Options):
     initial: str | None = option(None, ".keras file or run folder to take weights from")
 
     @classmethod
-    def prefix(cls, values, outer):
+    def prefix(cls, values: dict[str, Any], outer: str) -> str:
         """A model is that of a run."""
         return "model."
 
@@ -347,14 +359,16 @@ class FlowLossOptions(Options):
     self_supervision_weight: float = option(
         0.0, "factor on the distance between flow of the clip and of a crop", least=0
     )
-    self_supervision_start: int = option(0, "steps before that", least=0)
-    self_supervision_crop: int = option(8, "pixels cut off each side for it", least=0)
+    self_supervision_start: int = option(0, "steps before self-supervision counts", least=0)
+    self_supervision_crop: int = option(
+        8, "pixels cut off each side for self-supervision", least=0
+    )
     refinement: bool | int = option(
         False, "passes at half the size, a quarter ..., for clips of 2 frames", least=0
     )
 
     @classmethod
-    def prefix(cls, values, outer):
+    def prefix(cls, values: dict[str, Any], outer: str) -> str:
         """A flow loss is that of a stage."""
         return f"{outer}flow_loss."
 
@@ -368,7 +382,9 @@ class StageOptions(Options):
     train: tuple[Stream, ...] | None = option(
         None, "parts that learn; None is the streams that run"
     )
-    freeze: tuple[str, ...] = option((), "patterns of layers that do not, as motion/conv1*")
+    freeze: tuple[str, ...] = option(
+        (), "layers that do not learn, by patterns such as motion/conv1*"
+    )
     steps: int = option(None, "optimizer steps", least=1, needed=True)
     epoch: int = option(50, "optimizer steps between saved states", least=1)
     patience: int = option(
@@ -397,7 +413,7 @@ class StageOptions(Options):
     global_clipnorm: float | None = option(
         1.0, "largest norm of all gradients together", above=0
     )
-    weight_decay: float | None = option(0.0, "weight decay", least=0)
+    weight_decay: float | None = option(0.0, "factor of the weight decay", least=0)
     weight_decay_kind: Literal["decoupled", "coupled"] = option(
         "decoupled", "decay of the weight itself, or by the gradient as in Caffe"
     )
@@ -419,11 +435,11 @@ class StageOptions(Options):
     jit_compile: bool | Literal["auto"] = option("auto", "whether XLA compiles the step")
 
     @classmethod
-    def prefix(cls, values, outer):
+    def prefix(cls, values: dict[str, Any], outer: str) -> str:
         """A stage is named."""
         return f"stage {values.get('name') or 'without a name'!r}: "
 
-    def check(self, where):
+    def check(self, where: str) -> None:
         """As `Options.check`, and that nothing needed is missing."""
         self.require(where)
         super().check(where)
@@ -431,7 +447,24 @@ class StageOptions(Options):
 
 @dataclasses.dataclass
 class RunOptions(Options):
-    """Options of a run."""
+    """Options of a run: what a recipe returns and `train` takes.
+
+    Example:
+
+    ```python
+    stage = StageOptions(
+        name="temporal", streams=("temporal",), steps=500, learning_rate=1e-3
+    )
+    data = DataOptions(
+        kind="videos", root="my_videos", num_frames=16, image_size=(128, 128)
+    )
+    model = ModelOptions(motion="small_video", temporal="small")
+    options = RunOptions(
+        name="mine", seed=1, batch_size=16, data=data, model=model, stages=[stage]
+    )
+    train(options, "runs/mine")
+    ```
+    """
 
     name: str = option(None, "name of the run", needed=True)
     seed: int = option(None, "seed of weights and draws", least=0, needed=True)
@@ -449,11 +482,11 @@ class RunOptions(Options):
     stages: list[StageOptions] = option(None, "stages, one after another", needed=True)
 
     @classmethod
-    def prefix(cls, values, outer):
+    def prefix(cls, values: dict[str, Any], outer: str) -> str:
         """The whole recipe."""
         return "recipe: "
 
-    def check(self, where):
+    def check(self, where: str) -> None:
         """As `Options.check`, and that stages and data fit."""
         super().check(where)
         if self.data is None:
@@ -463,7 +496,7 @@ class RunOptions(Options):
             if stage.cached_flow:
                 _check_cached_flow(stage.name, self.data)
 
-    def scale_steps(self, minutes):
+    def scale_steps(self, minutes: float) -> None:
         """Scales the steps of all stages so that the run takes about so many minutes.
 
         Raises:
@@ -482,7 +515,7 @@ class RunOptions(Options):
         self.minutes = minutes
 
 
-def run_options(values):
+def run_options(values: Any) -> RunOptions:
     """Checked `RunOptions` with everything that a run needs.
 
     Args:

@@ -3,11 +3,11 @@
 import argparse
 import importlib
 
-HELP = "score behaviours frame by frame: convert labels between formats"
-EXAMPLE = "h2s ethogram convert mouse1.boris mouse1_labels.csv --video mouse1.mp4"
+HELP = "score behaviours frame by frame: train, predict, evaluate, convert labels, refine"
+EXAMPLE = "h2s ethogram train videos.csv --out runs/mice"
 
 # In the order of the help; each a module `ethogram_NAME` of this folder.
-ACTIONS = ("convert",)
+ACTIONS = ("train", "predict", "evaluate", "convert", "refine")
 
 
 def add_arguments(parser):

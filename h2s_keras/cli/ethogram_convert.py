@@ -12,7 +12,7 @@ HELP = (
 )
 EXAMPLE = "h2s ethogram convert mouse1.boris mouse1_labels.csv --video mouse1.mp4"
 
-_FORMATS = (
+FORMATS = (
     "deepethogram boris boris_tabular boris_aggregated vtrace feral calms21 bento caltech "
     "observer elan activitynet"
 ).split()
@@ -25,9 +25,9 @@ def add_arguments(parser):
     )
     parser.add_argument(
         "--format",
-        choices=_FORMATS,
+        choices=FORMATS,
         metavar="FORMAT",
-        help="format of OUT: " + ", ".join(_FORMATS) + " (default: by the ending of OUT: "
+        help="format of OUT: " + ", ".join(FORMATS) + " (default: by the ending of OUT: "
         ".boris, .eaf, .annot, .vtrace.csv, or .csv for deepethogram)",
     )
     parser.add_argument(

@@ -321,7 +321,7 @@ def _write_confusion(path, results):
     names = results["class_names"]
     if path.lower().endswith(".png"):
         from h2s_keras.data.video.images import write_png
-        from h2s_keras.evaluation.confusion_picture import confusion_picture
+        from h2s_keras.visualization import confusion_picture
 
         write_png(path, confusion_picture(results["confusion"], names))
         return

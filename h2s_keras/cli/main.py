@@ -62,6 +62,13 @@ def build_parser():
     return parser
 
 
+def complete():
+    """Answers the shell that asks how a line goes on, and ends the process."""
+    import argcomplete
+
+    argcomplete.autocomplete(build_parser())
+
+
 def run(argv=None):
     """Runs the command line and exits with 0, or 2 after a user's mistake."""
     _take_any_name()

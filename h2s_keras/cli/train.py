@@ -50,15 +50,17 @@ def add_arguments(parser):
         "your data where --set names them",
     )
     parser.add_argument(
-        "--hosts",
+        "--processes",
         type=int,
         metavar="N",
-        help="train on N hosts together (KERAS_BACKEND=jax): the same command on each, "
-        "with its own --host",
+        help="train on N processes together (KERAS_BACKEND=jax): the same command on each, "
+        "with its own --process",
     )
-    parser.add_argument("--host", type=int, default=0, help="number of this host, from 0")
     parser.add_argument(
-        "--coordinator", metavar="ADDRESS:PORT", help="of host 0, reachable from all"
+        "--process", type=int, default=0, help="number of this process, from 0"
+    )
+    parser.add_argument(
+        "--coordinator", metavar="ADDRESS:PORT", help="of process 0, reachable from all"
     )
     parser.add_argument(
         "--data_service",
@@ -115,25 +117,32 @@ def run(arguments):
             config.scale_steps(arguments.budget)
     if arguments.show:
         from h2s_keras.cli.option_table import show
+        from h2s_keras.training.run_folder import RunFolder
 
+        if config is None:
+            config = run_options(RunFolder(arguments.out, resume=True).read_config())
         print(show(config))
         return 0
     out = arguments.out or default_folder(config.name)
     together = None
-    if arguments.hosts is not None:
+    if arguments.processes is not None:
         if not arguments.out:
             raise UserError(
-                "--hosts needs --out, so that every host writes to the same run"
+                "--processes needs --out, so that every process writes to the same run"
             )
-        if arguments.hosts < 1:
-            raise UserError(f"--hosts takes a number from 1; received {arguments.hosts}")
-        together = (arguments.hosts, arguments.host, arguments.coordinator)
-    elif arguments.host or arguments.coordinator:
-        raise UserError("--host and --coordinator go with --hosts, the number of all hosts")
+        if arguments.processes < 1:
+            raise UserError(
+                f"--processes takes a number from 1; received {arguments.processes}"
+            )
+        together = (arguments.processes, arguments.process, arguments.coordinator)
+    elif arguments.process or arguments.coordinator:
+        raise UserError(
+            "--process and --coordinator go with --processes, the number of all processes"
+        )
     recipe = arguments.recipe if arguments.resume else None
     done = run_training(config, out, arguments.resume, together, recipe)
-    if arguments.host:
-        return 0  # Host 0 tells the results.
+    if arguments.process:
+        return 0  # Process 0 tells the results.
     if arguments.json:
         print(json.dumps(done["results"], indent=2))
     else:
@@ -160,26 +169,26 @@ def smoke_data(small, full, assignments):
 def run_training(config, out, resume, together=None, recipe=None, command="train"):
     """`h2s_keras.training.train`, or one a group, with progress on stderr.
 
-    `together` is (hosts, number of this host, coordinator), or None; `recipe` one that the
-    run to resume must be of, or None; `command` that which goes on with the run.
+    `together` is (processes, number of this one, coordinator), or None; `recipe` one that
+    the run to resume must be of, or None; `command` that which goes on with the run.
     """
     import_keras()
     from h2s_keras.cli.progress import Progress
     from h2s_keras.training.groups import trainer
     from h2s_keras.training.run_folder import RunFolder
 
-    hosts, named = None, out
+    processes, named = None, out
     if together is not None:
-        from h2s_keras.training.hosts import Hosts
+        from h2s_keras.training.processes import Processes
 
-        hosts = Hosts(*together)
-        out = hosts.folder(out)
+        processes = Processes(*together)
+        out = processes.folder(out)
     values = run_options(RunFolder(out, resume=True).read_config() if resume else config)
     if recipe is not None:
         _check_same_recipe(out, values.name, run_options(load_recipe(recipe)()).name)
     go = trainer(values)
     try:
-        return go(config, out, resume, Progress(), hosts)
+        return go(config, out, resume, Progress(), processes)
     except KeyboardInterrupt:
         if os.path.exists(os.path.join(out, "config.json")):
             again = resume_command(command, named, together)
@@ -191,12 +200,13 @@ def run_training(config, out, resume, together=None, recipe=None, command="train
 
 
 def resume_command(command, out, together=None):
-    """The command line that goes on with a run, of this host where there are several."""
+    """The command line that goes on with a run, of this process where there are several."""
     words = ["h2s", command, "--resume", "--out", out]
     if together is None:
         return shlex.join(words)
-    hosts, host, coordinator = together
-    words += ["--hosts", str(hosts), "--host", str(host), "--coordinator", coordinator]
+    processes, process, coordinator = together
+    words += ["--processes", str(processes), "--process", str(process)]
+    words += ["--coordinator", coordinator]
     return f"KERAS_BACKEND=jax {shlex.join(words)}"
 
 
@@ -240,7 +250,9 @@ def recipe_list():
         path = os.path.join(recipes.__path__[0], module.name + ".py")
         with open(path) as file:
             text = ast.get_docstring(ast.parse(file.read()))
-        listed.append((module.name, text.splitlines()[0]))
+        # The recipe `ethogram` has a command of its own.
+        if "Command: h2s ethogram" not in text:
+            listed.append((module.name, text.splitlines()[0]))
     return listed
 
 
@@ -252,6 +264,8 @@ def load_recipe(name):
         # Unlike an import, this leaves no __pycache__ beside the user's file.
         names = runpy.run_path(name, run_name="h2s_recipe")
     else:
+        if name == "ethogram":
+            raise UserError("behaviours frame by frame: use h2s ethogram train")
         known = [recipe for recipe, _ in recipe_list()]
         if name not in known:
             raise UserError(

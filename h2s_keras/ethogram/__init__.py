@@ -1,4 +1,4 @@
-"""Behaviours frame by frame: labels in and out, data sets of them, figures.
+"""Behaviours frame by frame: labels in and out, figures, training, prediction.
 
 What is named here is imported when it is asked for; labels, formats and figures need
 neither Keras nor TensorFlow.
@@ -7,21 +7,25 @@ neither Keras nor TensorFlow.
 from h2s_keras.lazy_names import lazy_names
 
 _HOMES = {
+    "BehaviorScorer": "scorer",
     "Bout": "labels",
     "Figures": "figures",
     "FrameLabels": "labels",
     "FrameTimes": "times",
-    "LabelledVideo": "dataset",
+    "LabelledVideo": "labelled_videos",
+    "Prediction": "scorer",
     "Rule": "decision",
     "choose_rules": "decision",
     "decide": "decision",
     "draw_split": "split",
     "find_shift": "shift",
-    "find_videos": "dataset",
-    "load_labels": "dataset",
+    "find_videos": "labelled_videos",
+    "load_labels": "labelled_videos",
     "measure": "figures",
     "read_labels": "annotation_files",
-    "video_times": "decoded_times",
+    "refine_ethogram": "train",
+    "train_ethogram": "train",
+    "video_times": "times",
     "write_labels": "annotation_files",
 }
 

@@ -89,7 +89,7 @@ def choose(found, path, video=None, entry=None):
 def resolved(annotation, video=None, notes=None, times=None, **known):
     """`FrameLabels` of an `Annotation`; the video is read for its times if it is there."""
     if times is None and video is not None and os.path.exists(video):
-        from h2s_keras.ethogram.decoded_times import video_times
+        from h2s_keras.ethogram.times import video_times
 
         rate = known.pop("rate", None)
         times = video_times(video, rate)
@@ -125,7 +125,7 @@ def write_labels(labels, path, format=None, lossy=False):
     Example:
 
     ```python
-    write_labels(labels, "mouse1.eaf")
+    write_labels(read_labels("mouse1.boris", "mouse1.mp4"), "mouse1.eaf")
     ```
     """
     module = format_for(path) if format is None else format_named(format)

@@ -10,7 +10,7 @@ from h2s_keras.ethogram.labels import runs
 
 _SHORTEST = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 _THRESHOLDS = 49
-# Rules whose worth differs by less are as good as each other.
+# Shortest bouts whose worth differs by less are as good as each other.
 _AS_GOOD = 0.005
 
 
@@ -20,7 +20,7 @@ class Rule:
 
     Attributes:
         threshold: probability from which on a frame shows the behaviour.
-        shortest: frames below which a bout is dropped.
+        shortest: frames below which a gap between bouts is closed and a bout is dropped.
         f1, bout_f1: on the videos that the rule was chosen on, or None.
         reason: why nothing could be chosen, or "".
     """
@@ -48,6 +48,23 @@ def drop_short(mask, shortest):
     return mask
 
 
+def tidy(mask, shortest):
+    """A copy of a bool (frames,) without gaps, then without runs, below `shortest` frames.
+
+    Example:
+        >>> tidy([True, True, False, True, False, False, False, True], 3).astype(int)
+        array([1, 1, 1, 1, 0, 0, 0, 0])
+    """
+    mask = np.array(mask, bool)
+    if shortest > 1:
+        # What lies before the first run and behind the last one is no gap.
+        shown = np.flatnonzero(mask)
+        if len(shown):
+            inside = slice(shown[0], shown[-1] + 1)
+            mask[inside] = ~drop_short(~mask[inside], shortest)
+    return drop_short(mask, shortest)
+
+
 def decide(probabilities, rules, exclusive=False):
     """Which behaviours every frame shows; the background is the absence of all.
 
@@ -70,17 +87,18 @@ def decide(probabilities, rules, exclusive=False):
     if exclusive:
         best = np.where(above, probabilities, -np.inf).argmax(axis=1)
         above &= np.arange(len(rules)) == best[:, None]
-    columns = [drop_short(above[:, k], rule.shortest) for k, rule in enumerate(rules)]
+    clean = drop_short if exclusive else tidy
+    columns = [clean(above[:, k], rule.shortest) for k, rule in enumerate(rules)]
     return np.stack(columns, axis=1).astype("int8") if columns else above.astype("int8")
 
 
 def choose_rules(truth, probabilities):
     """The rule of each behaviour that is best on validation videos.
 
-    What is maximised is the mean of the F1 of frames and the F1 of bouts, first by the
-    threshold, then by the shortest bout. Of rules that are as good as each other, the
-    threshold in the middle and the smallest shortest bout are taken, so that chance in a
-    few videos decides little. Frames that are not labelled are touched by nothing.
+    What is maximised is the mean of the F1 of frames and the F1 of bouts. Thresholds within
+    a standard error of the best, that of a share of so many bouts, count as equally good,
+    and the one in the middle is taken, so that chance in a few videos decides little; of
+    shortest bouts likewise. Frames that are not labelled are touched by nothing.
 
     Args:
         truth: `FrameLabels` of the validation videos, and of no others: figures of test
@@ -117,31 +135,36 @@ def _choose(labels, scores):
     if not any((one == 1).any() for one in labels):
         seen = len(known)
         return Rule(reason=f"none of {seen} labelled validation frames shows it")
-    candidates = np.unique(np.quantile(known, np.linspace(0.01, 0.99, _THRESHOLDS)))
+    candidates = np.quantile(known, np.linspace(0.01, 0.99, _THRESHOLDS))
     candidates = np.union1d(candidates, np.linspace(0.05, 0.95, 19))
-    worths = [np.mean(_worth(labels, scores, value, 1)) for value in candidates]
-    threshold = float(candidates[_middle_of_best(np.array(worths))])
     lengths = [stop - start for one in labels for start, stop in runs(one == 1)]
     # Dropping what is longer than half of the true bouts would forbid finding them.
-    allowed = [size for size in _SHORTEST if size <= max(1, np.median(lengths))]
-    found = [_worth(labels, scores, threshold, size) for size in allowed]
-    worths = np.mean(found, axis=1)
-    best = int(np.flatnonzero(worths >= worths.max() - _AS_GOOD)[0])
-    f1, bout_f1 = found[best]
-    return Rule(threshold, allowed[best], float(f1), float(bout_f1))
+    allowed = [size for size in _SHORTEST if size <= max(1, np.median(lengths) / 2)]
+    found = np.array(
+        [[_worth(labels, scores, value, size) for size in allowed] for value in candidates]
+    )
+    worths = found.mean(axis=2)
+    best = worths.max()
+    error = np.sqrt(best * (1 - best) / len(lengths))
+    row = _middle_of_best(candidates, worths.max(axis=1), error)
+    good = np.flatnonzero(worths[row] >= worths[row].max() - _AS_GOOD)
+    column = good[len(good) // 2]
+    f1, bout_f1 = found[row, column]
+    return Rule(float(candidates[row]), allowed[column], float(f1), float(bout_f1))
 
 
-def _middle_of_best(worths):
-    good = runs(worths >= worths.max() - _AS_GOOD)
+def _middle_of_best(candidates, worths, tolerance):
+    good = runs(worths >= worths.max() - tolerance)
     start, stop = next(pair for pair in good if pair[0] <= worths.argmax() < pair[1])
-    return (start + stop - 1) // 2
+    middle = (candidates[start] + candidates[stop - 1]) / 2
+    return start + int(np.abs(candidates[start:stop] - middle).argmin())
 
 
 def _worth(labels, scores, threshold, shortest):
     """(F1 of frames, F1 of bouts) by a rule."""
     right = total = matched = bouts = 0
     for one, score in zip(labels, scores, strict=True):
-        guess = drop_short(score >= threshold, shortest)
+        guess = tidy(score >= threshold, shortest)
         known = one != -1
         true = one == 1
         right += (true & guess).sum()

@@ -98,7 +98,7 @@ class FrameLabels:
 
         Args:
             video, behaviors, times: as for `FrameLabels`.
-            bouts: `Bout`s, or (behavior, start, stop) in frames, stops exclusive.
+            bouts: list of `Bout`, or (behavior, start, stop) in frames, stops exclusive.
             frames: number of frames of the video.
 
         Raises:

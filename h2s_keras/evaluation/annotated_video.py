@@ -6,7 +6,6 @@ import numpy as np
 
 from h2s_keras.data.clips.crops import resize_frames
 from h2s_keras.errors import UserError
-from h2s_keras.evaluation.bitmap_text import LETTER_WIDTH, draw_text
 from h2s_keras.files import whole_file
 from h2s_keras.visualization.flow_color import flow_to_color
 
@@ -124,8 +123,7 @@ def annotate(frame, window, class_names, max_flow=4.0):
     height, width = picture.shape[:2]
     best = int(np.argmax(window.probabilities))
     text = f"{class_names[best]} {window.probabilities[best]:.0%}"
-    scale = max(1, min(height // 120, (width - 8) // (LETTER_WIDTH * max(len(text), 1))))
-    draw_text(picture, text, 4, 4, scale)
+    picture = draw_text(picture, text, 4, max(12, height // 14))
     if window.flow is None:
         return picture
     colors = flow_to_color(window.flow, max_flow)
@@ -136,3 +134,30 @@ def annotate(frame, window, class_names, max_flow=4.0):
     picture[top - 1 : top + shape[0] + 1, left - 1 : left + shape[1] + 1] = 0
     picture[top : top + shape[0], left : left + shape[1]] = inset
     return picture
+
+
+def draw_text(picture, text, corner, size):
+    """A line of white text over a darkened bar, shrunk where the picture is narrower.
+
+    Args:
+        picture: uint8 (height, width, 3).
+        text: str.
+        corner: pixels from the left and the upper edge to the bar.
+        size: height of the letters in pixels.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    room, font = picture.shape[1] - 3 * corner, ImageFont.load_default(size)
+    if font.getlength(text) > room:
+        font = ImageFont.load_default(max(6, int(size * room / font.getlength(text))))
+    left, top, right, bottom = font.getbbox(text, anchor="lt")
+    bar = np.s_[corner : 2 * corner + bottom - top, corner : 2 * corner + right - left]
+    picture = picture.copy()
+    picture[bar] = picture[bar] // 3
+    image = Image.fromarray(picture)
+    place = (corner * 1.5, corner * 1.5)
+    ImageDraw.Draw(image).text(place, text, "white", font, anchor="lt")
+    return np.array(image)

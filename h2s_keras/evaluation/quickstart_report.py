@@ -113,7 +113,7 @@ def write_quickstart_report(done):
                     "fused": 100 * final["fused_accuracy"],
                 },
                 "Accuracy on the 12 classes",
-                "percent",
+                "accuracy (%)",
             ),
             "Two streams that cannot name the class alone name it together",
         )

@@ -15,7 +15,7 @@ from h2s_keras.visualization import (
     HtmlReport,
     bar_chart,
     color_wheel_key,
-    confusion_table,
+    confusion_chart,
     flow_to_color,
     image_grid,
     largest_magnitude,
@@ -52,11 +52,11 @@ def write_recognition_report(path, results, scores, model=None, clip_of=None, wo
     if "confusion" in results:
         names = results["class_names"]
         recall = {row[0]: 100 * row[2] for row in results["classes"] if row[2] is not None}
-        report.svg(bar_chart(recall, "Accuracy of each class", "percent"))
+        report.svg(bar_chart(recall, "Accuracy of each class", "accuracy (%)"))
         header = ("class", "videos", "recall", "precision", "F1")
         report.table(header, results["classes"], "Fused scores, class by class")
         if len(names) <= 60:
-            report.html(confusion_table(results["confusion"], names))
+            report.svg(confusion_chart(results["confusion"], names))
         if results["confused"]:
             header = ("true class", "taken for", "videos", "share of the class")
             report.table(header, results["confused"], "Most confused pairs")

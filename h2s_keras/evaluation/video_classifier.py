@@ -31,7 +31,7 @@ class VideoClassifier:
     Example:
         >>> classifier = VideoClassifier.from_saved("runs/gestures/model.keras")
         >>> classifier.predict("video.mp4", top_k=2)
-        [{"class": "wave", "score": 0.91}, {"class": "clap", "score": 0.08}]
+        [{'class': '...', 'score': 0...}, {'class': '...', 'score': 0...}]
     """
 
     def __init__(
@@ -46,6 +46,10 @@ class VideoClassifier:
             raise UserError(
                 "this model reads stored flow, not video: how well it does stands in the "
                 "results.json of its run; give a two-stream model"
+            )
+        if getattr(model, "multi_label", False):
+            raise UserError(
+                "this model scores behaviours frame by frame; use h2s ethogram predict"
             )
         names = model.class_names
         if names is None:

@@ -41,10 +41,5 @@ def answer_window(model, held, told, count):
     if flow is not None:
         flow = np.asarray(flow[0], "float32")[len(flow[0]) // 2]
     shown = [frame for frame, _ in held if frame is not None][told - count :]
-    return Window(
-        told,
-        count,
-        shown,
-        np.exp(log_softmax(logits)).astype("float32"),
-        flow,
-    )
+    probabilities = np.exp(log_softmax(logits)).astype("float32")
+    return Window(told, count, shown, probabilities, flow)

@@ -38,6 +38,11 @@ def inference_network(model):
     Example:
         >>> network, folded = inference_network(trained)
     """
+    if getattr(model, "multi_label", False):
+        raise UserError(
+            "a network of behaviours is not exported: its answers are no softmax; use h2s "
+            "ethogram predict"
+        )
     if not isinstance(model, HiddenTwoStream):
         raise UserError(
             f"a {type(model).__name__} cannot be exported; give the HiddenTwoStream that "

@@ -32,8 +32,9 @@ def export_onnx(model, path):
             does not take, or a file that answers otherwise.
 
     Example:
-        >>> export_onnx(model, "jump.onnx")
-        8741023
+        >>> count = export_onnx(model, "jump.onnx")
+        >>> os.path.getsize("jump.onnx") == count
+        True
     """
     path = os.fspath(path)
     if not path.endswith(".onnx"):

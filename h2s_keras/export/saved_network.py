@@ -51,7 +51,7 @@ class SavedNetwork:
         UserError: no export of this library, damaged, or not safe to load.
 
     Example:
-        >>> network = SavedNetwork("models/h2s")
+        >>> network = SavedNetwork("models/served")
         >>> network.predict_on_batch(clips)["probabilities"].shape
         (4, 2)
     """

@@ -40,8 +40,7 @@ def export_web_page(model, directory, runtime=RUNTIME, classes=None):
             folder is in use, or the network cannot be exported.
 
     Example:
-        >>> export_web_page(model, "page")["sha256"][:8]
-        '5d41402a'
+        >>> checksum = export_web_page(model, "page")["sha256"]
     """
     from h2s_keras.export.onnx_file import check_onnx_tools, onnx_content
     from h2s_keras.export.saved_model import checked_classes

@@ -1,7 +1,11 @@
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from h2s_keras.ops.warp import PADDINGS, backward_warp, check_grids
+from h2s_keras.tensor_types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -17,9 +21,9 @@ class BackwardWarp(keras.layers.Layer):
         inputs: `[image, flow]`.
 
     Input shape:
-        image: (batch, height, width, channels), any dtype and dynamic size.
-        flow: float (batch, height, width, 2) = (x, y), pixels of the image's grid. It is
-            never cast down to the policy's compute dtype; coordinates are float32.
+        - image: (batch, height, width, channels), any dtype and dynamic size.
+        - flow: float (batch, height, width, 2) = (x, y), pixels of the image's grid. It is
+          never cast down to the policy's compute dtype; coordinates are float32.
 
     Output shape:
         (batch, height, width, channels) in the dtype of the image, float32 for integers;
@@ -37,7 +41,9 @@ class BackwardWarp(keras.layers.Layer):
     Source: arXiv 1704.00389, section 3.1; Jaderberg et al. 2015, equation 5.
     """
 
-    def __init__(self, padding="zeros", return_mask=False, **kwargs):
+    def __init__(
+        self, padding: str = "zeros", return_mask: bool = False, **kwargs: Any
+    ) -> None:
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
         self.built = True  # without weights, as ImagePreprocessing says
@@ -46,7 +52,7 @@ class BackwardWarp(keras.layers.Layer):
         self.padding = padding
         self.return_mask = return_mask
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[Tensor]) -> Any:
         self._check_pair(inputs)
         image, flow = (ops.convert_to_tensor(tensor) for tensor in inputs)
         return backward_warp(image, flow, self.padding, self.return_mask)
@@ -58,11 +64,11 @@ class BackwardWarp(keras.layers.Layer):
                 f"{type(inputs).__name__}. Call it as BackwardWarp()([image, flow])."
             )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         image = tuple(input_shape[0])
         return (image, image[:3] + (1,)) if self.return_mask else image
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: Sequence[Tensor]) -> Any:
         self._check_pair(inputs)
         image, flow = inputs
         check_grids(image, flow, self.padding)
@@ -76,7 +82,7 @@ class BackwardWarp(keras.layers.Layer):
             keras.KerasTensor(mask, dtype="float32"),
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "padding": self.padding,

@@ -1,5 +1,9 @@
+from typing import Any
+
 import keras
 from keras import ops
+
+from h2s_keras.tensor_types import Tensor
 
 MODES = ("max", "average")
 
@@ -36,7 +40,14 @@ class CaffePooling(keras.layers.Layer):
     Source: Caffe's PoolingLayer, as the released networks were trained with.
     """
 
-    def __init__(self, pool_size, strides=1, padding=0, mode="max", **kwargs):
+    def __init__(
+        self,
+        pool_size: int,
+        strides: Any = 1,
+        padding: int = 0,
+        mode: str = "max",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.built = True  # without weights, as ImagePreprocessing says
         if mode not in MODES:
@@ -58,7 +69,7 @@ class CaffePooling(keras.layers.Layer):
         """
         return min(self.padding + self.strides - 1, self.pool_size - 1)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         options = {
             "pool_size": self.pool_size,
             "strides": self.strides,
@@ -81,7 +92,7 @@ class CaffePooling(keras.layers.Layer):
         counted = ops.pad(counted, ((0, 0), beyond, beyond, (0, 0)))
         return mean / ops.average_pool(counted, **options)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         batch, height, width, channels = input_shape
         return (batch, *(self._pooled(side) for side in (height, width)), channels)
 
@@ -90,7 +101,7 @@ class CaffePooling(keras.layers.Layer):
             return None
         return (side + self.padding + self._after - self.pool_size) // self.strides + 1
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "pool_size": self.pool_size,

@@ -1,6 +1,9 @@
+from typing import Any
+
 import keras
 
 from h2s_keras.ops.flow import channels_to_flow
+from h2s_keras.tensor_types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -24,12 +27,12 @@ class FlowVolume(keras.layers.Layer):
         (1, 10, 32, 32, 2)
     """
 
-    def __init__(self, scale=1.0, **kwargs):
+    def __init__(self, scale: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.built = True  # without weights, as ImagePreprocessing says
         self.scale = scale
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         self._check(inputs.shape)
         return channels_to_flow(inputs) * self.scale
 
@@ -40,10 +43,10 @@ class FlowVolume(keras.layers.Layer):
                 f"u1 v1 ...; received shape {tuple(shape)}."
             )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         self._check(input_shape)
         batch, height, width, channels = input_shape
         return (batch, channels // 2, height, width, 2)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": self.scale}

@@ -1,5 +1,9 @@
+from typing import Any
+
 import keras
 from keras import ops
+
+from h2s_keras.tensor_types import Tensor
 
 # Mean of ImageNet in RGB order, 0..255; the release states it as BGR 104, 117, 123.
 RGB_MEAN = (123.0, 117.0, 104.0)
@@ -44,7 +48,7 @@ class ImagePreprocessing(keras.layers.Layer):
         (1, 8, 8, 3)
     """
 
-    def __init__(self, mode="unit", **kwargs):
+    def __init__(self, mode: str = "unit", **kwargs: Any) -> None:
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
         if mode not in MODES:
@@ -53,7 +57,7 @@ class ImagePreprocessing(keras.layers.Layer):
         # Nothing to build; under JAX Keras traces a model with unbuilt layers every batch.
         self.built = True
 
-    def call(self, images):
+    def call(self, images: Tensor) -> Tensor:
         mean, scale, reverse = MODES[self.mode]
         values = (ops.cast(images, "float32") - ops.convert_to_tensor(mean, "float32")) * (
             ops.convert_to_tensor(scale, "float32")
@@ -62,8 +66,8 @@ class ImagePreprocessing(keras.layers.Layer):
             values = ops.flip(values, axis=-1)
         return ops.cast(values, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "mode": self.mode}

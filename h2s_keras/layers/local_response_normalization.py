@@ -1,7 +1,10 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from h2s_keras.ops.normalization import local_response_normalization
+from h2s_keras.tensor_types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -32,7 +35,14 @@ class LocalResponseNormalization(keras.layers.Layer):
     Source: Krizhevsky et al. 2012, section 3.3; released train prototxt.
     """
 
-    def __init__(self, radius=4, bias=1.0, alpha=1.0 / 9, beta=0.7, **kwargs):
+    def __init__(
+        self,
+        radius: int = 4,
+        bias: float = 1.0,
+        alpha: float = 1.0 / 9,
+        beta: float = 0.7,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.built = True  # without weights, as ImagePreprocessing says
         if radius < 0 or bias <= 0:
@@ -41,16 +51,16 @@ class LocalResponseNormalization(keras.layers.Layer):
             )
         self.radius, self.bias, self.alpha, self.beta = radius, bias, alpha, beta
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         outputs = local_response_normalization(
             inputs, self.radius, self.bias, self.alpha, self.beta
         )
         return ops.cast(outputs, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "radius": self.radius,

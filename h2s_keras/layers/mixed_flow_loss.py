@@ -1,8 +1,11 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from h2s_keras.layers.supervised_flow_loss import SupervisedFlowLoss
 from h2s_keras.layers.unsupervised_flow_loss import UnsupervisedFlowLoss
+from h2s_keras.tensor_types import Flows, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -46,7 +49,13 @@ class MixedFlowLoss(keras.layers.Layer):
     (semi-supervised learning of optical flow).
     """
 
-    def __init__(self, unsupervised=None, supervised=None, supervised_weight=1.0, **kwargs):
+    def __init__(
+        self,
+        unsupervised: UnsupervisedFlowLoss | None = None,
+        supervised: SupervisedFlowLoss | None = None,
+        supervised_weight: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
         kwargs["autocast"] = False
         super().__init__(**kwargs)
         self.unsupervised = unsupervised or UnsupervisedFlowLoss()
@@ -55,16 +64,16 @@ class MixedFlowLoss(keras.layers.Layer):
         self.built = True  # Stateless: nothing to build.
 
     @property
-    def terms(self):
+    def terms(self) -> tuple[str, ...]:
         """Names of the terms that a call gives, without "total"."""
         return (*self.unsupervised.terms, *self.supervised.terms)
 
     @property
-    def occlusion(self):
+    def occlusion(self) -> str | None:
         """As of the `UnsupervisedFlowLoss`."""
         return self.unsupervised.occlusion
 
-    def call(self, clips, truth, flows, **options):
+    def call(self, clips: Tensor, truth: Tensor, flows: Flows, **options: Any) -> Flows:
         truth = ops.cast(truth, "float32")
         known = ops.logical_not(ops.any(ops.isnan(truth), axis=(1, 2, 3, 4)))
         # NaN would reach the gradient even where its loss does not count.
@@ -80,17 +89,21 @@ class MixedFlowLoss(keras.layers.Layer):
         terms["total"] = sum(terms.values())
         return terms
 
-    def compute_output_shape(self, clips_shape, truth_shape, flows_shape):
+    def compute_output_shape(
+        self, clips_shape: Shape, truth_shape: Any, flows_shape: Any
+    ) -> Any:
         return {name: (clips_shape[0],) for name in (*self.terms, "total")}
 
-    def compute_output_spec(self, clips, truth, flows, **options):
+    def compute_output_spec(
+        self, clips: Tensor, truth: Tensor, flows: Flows, **options: Any
+    ) -> Any:
         shapes = self.compute_output_shape(clips.shape, None, None)
         return {
             name: keras.KerasTensor(shape, dtype="float32")
             for name, shape in shapes.items()
         }
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
@@ -100,7 +113,7 @@ class MixedFlowLoss(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Any:
         config = dict(config)
         for name in ("unsupervised", "supervised"):
             config[name] = keras.saving.deserialize_keras_object(config[name])

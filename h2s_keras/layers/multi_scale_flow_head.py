@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -5,6 +8,7 @@ from h2s_keras.ops.aligned_convolution import aligned_convolution, cut_channels
 from h2s_keras.ops.backend_forms import leaky_relu
 from h2s_keras.ops.flow import channels_to_flow
 from h2s_keras.ops.rematerialize import rematerialize
+from h2s_keras.tensor_types import Flows, Tensor
 
 SLOPE = 0.1  # of the leaky ReLU after every (de)convolution but flow and smooth_conv
 
@@ -54,15 +58,15 @@ class MultiScaleFlowHead(keras.layers.Layer):
 
     def __init__(
         self,
-        num_pairs,
-        filters=(512, 256, 128, 64),
-        scales=(0.625, 1.25, 2.5, 5.0, 10.0),
-        finest_level=2,
-        intermediate_convolution=True,
-        flow_initializer=None,
-        smooth_prefix="smooth_conv",
-        **kwargs,
-    ):
+        num_pairs: int,
+        filters: Any = (512, 256, 128, 64),
+        scales: Sequence[float] = (0.625, 1.25, 2.5, 5.0, 10.0),
+        finest_level: int = 2,
+        intermediate_convolution: bool = True,
+        flow_initializer: Any = None,
+        smooth_prefix: str = "smooth_conv",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if len(scales) != len(filters) + 1:
             raise ValueError(
@@ -121,7 +125,7 @@ class MultiScaleFlowHead(keras.layers.Layer):
             dtype=self.dtype_policy,
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self._check_count(input_shape)
         shapes = [tuple(shape) for shape in reversed(list(input_shape))]
         below = shapes[0]
@@ -145,7 +149,7 @@ class MultiScaleFlowHead(keras.layers.Layer):
                 f"finest first; received {len(features)}."
             )
 
-    def call(self, features, rematerialized=False):
+    def call(self, features: list[Tensor], rematerialized: bool = False) -> Flows:
         self._check_count(features)
         coarse_to_fine = list(reversed(features))
         hidden = coarse_to_fine[0]
@@ -194,7 +198,7 @@ class MultiScaleFlowHead(keras.layers.Layer):
             hidden = aligned_convolution(self.smooth_convolutions[index], hidden)
         return [hidden, aligned_convolution(self.flow_convolutions[index + 1], hidden)]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return {
             f"flow{self.finest_level + index}": (
                 shape[0],
@@ -206,14 +210,16 @@ class MultiScaleFlowHead(keras.layers.Layer):
             for index, shape in enumerate(input_shape)
         }
 
-    def compute_output_spec(self, features, rematerialized=False):
+    def compute_output_spec(
+        self, features: list[Tensor], rematerialized: bool = False
+    ) -> Any:
         shapes = self.compute_output_shape([feature.shape for feature in features])
         return {
             name: keras.KerasTensor(shape, dtype="float32")
             for name, shape in shapes.items()
         }
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_pairs": self.num_pairs,

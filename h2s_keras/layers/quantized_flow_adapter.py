@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -5,6 +7,7 @@ from h2s_keras.ops.flow import channels_to_flow, flow_to_channels, size_of
 from h2s_keras.ops.quantize import dequantize_flow, quantize_flow
 from h2s_keras.ops.resize import resize_bilinear
 from h2s_keras.ops.warp import PADDINGS
+from h2s_keras.tensor_types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -53,14 +56,14 @@ class QuantizedFlowAdapter(keras.layers.Layer):
 
     def __init__(
         self,
-        bound=20.0,
-        levels=None,
-        scale=2,
-        centre=128.0,
-        padding="border",
-        enlarge=True,
-        **kwargs,
-    ):
+        bound: float = 20.0,
+        levels: int | None = None,
+        scale: int = 2,
+        centre: float = 128.0,
+        padding: str = "border",
+        enlarge: bool = True,
+        **kwargs: Any,
+    ) -> None:
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
         self.built = True  # without weights, as ImagePreprocessing says
@@ -75,7 +78,7 @@ class QuantizedFlowAdapter(keras.layers.Layer):
         self.bound, self.levels, self.scale, self.centre = bound, levels, scale, centre
         self.padding, self.enlarge = padding, enlarge
 
-    def call(self, flow):
+    def call(self, flow: Tensor) -> Tensor:
         full = ops.cast(flow, "float32") * float(self.scale)
         values = flow_to_channels(quantize_flow(full, self.bound, self.levels))
         if not self.enlarge:
@@ -90,12 +93,12 @@ class QuantizedFlowAdapter(keras.layers.Layer):
             values = values[:, self.scale : -self.scale, self.scale : -self.scale]
         return ops.cast(values - self.centre, self.compute_dtype)
 
-    def inverse(self, channels):
+    def inverse(self, channels: Tensor) -> Tensor:
         """The flow that `channels` stand for: (batch, pairs, H, W, 2), pixels, float32."""
         values = ops.cast(channels, "float32") + self.centre
         return channels_to_flow(dequantize_flow(values, self.bound))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         batch, pairs, height, width, _ = input_shape
         factor = self.scale if self.enlarge else 1
         return (
@@ -105,7 +108,7 @@ class QuantizedFlowAdapter(keras.layers.Layer):
             2 * pairs,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "bound": self.bound,

@@ -1,5 +1,9 @@
+from typing import Any
+
 import keras
 from keras import ops
+
+from h2s_keras.tensor_types import Tensor
 
 MODES = ("average", "max", "top_k")
 
@@ -30,7 +34,7 @@ class SegmentConsensus(keras.layers.Layer):
     Source: Wang et al. 2016, Temporal Segment Networks, section 3.1.
     """
 
-    def __init__(self, mode="average", k=3, **kwargs):
+    def __init__(self, mode: str = "average", k: int = 3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if mode not in MODES:
             raise ValueError(f"mode must be one of {MODES}; received {mode!r}.")
@@ -40,7 +44,7 @@ class SegmentConsensus(keras.layers.Layer):
         # Nothing to build; under JAX Keras traces a model with unbuilt layers every batch.
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         if len(inputs.shape) != 3:
             raise ValueError(
                 "SegmentConsensus takes scores (batch, segments, classes); received "
@@ -59,8 +63,8 @@ class SegmentConsensus(keras.layers.Layer):
         best, _ = ops.top_k(ops.transpose(inputs, (0, 2, 1)), self.k)
         return ops.mean(best, axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], input_shape[2])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "mode": self.mode, "k": self.k}

@@ -1,8 +1,12 @@
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from h2s_keras.ops.charbonnier import charbonnier
 from h2s_keras.ops.flow import level_names, resize_flow, size_of
+from h2s_keras.tensor_types import Flows, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -43,7 +47,12 @@ class SupervisedFlowLoss(keras.layers.Layer):
     terms = ("end_point_error",)
     occlusion = None
 
-    def __init__(self, level_weights=(1.0, 0.5, 0.25), alpha=0.4, **kwargs):
+    def __init__(
+        self,
+        level_weights: Sequence[float] = (1.0, 0.5, 0.25),
+        alpha: float = 0.4,
+        **kwargs: Any,
+    ) -> None:
         kwargs["autocast"] = False
         super().__init__(**kwargs)
         self.built = True  # without weights, as ImagePreprocessing says
@@ -51,7 +60,7 @@ class SupervisedFlowLoss(keras.layers.Layer):
         if not self.level_weights:
             raise ValueError("level_weights takes one factor or more; received none.")
 
-    def call(self, truth, flows):
+    def call(self, truth: Tensor, flows: Flows) -> Flows:
         names = level_names(flows)
         if not names:
             raise ValueError(
@@ -75,17 +84,17 @@ class SupervisedFlowLoss(keras.layers.Layer):
             total = total + weight * ops.mean(penalty, axis=(1, 2, 3))
         return {"end_point_error": total, "total": total}
 
-    def compute_output_shape(self, truth_shape, flows_shape):
+    def compute_output_shape(self, truth_shape: Shape, flows_shape: Any) -> Any:
         return {name: (truth_shape[0],) for name in (*self.terms, "total")}
 
-    def compute_output_spec(self, truth, flows):
+    def compute_output_spec(self, truth: Tensor, flows: Flows) -> Any:
         shapes = self.compute_output_shape(truth.shape, None)
         return {
             name: keras.KerasTensor(shape, dtype="float32")
             for name, shape in shapes.items()
         }
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "level_weights": self.level_weights,

@@ -1,4 +1,8 @@
+from typing import Any
+
 import keras
+
+from h2s_keras.tensor_types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -30,16 +34,18 @@ class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
     section 3.2 ("partial BN").
     """
 
-    def __init__(self, frozen=False, **kwargs):
+    def __init__(self, frozen: bool = False, **kwargs: Any) -> None:
         kwargs.pop("synchronized", None)
         shared = keras.backend.backend() == "tensorflow"
         super().__init__(synchronized=shared, **kwargs)
         self.frozen = frozen
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         return super().call(inputs, training=training and not self.frozen, mask=mask)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         # The option follows the backend that loads the model, not the one that saved it.
         del config["synchronized"]

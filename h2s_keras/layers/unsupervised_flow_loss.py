@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -19,6 +21,7 @@ from h2s_keras.ops.flow_terms import (
 from h2s_keras.ops.normalization import local_response_normalization
 from h2s_keras.ops.resize import resize_bilinear
 from h2s_keras.ops.warp import PADDINGS
+from h2s_keras.tensor_types import Flows, Shape, Tensor
 
 TERMS = ("photometric", "smoothness", "ssim")
 
@@ -115,20 +118,20 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
 
     def __init__(
         self,
-        weighting="paper",
-        photometric_weight=1.0,
-        smoothness_weight=1.0,
-        ssim_weight=1.0,
-        border=0.1,
-        padding="zeros",
-        photometric="charbonnier",
-        smoothness_order=1,
-        edge_weight=0.0,
-        occlusion=None,
-        consistency_weight=0.0,
-        released_batch="motion",
-        **kwargs,
-    ):
+        weighting: str = "paper",
+        photometric_weight: float = 1.0,
+        smoothness_weight: float = 1.0,
+        ssim_weight: float = 1.0,
+        border: float = 0.1,
+        padding: str = "zeros",
+        photometric: str = "charbonnier",
+        smoothness_order: int = 1,
+        edge_weight: float = 0.0,
+        occlusion: str | None = None,
+        consistency_weight: float = 0.0,
+        released_batch: str | float = "motion",
+        **kwargs: Any,
+    ) -> None:
         kwargs["autocast"] = False
         super().__init__(**kwargs)
         self.built = True  # without weights, as ImagePreprocessing says
@@ -141,7 +144,7 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         ):
             if value not in known:
                 raise ValueError(f"{name} must be one of {known}; received {value!r}.")
-        batch = RELEASED_BATCHES.get(released_batch, released_batch)
+        batch: Any = RELEASED_BATCHES.get(released_batch, released_batch)  # type: ignore[arg-type]
         if isinstance(batch, str) or not batch > 0:
             raise ValueError(
                 f"released_batch must be one of {sorted(RELEASED_BATCHES)} or a positive "
@@ -160,19 +163,19 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         self.consistency_weight = consistency_weight
 
     @property
-    def terms(self):
+    def terms(self) -> tuple[str, ...]:
         """Names of the terms that a call gives, without "total"."""
         return (*TERMS, "consistency") if self.consistency_weight else TERMS
 
     def call(
         self,
-        clips,
-        flows,
-        smoothness_scale=1.0,
-        backward_flows=None,
-        occlusion_scale=1.0,
-        margin=0,
-    ):
+        clips: Tensor,
+        flows: Flows,
+        smoothness_scale: Any = 1.0,
+        backward_flows: Flows | None = None,
+        occlusion_scale: Any = 1.0,
+        margin: int = 0,
+    ) -> Flows:
         warn_unit_range(clips, type(self).__name__)
         names = level_names(flows)
         self._validate(clips, flows, names, margin)
@@ -214,7 +217,7 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         height, width = size_of(flow, 2), size_of(flow, 3)
         flat = ops.reshape(flow, (-1, height, width, 2))
         back = ops.reshape(ops.flip(backward_flow, axis=1), (-1, height, width, 2))
-        return visibility(flat, back, self.occlusion, margin)
+        return visibility(flat, back, str(self.occlusion), margin)
 
     def _level(self, normalized, images, flow, seen, margin):
         """Unweighted terms of one level, each (batch,)."""
@@ -283,17 +286,19 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         if self.consistency_weight and clips.shape[1] < 3:
             raise ValueError("consistency_weight needs clips of 3 frames or more.")
 
-    def compute_output_shape(self, clips_shape, flows_shape):
+    def compute_output_shape(self, clips_shape: Shape, flows_shape: Any) -> Any:
         return {name: (clips_shape[0],) for name in (*self.terms, "total")}
 
-    def compute_output_spec(self, clips, flows, *args, **kwargs):
+    def compute_output_spec(
+        self, clips: Tensor, flows: Flows, *args: Any, **kwargs: Any
+    ) -> Any:
         shapes = self.compute_output_shape(clips.shape, None)
         return {
             name: keras.KerasTensor(shape, dtype="float32")
             for name, shape in shapes.items()
         }
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "weighting": self.weighting,

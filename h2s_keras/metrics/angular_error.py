@@ -1,9 +1,11 @@
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from h2s_keras.metrics.known_flow import known_flow
+from h2s_keras.tensor_types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -16,7 +18,7 @@ class AngularError(keras.metrics.Mean):
     Args:
         name, dtype: as for every metric.
 
-    Call arguments of `update_state`:
+    Call arguments of update_state:
         y_true, y_pred: float (..., height, width, 2), pixels of one grid.
         sample_weight: None, or broadcastable to (..., height, width).
 
@@ -29,10 +31,12 @@ class AngularError(keras.metrics.Mean):
     Source: Baker et al. 2011, equation 1.
     """
 
-    def __init__(self, name="angular_error", dtype=None):
+    def __init__(self, name: str = "angular_error", dtype: str | None = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> Any:
         y_true, y_pred, weight = known_flow(y_true, y_pred, sample_weight)
         # atan2 of the cross and the dot product: the arc cosine of the dot product alone
         # is off by a fiftieth of a degree near 0.
@@ -43,5 +47,5 @@ class AngularError(keras.metrics.Mean):
         angle = ops.arctan2(cross, dot) * (180.0 / math.pi)
         return super().update_state(angle, sample_weight=weight)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype}

@@ -1,7 +1,10 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from h2s_keras.metrics.known_flow import known_flow
+from h2s_keras.tensor_types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -14,7 +17,7 @@ class EndPointError(keras.metrics.Mean):
     Args:
         name, dtype: as for every metric.
 
-    Call arguments of `update_state`:
+    Call arguments of update_state:
         y_true, y_pred: float (..., height, width, 2), pixels of one grid.
         sample_weight: None, or broadcastable to (..., height, width).
 
@@ -27,13 +30,15 @@ class EndPointError(keras.metrics.Mean):
     Source: Baker et al. 2011, section 4.1.
     """
 
-    def __init__(self, name="end_point_error", dtype=None):
+    def __init__(self, name: str = "end_point_error", dtype: str | None = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> Any:
         truth, estimate, weight = known_flow(y_true, y_pred, sample_weight)
         distance = ops.sqrt(ops.sum(ops.square(estimate - truth), axis=-1))
         return super().update_state(distance, sample_weight=weight)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype}

@@ -1,7 +1,10 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from h2s_keras.metrics.known_flow import known_flow
+from h2s_keras.tensor_types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -17,7 +20,7 @@ class FlowOutlierRate(keras.metrics.Mean):
         share: the same as a share of the true length, published 0.05.
         name, dtype: as for every metric.
 
-    Call arguments of `update_state`:
+    Call arguments of update_state:
         y_true, y_pred: float (..., height, width, 2), pixels of one grid.
         sample_weight: None, or broadcastable to (..., height, width).
 
@@ -31,7 +34,13 @@ class FlowOutlierRate(keras.metrics.Mean):
     development kit of KITTI 2015 counts errors above both limits.
     """
 
-    def __init__(self, pixels=3.0, share=0.05, name="flow_outlier_rate", dtype=None):
+    def __init__(
+        self,
+        pixels: float = 3.0,
+        share: float = 0.05,
+        name: str = "flow_outlier_rate",
+        dtype: str | None = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         if pixels < 0 or share < 0:
             raise ValueError(
@@ -39,7 +48,9 @@ class FlowOutlierRate(keras.metrics.Mean):
             )
         self.pixels, self.share = pixels, share
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> Any:
         truth, estimate, weight = known_flow(y_true, y_pred, sample_weight)
         error = ops.sqrt(ops.sum(ops.square(estimate - truth), axis=-1))
         length = ops.sqrt(ops.sum(ops.square(truth), axis=-1))
@@ -47,7 +58,7 @@ class FlowOutlierRate(keras.metrics.Mean):
         good = ops.logical_or(error <= self.pixels, error <= self.share * length)
         return super().update_state(1.0 - ops.cast(good, "float32"), sample_weight=weight)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "pixels": self.pixels,
             "share": self.share,

@@ -2,8 +2,12 @@
 
 from keras import ops
 
+from h2s_keras.tensor_types import Tensor
 
-def known_flow(y_true, y_pred, sample_weight=None):
+
+def known_flow(
+    y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Drops the pixels whose true flow is unknown: NaN, or above 1e9 (Middlebury).
 
     Args:

@@ -1,7 +1,10 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from h2s_keras.ops.host_values import host_values
+from h2s_keras.tensor_types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -16,7 +19,7 @@ class MeanClassAccuracy(keras.metrics.Metric):
         num_classes: size of the predictions.
         name, dtype: as for every metric.
 
-    Call arguments of `update_state`:
+    Call arguments of update_state:
         y_true: int (batch,) or (batch, 1), labels counted from 0.
         y_pred: float (batch, num_classes), scores of any scale.
         sample_weight: None, or (batch,).
@@ -35,7 +38,9 @@ class MeanClassAccuracy(keras.metrics.Metric):
     Source: equals `balanced_accuracy_score` of scikit-learn.
     """
 
-    def __init__(self, num_classes, name="mean_class_accuracy", dtype=None):
+    def __init__(
+        self, num_classes: int, name: str = "mean_class_accuracy", dtype: str | None = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         if num_classes < 1:
             raise ValueError(f"num_classes must be 1 or more; received {num_classes!r}.")
@@ -43,7 +48,9 @@ class MeanClassAccuracy(keras.metrics.Metric):
         self.right = self.add_variable((num_classes,), "zeros", name="right")
         self.total = self.add_variable((num_classes,), "zeros", name="total")
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> Any:
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         labels = tuple(y_true.shape)
         if labels[1:] not in ((), (1,)) or tuple(y_pred.shape)[1:] != (self.num_classes,):
@@ -76,12 +83,12 @@ class MeanClassAccuracy(keras.metrics.Metric):
                 "the weight 0."
             )
 
-    def result(self):
+    def result(self) -> Tensor:
         seen = ops.cast(self.total != 0, self.dtype)
         shares = ops.divide_no_nan(self.right, self.total)
         return ops.divide_no_nan(ops.sum(shares), ops.sum(seen))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "num_classes": self.num_classes,
             "name": self.name,

@@ -1,7 +1,10 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from h2s_keras.metrics.end_point_error import EndPointError
+from h2s_keras.tensor_types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -18,7 +21,7 @@ class RegionEndPointError(EndPointError):
             Middlebury benchmark.
         name, dtype: as for every metric.
 
-    Call arguments of `update_state`:
+    Call arguments of update_state:
         y_true, y_pred: float (batch..., height, width, 2), pixels of one grid. Pixels
             whose true flow is unknown do not count and make no boundary.
         sample_weight: None, or broadcastable to (..., height, width).
@@ -35,8 +38,13 @@ class RegionEndPointError(EndPointError):
     """
 
     def __init__(
-        self, region="boundary", threshold=1.0, radius=4, name="region_epe", dtype=None
-    ):
+        self,
+        region: str = "boundary",
+        threshold: float = 1.0,
+        radius: int = 4,
+        name: str = "region_epe",
+        dtype: str | None = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         named = region in ("boundary", "interior")
         if not named and (isinstance(region, str) or len(region) != 2):
@@ -47,7 +55,9 @@ class RegionEndPointError(EndPointError):
         self.region = region if named else tuple(region)
         self.threshold, self.radius = threshold, radius
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> Any:
         y_true = ops.cast(y_true, "float32")
         known = ops.all(ops.abs(y_true) < 1e9, axis=-1)
         truth = ops.where(known[..., None], y_true, 0.0)
@@ -99,7 +109,7 @@ class RegionEndPointError(EndPointError):
         )
         return ops.reshape(wide[..., 0] > 0, shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "region": self.region,

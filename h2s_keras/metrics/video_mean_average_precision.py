@@ -1,5 +1,9 @@
+from typing import Any
+
 import keras
 from keras import ops
+
+from h2s_keras.tensor_types import Tensor
 
 RULES = ("thumos", "activitynet")
 
@@ -27,7 +31,7 @@ class VideoMeanAveragePrecision(keras.metrics.Metric):
         rule: "thumos" or "activitynet".
         name, dtype: as for every metric.
 
-    Call arguments of `update_state`:
+    Call arguments of update_state:
         y_true: int (batch,) or (batch, 1), one class each, or 0/1 (batch, num_classes),
             several.
         y_pred: float (batch, num_classes), scores of one scale.
@@ -50,12 +54,12 @@ class VideoMeanAveragePrecision(keras.metrics.Metric):
 
     def __init__(
         self,
-        num_classes,
-        num_videos,
-        rule="thumos",
-        name="video_mean_average_precision",
-        dtype=None,
-    ):
+        num_classes: int,
+        num_videos: int,
+        rule: str = "thumos",
+        name: str = "video_mean_average_precision",
+        dtype: str | None = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         if rule not in RULES:
             raise ValueError(f"rule must be one of {RULES}; received {rule!r}.")
@@ -70,7 +74,13 @@ class VideoMeanAveragePrecision(keras.metrics.Metric):
         self.positives = self.add_variable(shape, "zeros", name="positives")
         self.views = self.add_variable((num_videos,), "zeros", name="views")
 
-    def update_state(self, y_true, y_pred, videos, sample_weight=None):
+    def update_state(
+        self,
+        y_true: Tensor,
+        y_pred: Tensor,
+        videos: Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> Any:
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         labels, wide = tuple(y_true.shape), (self.num_classes,)
         if labels[1:] not in ((), (1,), wide) or tuple(y_pred.shape)[1:] != wide:
@@ -96,7 +106,7 @@ class VideoMeanAveragePrecision(keras.metrics.Metric):
         self.positives.assign_add(added(y_true))
         self.views.assign_add(added(ops.ones_like(weight))[:, 0])
 
-    def class_average_precision(self):
+    def class_average_precision(self) -> Any:
         """Average precision of each class (num_classes,), and its positives."""
         seen = (self.views > 0)[:, None]
         mean = ops.divide_no_nan(ops.convert_to_tensor(self.scores), self.views[:, None])
@@ -112,12 +122,12 @@ class VideoMeanAveragePrecision(keras.metrics.Metric):
         count = ops.sum(positive, axis=0)
         return ops.divide_no_nan(ops.sum(precision * positive, axis=0), count), count
 
-    def result(self):
+    def result(self) -> Tensor:
         precision, count = self.class_average_precision()
         present = ops.cast(count > 0, self.dtype)
         return ops.divide_no_nan(ops.sum(precision * present), ops.sum(present))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "num_classes": self.num_classes,
             "num_videos": self.num_videos,

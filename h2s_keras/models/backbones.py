@@ -1,5 +1,7 @@
 """Classifiers of one image-like input: published networks, a small one, Keras' own."""
 
+from typing import Any
+
 import keras
 
 from h2s_keras.models.bn_inception import bn_inception
@@ -28,7 +30,7 @@ _FAMILY_MODES = {
 _OWN_SCALING = ("mobilenetv3", "efficientnet", "convnext")
 
 
-def application_names():
+def application_names() -> dict[str, Any]:
     """Lower-case names of the models of keras.applications, with their builders."""
     return {
         name.lower(): getattr(keras.applications, name)
@@ -37,7 +39,7 @@ def application_names():
     }
 
 
-def preprocessing_mode(backbone):
+def preprocessing_mode(backbone: str | keras.Model) -> str:
     """Mode of `ImagePreprocessing` for a spatial stream with this backbone."""
     if not isinstance(backbone, str):
         return "none"
@@ -58,7 +60,7 @@ def preprocessing_mode(backbone):
     return best[1]
 
 
-def reads_clips(backbone):
+def reads_clips(backbone: str | keras.Model) -> bool:
     """Whether a backbone over RGB takes the whole clip in place of one frame."""
     if isinstance(backbone, str):
         return backbone.lower() == "i3d"
@@ -67,15 +69,15 @@ def reads_clips(backbone):
 
 @channels_last()
 def build_backbone(
-    backbone,
-    input_shape,
-    num_classes,
-    dropout=None,
-    weights=None,
-    name=None,
-    partial_batch_normalization=False,
-    rematerialize=False,
-):
+    backbone: Any,
+    input_shape: Any,
+    num_classes: int,
+    dropout: Any = None,
+    weights: Any = None,
+    name: str | None = None,
+    partial_batch_normalization: bool = False,
+    rematerialize: bool = False,
+) -> keras.Model:
     """A classifier (batch, height, width, channels) -> logits (batch, num_classes).
 
     Args:

@@ -1,5 +1,7 @@
 """BN-Inception as Temporal Segment Networks released it for Caffe."""
 
+from typing import Any
+
 import keras
 
 from h2s_keras.layers.caffe_pooling import CaffePooling
@@ -7,6 +9,7 @@ from h2s_keras.layers.synchronized_batch_normalization import (
     SynchronizedBatchNormalization,
 )
 from h2s_keras.models.image_format import channels_last
+from h2s_keras.tensor_types import Tensor
 
 # Stem: (released name, kernel, stride, filters), a pooling where filters is None.
 STEM = (
@@ -35,8 +38,11 @@ BLOCKS = {
 
 @channels_last()
 def bn_inception(
-    input_shape, width=1.0, partial_batch_normalization=False, name="bn_inception"
-):
+    input_shape: Any,
+    width: float = 1.0,
+    partial_batch_normalization: bool = False,
+    name: str = "bn_inception",
+) -> keras.Model:
     """BN-Inception without its classifier, layer for layer as in the TSN release.
 
     Convolutions have biases beside batch normalisation, padding is symmetric, pooling
@@ -84,7 +90,7 @@ def bn_inception(
     return keras.Model(inputs, hidden, name=name)
 
 
-def convolution_names():
+def convolution_names() -> list[str]:
     """Names in the release of all convolutions, in its order; "NAME_bn" follows each.
 
     Example:
@@ -107,10 +113,12 @@ def _own(released):
 class _Body:
     """The pieces of the network; it knows which batch normalisation is the first."""
 
-    def __init__(self, width, partial):
+    def __init__(self, width: float, partial: Any) -> None:
         self.width, self.partial, self.first = width, partial, True
 
-    def unit(self, hidden, released, kernel, filters, stride=1):
+    def unit(
+        self, hidden: Tensor, released: Any, kernel: Any, filters: Any, stride: Any = 1
+    ) -> Tensor:
         """Convolution, batch normalisation, ReLU."""
         name = _own(released)
         if stride > 1:
@@ -136,7 +144,16 @@ class _Body:
         group, _, part = released.partition("/")
         return keras.layers.ReLU(name=f"{group}_relu_{part}")(hidden)
 
-    def block(self, hidden, name, single, triple, double, kind, projection):
+    def block(
+        self,
+        hidden: Tensor,
+        name: str,
+        single: Any,
+        triple: Any,
+        double: Any,
+        kind: str,
+        projection: Any,
+    ) -> Tensor:
         stride = 1 if projection else 2
         branches = []
         if single:

@@ -1,5 +1,6 @@
 import functools
 import numbers
+from typing import Any
 
 import keras
 
@@ -20,7 +21,7 @@ _TEMPORAL_DROPOUT = {"vgg16": (0.9, 0.8), "bn_inception": 0.7, "tiny": 0.2}
 _SPATIAL_DROPOUT = {"vgg16": (0.9, 0.8), "bn_inception": 0.8, "tiny": 0.2}
 
 
-def flow_bound(image_size):
+def flow_bound(image_size: tuple[int, int]) -> float:
     """Where flow is clipped by default, in pixels: the published 20 at a side of 224.
 
     The same motion is fewer pixels long in a smaller clip.
@@ -42,13 +43,15 @@ class HiddenTwoStreamBuilder:
         num_frames: frames of a clip.
         image_size: (height, width) of the clips; multiples of 32 for "motionnet", of 8
             for "tiny".
+        multi_label: whether a clip may show any number of the classes, also one class
+            alone; see `HiddenTwoStream`.
 
     Example:
         >>> model = (
-        ...     HiddenTwoStreamBuilder(101)
-        ...     .motion("motionnet")
-        ...     .temporal("vgg16")
-        ...     .spatial("vgg16")
+        ...     HiddenTwoStreamBuilder(101, num_frames=3, image_size=(64, 64))
+        ...     .motion("tiny")  # or "motionnet"
+        ...     .temporal("tiny")  # or "vgg16"
+        ...     .spatial("tiny")
         ...     .fusion(spatial=1.0, temporal=1.5)
         ...     .build()
         ... )
@@ -58,8 +61,14 @@ class HiddenTwoStreamBuilder:
     the instances that it was given.
     """
 
-    def __init__(self, num_classes, num_frames=11, image_size=(224, 224)):
-        self._class_names = None
+    def __init__(
+        self,
+        num_classes: Any,
+        num_frames: int = 11,
+        image_size: Any = (224, 224),
+        multi_label: bool = False,
+    ) -> None:
+        self._class_names: list[str] | None = None
         if isinstance(num_classes, (str, bytes, float)):
             raise ValueError(
                 "num_classes is a whole number or a list of class names; received "
@@ -69,8 +78,11 @@ class HiddenTwoStreamBuilder:
             self._class_names = [str(name) for name in num_classes]
             num_classes = len(self._class_names)
         num_classes = int(num_classes)
-        if num_classes < 2:
-            raise ValueError(f"num_classes must be at least 2; received {num_classes}.")
+        if num_classes < 2 - bool(multi_label):
+            raise ValueError(
+                "num_classes must be at least 2, or 1 with multi_label; received "
+                f"{num_classes}."
+            )
         if isinstance(image_size, numbers.Integral):
             image_size = (image_size, image_size)
         if len(image_size) != 2 or min(image_size) < 16:
@@ -79,14 +91,19 @@ class HiddenTwoStreamBuilder:
                 f"{image_size!r}."
             )
         self._num_classes, self._num_frames = num_classes, num_frames
-        self._image_size = tuple(int(side) for side in image_size)
-        self._motion = self._make_motion = None
+        self._multi_label = multi_label
+        height, width = image_size
+        self._image_size = (int(height), int(width))
+        self._motion: Any = None
+        self._make_motion: Any = None
         self._motion_is_used = False
-        self._temporal = self._spatial = self._branched = None
-        self._adapter_options = None
+        self._temporal: Any = None
+        self._spatial: Any = None
+        self._branched: bool | None = None
+        self._adapter_options: dict[str, Any] | None = None
         self._fusion = (1.0, 1.5)
 
-    def motion(self, motion_net, **options):
+    def motion(self, motion_net: Any, **options: Any) -> "HiddenTwoStreamBuilder":
         """MotionNet: "motionnet", "tiny", a preset, a .keras file or an instance.
 
         Args:
@@ -125,7 +142,7 @@ class HiddenTwoStreamBuilder:
         self._motion_is_used = False
         return self
 
-    def adapter(self, **options):
+    def adapter(self, **options: Any) -> "HiddenTwoStreamBuilder":
         """Options of `QuantizedFlowAdapter`: bound, levels, centre, padding, enlarge.
 
         The bound is by default `flow_bound` of the clips' size, also without this step;
@@ -149,12 +166,12 @@ class HiddenTwoStreamBuilder:
 
     def temporal(
         self,
-        backbone,
-        weights=None,
-        dropout=None,
-        branched=False,
-        partial_batch_normalization=False,
-    ):
+        backbone: str | keras.Model,
+        weights: Any = None,
+        dropout: Any = None,
+        branched: bool = False,
+        partial_batch_normalization: bool = False,
+    ) -> "HiddenTwoStreamBuilder":
         """The temporal CNN: a name or a keras backbone; see `build_backbone`.
 
         Args:
@@ -179,12 +196,12 @@ class HiddenTwoStreamBuilder:
 
     def spatial(
         self,
-        backbone,
-        weights=None,
-        dropout=None,
-        preprocessing=None,
-        partial_batch_normalization=False,
-    ):
+        backbone: str | keras.Model,
+        weights: Any = None,
+        dropout: Any = None,
+        preprocessing: str | None = None,
+        partial_batch_normalization: bool = False,
+    ) -> "HiddenTwoStreamBuilder":
         """The spatial CNN over the middle frame; leave out for the stacked model.
 
         "i3d", or a backbone over (time, height, width, 3), sees all frames.
@@ -204,7 +221,9 @@ class HiddenTwoStreamBuilder:
         self._spatial_partial = partial_batch_normalization
         return self
 
-    def fusion(self, spatial=1.0, temporal=1.5):
+    def fusion(
+        self, spatial: float = 1.0, temporal: float = 1.5
+    ) -> "HiddenTwoStreamBuilder":
         """Weights of late fusion."""
         if spatial < 0 or temporal < 0 or spatial + temporal == 0:
             raise ValueError(
@@ -216,12 +235,12 @@ class HiddenTwoStreamBuilder:
 
     def build(
         self,
-        frame_stride=1,
-        name="hidden_two_stream",
-        rematerialize=False,
-        frame_rate=None,
-        test_protocol=None,
-    ):
+        frame_stride: int = 1,
+        name: str = "hidden_two_stream",
+        rematerialize: bool = False,
+        frame_rate: float | None = None,
+        test_protocol: dict[str, Any] | None = None,
+    ) -> Any:
         """The finished keras.Model, see `HiddenTwoStream`.
 
         Args:
@@ -252,7 +271,7 @@ class HiddenTwoStreamBuilder:
         if not self._motion.built:
             self._motion.build((None, self._num_frames, height, width, 3))
         backbone, weights, dropout, partial = self._temporal
-        adapter = None if self._branched else self._make_adapter(backbone)
+        adapter: Any = None if self._branched else self._make_adapter(backbone)
         spatial, mode = None, "none"
         if self._branched:
             temporal = self._step("temporal", self._branched_head, backbone, dropout)
@@ -304,6 +323,7 @@ class HiddenTwoStreamBuilder:
             frame_stride=frame_stride,
             frame_rate=frame_rate,
             test_protocol=test_protocol,
+            multi_label=self._multi_label,
             name=name,
         )
 

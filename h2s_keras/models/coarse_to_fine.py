@@ -1,13 +1,16 @@
 """Flow of large images and large motions from a MotionNet that knows small ones."""
 
+from collections.abc import Callable
+
 from keras import ops
 
 from h2s_keras.ops.flow import resize_flow, size_of
 from h2s_keras.ops.resize import resize_bilinear
 from h2s_keras.ops.warp import backward_warp
+from h2s_keras.tensor_types import Flows, Tensor
 
 
-def clip_pairs(clips):
+def clip_pairs(clips: Tensor) -> Tensor:
     """The neighbouring frames of clips as clips of two frames.
 
     Args:
@@ -26,7 +29,9 @@ def clip_pairs(clips):
     return ops.reshape(pairs, (-1, 2, size_of(clips, 2), size_of(clips, 3), clips.shape[4]))
 
 
-def pyramid_sizes(height, width, multiple, smallest=16):
+def pyramid_sizes(
+    height: int, width: int, multiple: int, smallest: int = 16
+) -> list[tuple[int, int]]:
     """Image sizes of the passes, coarse to fine; the last is (height, width) itself.
 
     Each is half the next, rounded to `multiple`, and no short side is below `smallest`
@@ -50,7 +55,9 @@ def pyramid_sizes(height, width, multiple, smallest=16):
     return sizes[::-1]
 
 
-def coarse_to_fine_flows(single_pass, pairs, multiple, smallest=16):
+def coarse_to_fine_flows(
+    single_pass: Callable[[Tensor], Flows], pairs: Tensor, multiple: int, smallest: int = 16
+) -> Flows:
     """Flow between two frames, found on a small image first and refined up to full size.
 
     At every size the second frame is warped back by the flow found so far, and the
@@ -81,10 +88,10 @@ def coarse_to_fine_flows(single_pass, pairs, multiple, smallest=16):
             f"the number of passes; received shape {tuple(pairs.shape)}."
         )
     frames = ops.cast(pairs, "float32")
-    flows = None
+    flows: Flows = {}
     for size in pyramid_sizes(height, width, multiple, smallest):
         first, second = (resize_bilinear(frames[:, index], size) for index in (0, 1))
-        if flows is None:
+        if not flows:
             flows = single_pass(ops.stack([first, second], axis=1))
         else:
             flows = add_motion(
@@ -93,7 +100,9 @@ def coarse_to_fine_flows(single_pass, pairs, multiple, smallest=16):
     return flows
 
 
-def add_motion(single_pass, first, second, base):
+def add_motion(
+    single_pass: Callable[[Tensor], Flows], first: Tensor, second: Tensor, base: Tensor
+) -> Flows:
     """Flows of a pass that sees only the motion beyond `base`, added to it.
 
     Args:
@@ -111,12 +120,12 @@ def add_motion(single_pass, first, second, base):
     }
 
 
-def moved_clip(first, second, flow):
+def moved_clip(first: Tensor, second: Tensor, flow: Tensor) -> Tensor:
     """A clip (batch, 2, height, width, 3) whose motion beyond `flow` is left."""
     return ops.stack([first, backward_warp(second, flow, "border")], axis=1)
 
 
-def without_noise(flows, pairs, noise_floor):
+def without_noise(flows: Flows, pairs: Tensor, noise_floor: float) -> Flows:
     """Flows of a pass, smaller where its two pictures hardly differ.
 
     Without a difference there is no evidence of motion: what a network answers there is a
@@ -148,7 +157,9 @@ def without_noise(flows, pairs, noise_floor):
     return result
 
 
-def refined_flows(single_pass, pairs, flows):
+def refined_flows(
+    single_pass: Callable[[Tensor], Flows], pairs: Tensor, flows: Flows
+) -> Flows:
     """One more pass over what the first left: all levels, added to the first.
 
     No gradient passes into the first pass, which has a loss of its own.

@@ -4,15 +4,18 @@ import contextlib
 import os
 import sys
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import h5py
 import keras
 import numpy as np
 
 from h2s_keras.errors import ToldWarning, UserError
+from h2s_keras.tensor_types import Tensor
 
 
-def inflate_channels(kernel, channels):
+def inflate_channels(kernel: Any, channels: int) -> Tensor:
     """Adapts a first convolution from RGB to any number of channels.
 
     The filters are averaged over RGB and repeated, so that the layer answers a stack of
@@ -39,7 +42,7 @@ def inflate_channels(kernel, channels):
     return np.repeat(mean, channels, axis=2)
 
 
-def adapt_flow_channels(kernel, channels):
+def adapt_flow_channels(kernel: Any, channels: int) -> Tensor:
     """Adapts a first convolution from flow of some pairs to flow of others.
 
     The filters of x and those of y are averaged apart and repeated, and scaled so that the
@@ -62,7 +65,7 @@ def adapt_flow_channels(kernel, channels):
     return scale * np.tile(np.stack(means, axis=2), (1, 1, channels // 2, 1))
 
 
-def inflate_kernel(kernel, time):
+def inflate_kernel(kernel: Any, time: int) -> Tensor:
     """A 2D kernel as a 3D one that answers a still clip as it answered the image.
 
     It is repeated over time and divided by it.
@@ -92,7 +95,7 @@ def inflate_kernel(kernel, time):
     return np.repeat(kernel[None], time, axis=0) / time
 
 
-def copy_named_weights(builders, network, weights):
+def copy_named_weights(builders: Any, network: keras.Model, weights: Any) -> None:
     """Fills `network` from a file of the same architecture, or of its 2D parent.
 
     Layers are matched by name, so that a whole stream with its classifier serves as well.
@@ -168,7 +171,7 @@ def _empty(build, channels, classes):
     """The network of a file, or the stream of it if the file has a classifier."""
     # Weights do not depend on the size; 3D networks read RGB from clips and flow, of
     # which they see two channels at a time, from a stack.
-    shape = (32, 32, channels)
+    shape: tuple[int, ...] = (32, 32, channels)
     if build.__name__ == "i3d":
         shape = (8, 32, 32, 3) if channels == 3 else (32, 32, 20)
     network = build(shape)
@@ -194,7 +197,7 @@ def _saved_layers(path):
     return _weighted(keras.saving.load_model(path, compile=False))
 
 
-def copy_image_weights(build, model, weights):
+def copy_image_weights(build: Any, model: keras.Model, weights: Any) -> Any:
     """Gives `model` the RGB weights of the same architecture.
 
     Args:
@@ -244,7 +247,9 @@ def copy_image_weights(build, model, weights):
     return model, top
 
 
-def copy_dense_layers(model, names, top, weights):
+def copy_dense_layers(
+    model: keras.Model, names: Sequence[str], top: Any, weights: Any
+) -> None:
     """Gives dense layers of `model` those that came with image weights, where they fit.
 
     Args:

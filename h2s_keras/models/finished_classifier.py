@@ -1,8 +1,12 @@
 """Finished classifiers given as a backbone: what they answer with, and their logits."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
+
+from h2s_keras.tensor_types import Tensor
 
 # What may stand behind the last activation and leaves its meaning as it is.
 _TRANSPARENT = ("Dropout", "Identity", "Flatten", "Reshape")
@@ -17,7 +21,7 @@ _ACTIVATIONS = {
 _LEAST = 1e-7
 
 
-def finished_logits(model, num_classes):
+def finished_logits(model: keras.Model, num_classes: int) -> keras.Model | None:
     """A model of the same input that gives logits, or None for a model of features.
 
     Args:
@@ -153,17 +157,17 @@ class WithoutActivation(keras.layers.Layer):
         (1, 4)
     """
 
-    def __init__(self, layer, **kwargs):
+    def __init__(self, layer: keras.layers.Layer, **kwargs: Any) -> None:
         kwargs.setdefault("name", f"{layer.name}_logits")
         kwargs.setdefault("dtype", layer.dtype_policy)
         super().__init__(**kwargs)
         self.layer = layer
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         if not self.layer.built:
             self.layer.build(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Any:
         activation = self.layer.activation
         self.layer.activation = keras.activations.linear
         try:
@@ -171,14 +175,14 @@ class WithoutActivation(keras.layers.Layer):
         finally:
             self.layer.activation = activation
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return self.layer.compute_output_shape(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         layer = keras.saving.serialize_keras_object(self.layer)
         return {**super().get_config(), "layer": layer}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Any:
         layer = keras.saving.deserialize_keras_object(config["layer"])
         return cls(**{**config, "layer": layer})

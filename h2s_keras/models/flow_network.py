@@ -1,9 +1,12 @@
 """A trained MotionNet by the name of a preset, or from files, for flow of single pairs."""
 
+import os
+from typing import Any
+
 from h2s_keras.models.motion_net import MotionNet
 
 
-def load_flow_network(path):
+def load_flow_network(path: str | os.PathLike[str]) -> Any:
     """The MotionNet of `MotionNet.from_preset` for flow of single pairs of frames.
 
     One with `coarse_to_fine` takes two frames, whatever clips it was saved for; any other

@@ -1,10 +1,13 @@
 """A MotionNet of many frames that begins with what one of two frames knows."""
 
+from typing import Any
+
+import keras
 import numpy as np
 from keras import ops
 
 
-def inflate_frames(motion_net, source):
+def inflate_frames(motion_net: Any, source: keras.Model) -> None:
     """Fills `motion_net` so that at first every pair gets the flow of the middle pair.
 
     Where motion hardly changes within a clip that is nearly right, and learning goes on

@@ -1,12 +1,14 @@
+import keras
 import numpy as np
 from keras import ops
 
 from h2s_keras.errors import UserError
 from h2s_keras.ops.clip_range import looked_at, warn_unit_range
 from h2s_keras.ops.flow import resize_flow
+from h2s_keras.tensor_types import Tensor
 
 
-def full_resolution_flow(network, clips, batch_size):
+def full_resolution_flow(network: keras.Model, clips: Tensor, batch_size: int) -> Tensor:
     """`estimate_flow` of a MotionNet, or of one that another runtime computes.
 
     Args:

@@ -1,5 +1,7 @@
 """Inception-v1 with batch normalisation in 2D, and inflated to 3D: I3D."""
 
+from typing import Any
+
 import keras
 
 from h2s_keras.layers.flow_volume import FlowVolume
@@ -7,13 +9,14 @@ from h2s_keras.layers.synchronized_batch_normalization import (
     SynchronizedBatchNormalization,
 )
 from h2s_keras.models.image_format import channels_last
+from h2s_keras.tensor_types import Tensor
 
 # Adapted flow spans -128..127; I3D was trained on flow of -1..1.
 FLOW_SCALE = 1 / 128
 
 # (name, kernel, stride, filters) of a convolution; (name, kernel, stride in time and
 # space) of a pooling; (name, filters of the branches 1x1 | 3x3 | 3x3 | pooling) of a block.
-TABLE = (
+TABLE: tuple[tuple[Any, ...], ...] = (
     ("Conv_1a_7x7", 7, 2, 64),
     ("MaxPool_2a_3x3", (1, 3), (1, 2)),
     ("Conv_2b_1x1", 1, 1, 64),
@@ -35,8 +38,11 @@ TABLE = (
 
 @channels_last()
 def inception_v1(
-    input_shape, width=1.0, partial_batch_normalization=False, name="inception_v1"
-):
+    input_shape: Any,
+    width: float = 1.0,
+    partial_batch_normalization: bool = False,
+    name: str = "inception_v1",
+) -> keras.Model:
     """Inception-v1 with batch normalisation, without its classifier: I3D's 2D parent.
 
     Args:
@@ -63,7 +69,12 @@ def inception_v1(
 
 
 @channels_last()
-def i3d(input_shape, width=1.0, partial_batch_normalization=False, name="i3d"):
+def i3d(
+    input_shape: Any,
+    width: float = 1.0,
+    partial_batch_normalization: bool = False,
+    name: str = "i3d",
+) -> keras.Model:
     """I3D without its classifier: Inception-v1 inflated into time.
 
     Args:
@@ -106,7 +117,7 @@ def i3d(input_shape, width=1.0, partial_batch_normalization=False, name="i3d"):
 class _Body:
     """The table in 2 or 3 dimensions; the layers have the same names in both."""
 
-    def __init__(self, dimensions, width, partial):
+    def __init__(self, dimensions: Any, width: float, partial: Any) -> None:
         self.dimensions, self.width = dimensions, width
         self.partial, self.first = partial, True
         self.convolution = getattr(keras.layers, f"Conv{dimensions}D")
@@ -122,7 +133,9 @@ class _Body:
                 hidden = self.block(hidden, name, *row[0])
         return hidden
 
-    def unit(self, hidden, name, kernel, stride, filters):
+    def unit(
+        self, hidden: Tensor, name: str, kernel: Any, stride: Any, filters: Any
+    ) -> Tensor:
         """Convolution without bias, batch normalisation without scale, ReLU."""
         hidden = self.convolution(
             max(1, round(filters * self.width)),
@@ -142,7 +155,7 @@ class _Body:
         self.first = False
         return keras.layers.ReLU(name=f"{name}_relu")(hidden)
 
-    def pool(self, hidden, name, sizes, strides):
+    def pool(self, hidden: Tensor, name: str, sizes: Any, strides: Any) -> Tensor:
         spread = (lambda pair: pair[1]) if self.dimensions == 2 else self._spread
         half = keras.config.dtype_policy().compute_dtype == "float16"
         layer = self.pooling(
@@ -160,7 +173,15 @@ class _Body:
         time, space = pair
         return (time, space, space)
 
-    def block(self, hidden, name, single, triple, other, projection):
+    def block(
+        self,
+        hidden: Tensor,
+        name: str,
+        single: Any,
+        triple: Any,
+        other: Any,
+        projection: Any,
+    ) -> Tensor:
         branches = [self.unit(hidden, f"{name}_Branch_0_0a_1x1", 1, 1, single)]
         for branch, (reduced, filters) in ((1, triple), (2, other)):
             path = self.unit(hidden, f"{name}_Branch_{branch}_0a_1x1", 1, 1, reduced)

@@ -1,12 +1,13 @@
 """Layers that read channels last, whatever the user's Keras is set to."""
 
 import contextlib
+from typing import Any
 
 import keras
 
 
 @contextlib.contextmanager
-def channels_last():
+def channels_last() -> Any:
     """Sets Keras' image format for the layers made inside, and puts it back.
 
     Clips are channels last in all of this library. A `~/.keras/keras.json` that says

@@ -1,5 +1,7 @@
 import contextlib
 import numbers
+import os
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,12 +22,13 @@ from h2s_keras.ops.backend_forms import leaky_relu
 from h2s_keras.ops.clip_range import warn_unit_range
 from h2s_keras.ops.flow import clip_to_channels
 from h2s_keras.ops.rematerialize import rematerialize
+from h2s_keras.tensor_types import Flows, Tensor
 
 # Of so many sizes of clips the compiled function is kept.
 _SIZES_KEPT = 8
 
 # Rows of an encoder: (name, kernel, stride, filters, whether a flow level reads it).
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "motionnet": {
         "encoder": (
             ("conv1", 3, 1, 64, False),
@@ -91,7 +94,7 @@ class ContrastFilters(keras.initializers.Initializer):
         gain: contrast is about a sixth of full brightness.
     """
 
-    def __init__(self, frames, gain=6.0):
+    def __init__(self, frames: int, gain: float = 6.0) -> None:
         self.frames, self.gain = frames, gain
 
     def __call__(self, shape, dtype=None):
@@ -110,15 +113,15 @@ class ContrastFilters(keras.initializers.Initializer):
         kernel = self.gain * (contrast + odd * (change - contrast))
         return ops.reshape(kernel, shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"frames": self.frames, "gain": self.gain}
 
 
 class _PredictFunctions:
     """Compiled functions by size of the clips, out of sight of Keras' tracking."""
 
-    def __init__(self):
-        self.of_size = {}
+    def __init__(self) -> None:
+        self.of_size: dict[Any, Any] = {}
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -170,17 +173,27 @@ class MotionNet(ChecksClips, keras.Model):
     rebuilt by later work.
     """
 
+    num_frames: int
+    variant: str
+    intermediate_convolution: bool
+    small_displacement: bool
+    rematerialize: bool
+    coarse_to_fine: bool
+    noise_floor: float
+    preprocessing: Any
+    head: Any
+
     def __init__(
         self,
-        num_frames=11,
-        variant="motionnet",
-        intermediate_convolution=True,
-        small_displacement=True,
-        rematerialize=False,
-        coarse_to_fine=False,
-        noise_floor=0.0,
-        **kwargs,
-    ):
+        num_frames: int = 11,
+        variant: str = "motionnet",
+        intermediate_convolution: bool = True,
+        small_displacement: bool = True,
+        rematerialize: bool = False,
+        coarse_to_fine: bool = False,
+        noise_floor: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self._predict_functions = _PredictFunctions()
         if variant not in VARIANTS:
@@ -209,14 +222,15 @@ class MotionNet(ChecksClips, keras.Model):
         self.rematerialize = rematerialize
         table = VARIANTS[variant]
         self.preprocessing = ImagePreprocessing("unit", dtype=self.dtype_policy)
-        self.convolutions, self._levels = [], []
+        self.convolutions: list[keras.layers.Layer] = []
+        self._levels: list[bool] = []
         strides = [row[2] for row in table["encoder"]]
         if not small_displacement and strides[0] == 1:
             first = strides.index(2)
             strides[0], strides[first] = 2, 1
         for row, stride in zip(table["encoder"], strides, strict=True):
             name, kernel, _, filters, is_level = row
-            initializer = "he_normal"
+            initializer: Any = "he_normal"
             if not self.convolutions and table.get("first_filters") == "contrast":
                 initializer = ContrastFilters(self.frames_per_pass)
             self.convolutions.append(
@@ -243,17 +257,17 @@ class MotionNet(ChecksClips, keras.Model):
         )
 
     @property
-    def frames_per_pass(self):
+    def frames_per_pass(self) -> int:
         """Frames that one pass of the network sees: 2 with `coarse_to_fine`, else all."""
         return 2 if self.coarse_to_fine else self.num_frames
 
     @property
-    def size_multiple(self):
+    def size_multiple(self) -> int:
         """Height and width of a call must be multiples of this."""
         strides = [convolution.strides[0] for convolution in self.convolutions]
         return int(np.prod(strides))
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self._check(input_shape)
         channels, features = 3 * self.frames_per_pass, []
         for convolution, is_level in zip(self.convolutions, self._levels, strict=True):
@@ -264,18 +278,18 @@ class MotionNet(ChecksClips, keras.Model):
         self.head.build(features)
         self.built = True
 
-    def call(self, clips, training=None):
+    def call(self, clips: Tensor, training: bool | None = None) -> Flows:
         warn_unit_range(clips, type(self).__name__)
         self._check(clips.shape)
         if not self.coarse_to_fine:
             return self.single_pass(clips, training=training)
         return self.flows_of_pairs(clips, training=training)
 
-    def predict(self, x, *args, **kwargs):
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         with self._compiled_for(x):
             return super().predict(x, *args, **kwargs)
 
-    def predict_on_batch(self, x):
+    def predict_on_batch(self, x: Any) -> Any:
         with self._compiled_for(x):
             return super().predict_on_batch(x)
 
@@ -301,12 +315,12 @@ class MotionNet(ChecksClips, keras.Model):
         finally:
             known[key], self.predict_function = self.predict_function, None
 
-    def make_predict_function(self, force=False):
+    def make_predict_function(self, force: bool = False) -> Any:
         if force:
             self._predict_functions.of_size.clear()
         return super().make_predict_function(force)
 
-    def flows_of_pairs(self, clips, training=None):
+    def flows_of_pairs(self, clips: Tensor, training: bool | None = None) -> Flows:
         """What a call with `coarse_to_fine` returns, for clips of any number of frames."""
         flows = coarse_to_fine_flows(
             lambda pairs: self.single_pass(pairs, training=training),
@@ -318,13 +332,13 @@ class MotionNet(ChecksClips, keras.Model):
             for name, flow in flows.items()
         }
 
-    def single_pass(self, clips, training=None):
+    def single_pass(self, clips: Tensor, training: bool | None = None) -> Flows:
         """Flows of one pass over clips of `frames_per_pass` frames, at their size only."""
         features = self.encode(clips, training=training)
         flows = self.decode(features, training=training)
         return without_noise(flows, clips, self.noise_floor) if self.noise_floor else flows
 
-    def encode(self, clips, training=None):
+    def encode(self, clips: Tensor, training: bool | None = None) -> list[Tensor]:
         """Features of one pass for every flow level, finest first."""
         self._check(clips.shape, self.frames_per_pass)
         clips = self.preprocessing(clips)
@@ -345,7 +359,7 @@ class MotionNet(ChecksClips, keras.Model):
 
     def _encoder_levels(self):
         """(convolutions of one size, whether a flow level reads them), finest first."""
-        levels = []
+        levels: list[tuple[list[keras.layers.Layer], bool]] = []
         for convolution, is_level in zip(self.convolutions, self._levels, strict=True):
             if convolution.strides[0] > 1 or not levels:
                 levels.append(([], is_level))
@@ -364,13 +378,13 @@ class MotionNet(ChecksClips, keras.Model):
             hidden = leaky_relu(hidden, SLOPE)
         return hidden
 
-    def decode(self, features, training=None):
+    def decode(self, features: list[Tensor], training: bool | None = None) -> Flows:
         """Flows of every level from the features of `encode`."""
         if training and self.rematerialize:
             return self.head(features, rematerialized=True)
         return self.head(features)
 
-    def estimate_flow(self, clips, batch_size=8):
+    def estimate_flow(self, clips: Tensor, batch_size: int = 8) -> Tensor:
         """Flow at full resolution, for clips of any height and width.
 
         Clips are padded by repeating their border to the next size that fits, and the
@@ -388,7 +402,7 @@ class MotionNet(ChecksClips, keras.Model):
         """
         return full_resolution_flow(self, clips, batch_size)
 
-    def with_num_frames(self, num_frames):
+    def with_num_frames(self, num_frames: int) -> Any:
         """A MotionNet with the same weights for clips of another number of frames.
 
         Args:
@@ -428,7 +442,7 @@ class MotionNet(ChecksClips, keras.Model):
                     f"shape {shape}. estimate_flow takes any size."
                 )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         self._check(input_shape)
         batch, frames, height, width, _ = input_shape
         stride, sizes = 1, []
@@ -443,10 +457,10 @@ class MotionNet(ChecksClips, keras.Model):
             }
         )
 
-    def compute_output_spec(self, clips, training=None):
+    def compute_output_spec(self, clips: Tensor, training: bool | None = None) -> Any:
         return self.compute_output_shape(clips.shape).spec("float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_frames": self.num_frames,
@@ -459,7 +473,9 @@ class MotionNet(ChecksClips, keras.Model):
         }
 
     @classmethod
-    def from_preset(cls, preset, num_frames=None):
+    def from_preset(
+        cls, preset: str | os.PathLike[str], num_frames: int | None = None
+    ) -> Any:
         """A trained MotionNet that comes with the package, or from a .keras file.
 
         Args:

@@ -18,6 +18,6 @@ class NamedShapes(dict):
             "clips = keras.Input((frames, height, width, 3))."
         )
 
-    def spec(self, dtype):
+    def spec(self, dtype: str) -> dict[str, keras.KerasTensor]:
         """The same as a plain dict of KerasTensors."""
         return {name: keras.KerasTensor(shape, dtype) for name, shape in self.items()}

@@ -1,7 +1,10 @@
+import os
+from typing import Any
+
 from h2s_keras.errors import UserError
 
 
-def as_class(cls, base, model, preset):
+def as_class(cls: Any, base: Any, model: Any, preset: str | os.PathLike[str]) -> Any:
     """`model`, as the class whose `from_preset` loaded it.
 
     Args:

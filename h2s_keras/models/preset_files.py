@@ -4,6 +4,7 @@ import io
 import json
 import os
 import zipfile
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ from h2s_keras.model_files import INDEX, PRESETS, preset_index
 from h2s_keras.models.motion_net_of import motion_net_of
 
 
-def read_preset(name, folder=PRESETS):
+def read_preset(name: str, folder: str | os.PathLike[str] = PRESETS) -> keras.Model:
     """The network of a preset; offline, and only if its checksum holds.
 
     Args:
@@ -61,7 +62,7 @@ def read_preset(name, folder=PRESETS):
     return with_weights(model, weights)
 
 
-def with_weights(model, weights):
+def with_weights(model: keras.Model, weights: list[Any]) -> keras.Model:
     """`model` with these weights; a MotionNet has none before it has seen a shape."""
     if not model.built:
         model.build((None, motion_net_of(model).num_frames, None, None, 3))
@@ -69,7 +70,12 @@ def with_weights(model, weights):
     return model
 
 
-def write_preset(model, name, about, folder=PRESETS):
+def write_preset(
+    model: keras.Model,
+    name: str,
+    about: dict[str, Any],
+    folder: str | os.PathLike[str] = PRESETS,
+) -> None:
     """Writes a network as a preset: weights in float16, and its line of the index.
 
     Args:

@@ -9,7 +9,7 @@ from h2s_keras.model_files import model_file, preset_name
 from h2s_keras.models.preset_files import read_preset
 
 
-def load_model(path):
+def load_model(path: str | os.PathLike[str]) -> keras.Model:
     """Loads a preset, or a .keras file of this library, also by the folder of a run.
 
     Args:

@@ -1,8 +1,11 @@
 """Backbones whose activations are computed again in the backward pass, block by block."""
 
+from typing import Any
+
 import keras
 
 from h2s_keras.ops.rematerialize import rematerialize
+from h2s_keras.tensor_types import Tensor
 
 # Where a block may end: behind these the tensor is small, or paths have met.
 _ENDS = ("Pooling", "Concatenate", "Add")
@@ -16,7 +19,9 @@ class RematerializedBlock(keras.Model):
         inputs, outputs: of the part, as for keras.Model.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> Any:
         if not training:
             return super().call(inputs, training=training, mask=mask)
 
@@ -26,7 +31,7 @@ class RematerializedBlock(keras.Model):
         return rematerialize(run, self.layers, inputs)
 
 
-def rematerialize_model(model):
+def rematerialize_model(model: keras.Model) -> keras.Model:
     """The same functional model, cut into blocks that rematerialise.
 
     Cuts lie behind pooling, concatenation and addition, wherever a single tensor carries

@@ -1,9 +1,13 @@
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
 from h2s_keras.models.named_shapes import NamedShapes
 from h2s_keras.models.two_stream import num_logits
+from h2s_keras.tensor_types import Flows, Tensor
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -38,7 +42,13 @@ class StoredFlowStream(keras.Model):
 
     motion = spatial = None
 
-    def __init__(self, temporal, adapter=None, class_names=None, **kwargs):
+    def __init__(
+        self,
+        temporal: Any,
+        adapter: Any = None,
+        class_names: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.temporal = temporal
         self.adapter = adapter or QuantizedFlowAdapter(scale=1)
@@ -53,16 +63,18 @@ class StoredFlowStream(keras.Model):
         height, width, channels = temporal.input_shape[1:]
         self._build_shapes_dict = {"input_shape": (None, channels // 2, height, width, 2)}
 
-    def get_build_config(self):
+    def get_build_config(self) -> None:
         # Nothing to build after __init__.
         return None
 
-    def call(self, flow, training=None):
+    def call(self, flow: Tensor, training: bool | None = None) -> Flows:
         outputs = self.run_streams(flow, ("temporal",), training=training)
         outputs["logits"] = ops.log_softmax(outputs["temporal_logits"])
         return outputs
 
-    def run_streams(self, flow, streams, training=None):
+    def run_streams(
+        self, flow: Tensor, streams: Sequence[str], training: bool | None = None
+    ) -> Flows:
         """As `HiddenTwoStream.run_streams`; the only stream is "temporal"."""
         if tuple(streams) != ("temporal",):
             raise ValueError(
@@ -71,14 +83,14 @@ class StoredFlowStream(keras.Model):
         logits = self.temporal(self.adapter(flow), training=training)
         return {"temporal_logits": ops.cast(logits, "float32")}
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         shape = (input_shape[0], self.num_classes)
         return NamedShapes({"temporal_logits": shape, "logits": shape})
 
-    def compute_output_spec(self, flow, training=None):
+    def compute_output_spec(self, flow: Tensor, training: bool | None = None) -> Any:
         return self.compute_output_shape(flow.shape).spec("float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
@@ -88,7 +100,7 @@ class StoredFlowStream(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Any:
         config = dict(config)
         for name in ("temporal", "adapter"):
             config[name] = keras.saving.deserialize_keras_object(config[name])

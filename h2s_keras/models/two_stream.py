@@ -1,3 +1,7 @@
+import os
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -8,9 +12,10 @@ from h2s_keras.models.named_shapes import NamedShapes
 from h2s_keras.models.preset_class import as_class
 from h2s_keras.models.presets import load_model
 from h2s_keras.ops.clip_range import looked_at, warn_unit_range
+from h2s_keras.tensor_types import Flows, Tensor
 
 
-def num_logits(classifier):
+def num_logits(classifier: Any) -> int:
     """Classes that a keras.Model answers with; it must be functional, so as to know."""
     shape = getattr(classifier, "output_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 2:
@@ -49,6 +54,9 @@ class HiddenTwoStream(ChecksClips, keras.Model):
         test_protocol: dict of plain values, how its run measured videos ("clips",
             "short", "decode_size"), which `h2s evaluate` and `h2s predict` follow; None
             for the defaults of `h2s_keras.evaluation.Protocol.of_model`.
+        multi_label: whether a clip may show any number of classes. The logits are then
+            log-odds of each class by itself, to be passed through a sigmoid, and fusion is
+            their weighted mean.
 
     Call arguments:
         clips: (batch, num_frames, height, width, 3) RGB 0..255, any dtype.
@@ -69,20 +77,21 @@ class HiddenTwoStream(ChecksClips, keras.Model):
 
     def __init__(
         self,
-        motion,
-        temporal,
-        spatial=None,
-        adapter=None,
-        spatial_preprocessing="caffe",
-        fusion=(1.0, 1.5),
-        image_size=(224, 224),
-        branched=False,
-        class_names=None,
-        frame_stride=1,
-        frame_rate=None,
-        test_protocol=None,
-        **kwargs,
-    ):
+        motion: Any,
+        temporal: Any,
+        spatial: Any = None,
+        adapter: Any = None,
+        spatial_preprocessing: str = "caffe",
+        fusion: tuple[float, float] = (1.0, 1.5),
+        image_size: tuple[int, int] = (224, 224),
+        branched: bool = False,
+        class_names: Sequence[str] | None = None,
+        frame_stride: int = 1,
+        frame_rate: float | None = None,
+        test_protocol: dict[str, Any] | None = None,
+        multi_label: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if branched and motion.coarse_to_fine:
             raise ValueError(
@@ -91,7 +100,7 @@ class HiddenTwoStream(ChecksClips, keras.Model):
                 'another MotionNet, such as "tiny".'
             )
         self.motion, self.temporal, self.spatial = motion, temporal, spatial
-        self.adapter = None if branched else adapter or QuantizedFlowAdapter()
+        self.adapter: Any = None if branched else adapter or QuantizedFlowAdapter()
         self.spatial_preprocessing = ImagePreprocessing(
             spatial_preprocessing, dtype=self.dtype_policy
         )
@@ -100,6 +109,7 @@ class HiddenTwoStream(ChecksClips, keras.Model):
         self.class_names = None if class_names is None else list(class_names)
         self.frame_stride, self.frame_rate = frame_stride, frame_rate
         self.test_protocol = None if test_protocol is None else dict(test_protocol)
+        self.multi_label = bool(multi_label)
         self.num_frames = motion.num_frames
         self.num_classes = num_logits(temporal)
         if not self.motion.built:
@@ -120,11 +130,11 @@ class HiddenTwoStream(ChecksClips, keras.Model):
             # Export traces the parts, too, and this one needs a height and a width.
             motion._build_shapes_dict = dict(self._build_shapes_dict)
 
-    def get_build_config(self):
+    def get_build_config(self) -> None:
         # Nothing to build after __init__.
         return None
 
-    def call(self, clips, training=None):
+    def call(self, clips: Tensor, training: bool | None = None) -> Flows:
         warn_unit_range(clips, type(self).__name__)
         streams = ("temporal",) if self.spatial is None else ("temporal", "spatial")
         with looked_at():
@@ -132,7 +142,9 @@ class HiddenTwoStream(ChecksClips, keras.Model):
         outputs["logits"] = self.fuse(outputs)
         return outputs
 
-    def run_streams(self, clips, streams, training=None):
+    def run_streams(
+        self, clips: Tensor, streams: Sequence[str], training: bool | None = None
+    ) -> Flows:
         """Outputs of some streams only: of "motion", "temporal", "spatial".
 
         The temporal stream alone also takes flow that was computed before, as "flow2" of
@@ -161,24 +173,25 @@ class HiddenTwoStream(ChecksClips, keras.Model):
             outputs["spatial_logits"] = self.spatial(images, training=training)
         return outputs
 
-    def spatial_images(self, clips):
+    def spatial_images(self, clips: Tensor) -> Tensor:
         """What the spatial stream reads of clips: preprocessed, one frame or all."""
         whole = len(self.spatial.input_shape) == 5
         return self.spatial_preprocessing(
             clips if whole else clips[:, self.num_frames // 2]
         )
 
-    def fuse(self, outputs):
-        """Fused logits: the weighted mean of the streams' log-probabilities."""
-        temporal = ops.log_softmax(ops.cast(outputs["temporal_logits"], "float32"))
+    def fuse(self, outputs: Flows) -> Tensor:
+        """Fused logits: the weighted mean of the streams' log-probabilities or log-odds."""
+        form = (lambda logits: logits) if self.multi_label else ops.log_softmax
+        temporal = form(ops.cast(outputs["temporal_logits"], "float32"))
         if "spatial_logits" not in outputs:
             return temporal
-        spatial = ops.log_softmax(ops.cast(outputs["spatial_logits"], "float32"))
+        spatial = form(ops.cast(outputs["spatial_logits"], "float32"))
         spatial_weight, temporal_weight = self.fusion
         total = spatial_weight + temporal_weight
         return (spatial_weight * spatial + temporal_weight * temporal) / total
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         shapes = dict(self.motion.compute_output_shape(input_shape))
         names = ["temporal_logits", "logits"]
         if self.spatial is not None:
@@ -186,10 +199,10 @@ class HiddenTwoStream(ChecksClips, keras.Model):
         shapes.update({name: (input_shape[0], self.num_classes) for name in names})
         return NamedShapes(shapes)
 
-    def compute_output_spec(self, clips, training=None):
+    def compute_output_spec(self, clips: Tensor, training: bool | None = None) -> Any:
         return self.compute_output_shape(clips.shape).spec("float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
@@ -205,10 +218,11 @@ class HiddenTwoStream(ChecksClips, keras.Model):
             "frame_stride": self.frame_stride,
             "frame_rate": self.frame_rate,
             "test_protocol": self.test_protocol and dict(self.test_protocol),
+            "multi_label": self.multi_label,
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Any:
         config = dict(config)
         for name in ("motion", "temporal", "spatial", "adapter"):
             if config[name]:
@@ -216,7 +230,7 @@ class HiddenTwoStream(ChecksClips, keras.Model):
         return cls(**config)
 
     @classmethod
-    def from_preset(cls, preset):
+    def from_preset(cls, preset: str | os.PathLike[str]) -> Any:
         """A trained two-stream network that comes with the package, or from a .keras file.
 
         Args:

@@ -3,11 +3,15 @@
 import keras
 from keras import ops
 
+from h2s_keras.tensor_types import Tensor
+
 HALF = ("float16", "bfloat16")
 MULTIPLE = 8
 
 
-def aligned_convolution(layer, inputs, frames=None):
+def aligned_convolution(
+    layer: keras.layers.Layer, inputs: Tensor, frames: int | None = None
+) -> Tensor:
     """`layer(inputs)`, in half precision with zero channels up to a multiple of 8.
 
     Without them cuDNN copies inputs and outputs of 33, 212 or 20 channels to wider ones
@@ -61,7 +65,7 @@ def aligned_convolution(layer, inputs, frames=None):
     return outputs
 
 
-def aligned_clip(clips, dtype):
+def aligned_clip(clips: Tensor, dtype: str) -> Tensor:
     """A clip whose frames, laid side by side as channels, make a multiple of 8.
 
     A zero channel in every frame and a zero frame where their number is odd come at no
@@ -88,17 +92,17 @@ def _clip_kernel(kernel, frames):
     return ops.reshape(kernel, (height, width, -1, filters))
 
 
-def aligned_width(channels):
+def aligned_width(channels: int) -> int:
     """The next multiple of 8."""
     return -(-channels // MULTIPLE) * MULTIPLE
 
 
-def cut_channels(tensor, width):
+def cut_channels(tensor: Tensor, width: int) -> Tensor:
     """The first `width` channels, without what alignment put behind them."""
     return tensor if tensor.shape[-1] == width else tensor[..., :width]
 
 
-def pad_channels(tensor, width):
+def pad_channels(tensor: Tensor, width: int) -> Tensor:
     """Zeros after the last axis up to `width`."""
     missing = width - tensor.shape[-1]
     if not missing:

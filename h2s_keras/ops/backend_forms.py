@@ -7,8 +7,10 @@ docs/performance.md.
 import keras
 from keras import ops
 
+from h2s_keras.tensor_types import Tensor
 
-def take_rows(rows, index):
+
+def take_rows(rows: Tensor, index: Tensor) -> Tensor:
     """`rows[index]`, for an index that was clipped before.
 
     `keras.ops.take` lets JAX fill rows that do not exist with NaN, a comparison and a
@@ -33,7 +35,7 @@ def take_rows(rows, index):
     return ops.take(rows, index, axis=0)
 
 
-def leaky_relu(tensor, slope):
+def leaky_relu(tensor: Tensor, slope: float) -> Tensor:
     """`tensor` where it is positive, `slope * tensor` elsewhere.
 
     XLA makes it a part of cuDNN's convolutions in float16, under

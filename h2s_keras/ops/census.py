@@ -4,13 +4,14 @@ import numpy as np
 from keras import ops
 
 from h2s_keras.ops.flow import size_of
+from h2s_keras.tensor_types import Tensor
 
 # Rounds off differences of a few grey levels, so that noise does not decide a pattern.
 _SOFTNESS = 0.81
 _SATURATION = 0.1
 
 
-def census_transform(image, radius=3):
+def census_transform(image: Tensor, radius: int = 3) -> Tensor:
     """Differences of every pixel to its neighbours, squashed to about -1..1.
 
     Args:
@@ -38,7 +39,7 @@ def census_transform(image, radius=3):
     return difference / ops.sqrt(_SOFTNESS + ops.square(difference))
 
 
-def census_distance(first, second, radius=3):
+def census_distance(first: Tensor, second: Tensor, radius: int = 3) -> Tensor:
     """How unlike the patterns around each pixel are: 0 for the same, at most about 1.
 
     Differentiable everywhere: each neighbour costs d^2 / (0.1 + d^2), averaged.

@@ -2,8 +2,10 @@
 
 from keras import ops
 
+from h2s_keras.tensor_types import Tensor
 
-def charbonnier(difference, alpha, epsilon=1e-3):
+
+def charbonnier(difference: Tensor, alpha: float, epsilon: float = 1e-3) -> Tensor:
     """rho(x) = (x^2 + epsilon^2)^alpha, in float32.
 
     Epsilon stays inside the power: x^2 alone has a NaN gradient at zero for

@@ -3,15 +3,17 @@
 import contextlib
 import threading
 import warnings
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 
 from h2s_keras.errors import ToldWarning
 from h2s_keras.ops.host_values import host_values
+from h2s_keras.tensor_types import Tensor
 
 _FIRST = 16  # clips looked at
-_warned = set()
+_warned: set[str] = set()
 _inside = threading.local()
 
 
@@ -19,7 +21,7 @@ class ClipRangeWarning(ToldWarning):
     """Clips look scaled to 0..1; the networks take 0..255."""
 
 
-def is_unit_range(clips):
+def is_unit_range(clips: Tensor) -> bool:
     """Whether float clips hold something, and nothing above 1: scaled already.
 
     Args:
@@ -43,7 +45,7 @@ def is_unit_range(clips):
     return highest <= 1.0 and (highest > 0.0 or float(np.min(values)) < 0.0)
 
 
-def warn_unit_range(clips, entrance):
+def warn_unit_range(clips: Tensor, entrance: str) -> None:
     """Warns once per process and entrance of clips that are scaled already.
 
     Args:
@@ -56,7 +58,7 @@ def warn_unit_range(clips, entrance):
         tell_unit_range(entrance)
 
 
-def tell_unit_range(entrance):
+def tell_unit_range(entrance: str) -> None:
     """The warning itself, for callers that have looked at the values."""
     if entrance in _warned:
         return
@@ -70,7 +72,7 @@ def tell_unit_range(entrance):
 
 
 @contextlib.contextmanager
-def looked_at():
+def looked_at() -> Iterator[None]:
     """Within it nothing is looked at again: an entrance that calls others."""
     before = getattr(_inside, "entrance", False)
     _inside.entrance = True

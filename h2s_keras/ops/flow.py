@@ -9,18 +9,21 @@ All pairs of a clip are (batch, time-1, height, width, 2). As channels for a CNN
 are (batch, height, width, 2*(time-1)) in the order u0 v0 u1 v1 ...
 """
 
+from typing import Any
+
 from keras import ops
 
 from h2s_keras.ops.resize import resize_bilinear
+from h2s_keras.tensor_types import Flows, Tensor
 
 
-def size_of(tensor, axis):
+def size_of(tensor: Tensor, axis: int) -> Any:
     """Length of one axis: an int where it is known, else a scalar int32 tensor."""
     length = tensor.shape[axis]
     return ops.shape(tensor)[axis] if length is None else length
 
 
-def pixel_grid(height, width):
+def pixel_grid(height: Any, width: Any) -> Tensor:
     """Coordinates (x, y) of every pixel, float32 (height, width, 2).
 
     >>> pixel_grid(2, 3)[1, 2]      # x = 2, y = 1
@@ -30,7 +33,7 @@ def pixel_grid(height, width):
     return ops.stack(ops.meshgrid(x, y, indexing="xy"), axis=-1)
 
 
-def clip_to_channels(clips):
+def clip_to_channels(clips: Tensor) -> Tensor:
     """(batch, time, height, width, c) -> (batch, height, width, time*c), frame by frame."""
     frames, channels = clips.shape[1], clips.shape[-1]
     height, width = size_of(clips, 2), size_of(clips, 3)
@@ -38,19 +41,19 @@ def clip_to_channels(clips):
     return ops.reshape(stacked, (-1, height, width, frames * channels))
 
 
-def channels_to_clip(channels, frames):
+def channels_to_clip(channels: Tensor, frames: int) -> Tensor:
     """(batch, height, width, frames*c) -> (batch, frames, height, width, c)."""
     height, width = size_of(channels, 1), size_of(channels, 2)
     shape = (-1, height, width, frames, channels.shape[-1] // frames)
     return ops.transpose(ops.reshape(channels, shape), (0, 3, 1, 2, 4))
 
 
-def flow_to_channels(flow):
+def flow_to_channels(flow: Tensor) -> Tensor:
     """(batch, pairs, height, width, 2) -> (batch, height, width, 2*pairs), u0 v0 u1 ..."""
     return clip_to_channels(flow)
 
 
-def channels_to_flow(channels):
+def channels_to_flow(channels: Tensor) -> Tensor:
     """(batch, height, width, 2*pairs) -> (batch, pairs, height, width, 2).
 
     Raises:
@@ -65,7 +68,7 @@ def channels_to_flow(channels):
     return channels_to_clip(channels, count // 2)
 
 
-def level_names(outputs):
+def level_names(outputs: Flows) -> list[str]:
     """Names of the flows among a model's outputs, finest first.
 
     >>> level_names({"logits": ..., "flow3": ..., "flow2": ...})
@@ -79,7 +82,7 @@ def level_names(outputs):
     return [name for _, name in sorted(levels)]
 
 
-def resize_flow(flow, size):
+def resize_flow(flow: Tensor, size: Any) -> Tensor:
     """Resizes a flow field and scales its values with the grid.
 
     Args:

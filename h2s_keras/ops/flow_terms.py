@@ -13,12 +13,15 @@ from h2s_keras.ops.occlusion import (
 from h2s_keras.ops.smoothness import border_mask, flow_smoothness, masked_mean
 from h2s_keras.ops.ssim import patch_ssim
 from h2s_keras.ops.warp import backward_warp
+from h2s_keras.tensor_types import Tensor
 
 PHOTOMETRIC = ("charbonnier", "census")
 OCCLUSION = (None, "forward_backward", "range_map")
 
 
-def warp_from_margin(image, flow, margin, padding="zeros"):
+def warp_from_margin(
+    image: Tensor, flow: Tensor, margin: int, padding: str = "zeros"
+) -> Tensor:
     """`backward_warp` of an image that is `margin` pixels larger on every side than flow.
 
     Flow that leaves its own grid then still finds what it points to.
@@ -40,12 +43,12 @@ def warp_from_margin(image, flow, margin, padding="zeros"):
     return crop_margin(backward_warp(image, ops.pad(flow, around), padding), margin)
 
 
-def crop_margin(images, margin):
+def crop_margin(images: Tensor, margin: int) -> Tensor:
     """(n, height, width, c) without `margin` pixels on every side."""
     return images[:, margin:-margin, margin:-margin] if margin else images
 
 
-def visibility(flow, backward_flow, kind, margin=0):
+def visibility(flow: Tensor, backward_flow: Tensor, kind: str, margin: int = 0) -> Tensor:
     """float32 (n, height, width, 1), 1 where a pixel is seen in the next frame too.
 
     Args:
@@ -65,19 +68,19 @@ def visibility(flow, backward_flow, kind, margin=0):
 
 
 def flow_terms(
-    first,
-    second,
-    flow,
-    normalized=None,
-    margin=0,
-    seen=None,
-    photometric="charbonnier",
-    border=0.1,
-    padding="zeros",
-    smoothness_order=1,
-    edge_weight=0.0,
-    undefined="skip",
-):
+    first: Tensor,
+    second: Tensor,
+    flow: Tensor,
+    normalized: Tensor | None = None,
+    margin: int = 0,
+    seen: Tensor | None = None,
+    photometric: str = "charbonnier",
+    border: float = 0.1,
+    padding: str = "zeros",
+    smoothness_order: int = 1,
+    edge_weight: float = 0.0,
+    undefined: str = "skip",
+) -> dict[str, Tensor]:
     """Unweighted terms of pairs of frames under their flow, each float32 (n,).
 
     Args:
@@ -104,7 +107,9 @@ def flow_terms(
     warped = warp_from_margin(compared[1], flow, margin, padding)
     mask = border_mask(size_of(flow, 1), size_of(flow, 2), border)
     counted = mask if seen is None else mask[None, :, :, None] * seen
-    image = crop_margin(first, margin) if edge_weight or photometric == "census" else None
+    image: Tensor = (
+        crop_margin(first, margin) if edge_weight or photometric == "census" else None
+    )
     if photometric == "census":
         moved = warped
         if normalized is not None:
@@ -131,7 +136,7 @@ def flow_terms(
     }
 
 
-def motion_consistency(flow, border=0.1):
+def motion_consistency(flow: Tensor, border: float = 0.1) -> Tensor:
     """How much the flow of a moving point changes from one pair to the next, (batch,).
 
     A point that moved by f_t moves by nearly the same in the next pair:

@@ -1,12 +1,15 @@
 """The values of a tensor where Python can look at them without a cost."""
 
 import sys
+from typing import Any
 
 import keras
 import numpy as np
 
+from h2s_keras.tensor_types import Tensor
 
-def host_values(tensor):
+
+def host_values(tensor: Tensor) -> Any:
     """NumPy values of an array or eager tensor, or None.
 
     Checks on values use it: they cost nothing inside a compiled graph, where there are no

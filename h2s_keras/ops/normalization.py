@@ -2,8 +2,16 @@
 
 from keras import ops
 
+from h2s_keras.tensor_types import Tensor
 
-def local_response_normalization(inputs, radius=4, bias=1.0, alpha=1.0 / 9, beta=0.7):
+
+def local_response_normalization(
+    inputs: Tensor,
+    radius: int = 4,
+    bias: float = 1.0,
+    alpha: float = 1.0 / 9,
+    beta: float = 0.7,
+) -> Tensor:
     """x / (bias + alpha * sum of x^2 over the neighbouring channels)^beta.
 
     Args:

@@ -4,13 +4,17 @@ from keras import ops
 
 from h2s_keras.ops.flow import pixel_grid, size_of
 from h2s_keras.ops.warp import backward_warp
+from h2s_keras.tensor_types import Tensor
 
 
-def forward_backward_visibility(flow, backward_flow, relative=0.01, absolute=0.5):
+def forward_backward_visibility(
+    flow: Tensor, backward_flow: Tensor, relative: float = 0.01, absolute: float = 0.5
+) -> Tensor:
     """1 where flow forth and flow back agree, 0 where the pixel is hidden in frame t+1.
 
-    A pixel counts as hidden where |f + b(x + f)|^2 >= relative (|f|^2 + |b|^2) + absolute,
-    and where its flow leaves the image, since nothing can be compared there.
+    A pixel counts as hidden where
+    `|f + b(x + f)|^2 >= relative (|f|^2 + |b|^2) + absolute`, and where
+    its flow leaves the image, since nothing can be compared there.
     No gradient passes: a mask that could learn would hide everything.
 
     Args:
@@ -41,7 +45,7 @@ def forward_backward_visibility(flow, backward_flow, relative=0.01, absolute=0.5
     return agree * inside
 
 
-def valid_positions(flow, margin=0):
+def valid_positions(flow: Tensor, margin: int = 0) -> Tensor:
     """1 where a pixel's position plus its flow lies in the image, 0 where it leaves it.
 
     Args:
@@ -65,7 +69,7 @@ def valid_positions(flow, margin=0):
     return ops.cast(ops.all(inside, axis=-1, keepdims=True), "float32")
 
 
-def range_map(flow):
+def range_map(flow: Tensor) -> Tensor:
     """How much of the other frame lands on each pixel: 1 where all is seen once.
 
     Every pixel of the frame that `flow` lies on hands its weight 1 to the four pixels
@@ -112,7 +116,7 @@ def range_map(flow):
     return ops.stop_gradient(ops.reshape(total, (-1, height, width, 1)))
 
 
-def range_map_visibility(backward_flow, threshold=0.6):
+def range_map_visibility(backward_flow: Tensor, threshold: float = 0.6) -> Tensor:
     """1 where enough of frame t+1 lands on a pixel of frame t, 0 where it is hidden.
 
     Args:

@@ -2,8 +2,10 @@
 
 from keras import ops
 
+from h2s_keras.tensor_types import Tensor
 
-def quantize_flow(flow, bound=20.0, levels=None):
+
+def quantize_flow(flow: Tensor, bound: float = 20.0, levels: int | None = None) -> Tensor:
     """Clips flow to [-bound, bound] and maps it onto 0..255.
 
     Args:
@@ -29,7 +31,7 @@ def quantize_flow(flow, bound=20.0, levels=None):
     return (unit + ops.stop_gradient(rounded - unit)) * 255.0
 
 
-def dequantize_flow(values, bound=20.0):
+def dequantize_flow(values: Tensor, bound: float = 20.0) -> Tensor:
     """Inverse of `quantize_flow`: 0..255 back to pixels, float32 for integer input.
 
     What was clipped stays clipped; rounding to 256 levels leaves at most bound/255.
@@ -40,6 +42,6 @@ def dequantize_flow(values, bound=20.0):
     return values * (2.0 * bound / 255.0) - bound
 
 
-def flow_to_uint8(flow, bound=20.0):
+def flow_to_uint8(flow: Tensor, bound: float = 20.0) -> Tensor:
     """Flow as uint8, for storing beside video: 256 levels of `quantize_flow`."""
     return ops.cast(ops.round(quantize_flow(flow, bound)), "uint8")

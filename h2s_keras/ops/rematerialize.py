@@ -1,9 +1,12 @@
 """Activations computed again in the backward pass in place of being kept."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 
-def rematerialize(function, layers, *inputs):
+def rematerialize(function: Callable[..., Any], layers: Any, *inputs: Any) -> Any:
     """`function(*inputs)`, whose inner activations the backward pass computes again.
 
     Every variable goes in and out as a tensor: TensorFlow gives no gradient to what a

@@ -5,10 +5,14 @@ treats float16 and dynamic sizes differently. A separable triangle filter is two
 matrix products, which every backend compiles, differentiates and converts.
 """
 
+from typing import Any
+
 from keras import ops
 
+from h2s_keras.tensor_types import Tensor
 
-def triangle_filter(source, target, align_corners=False):
+
+def triangle_filter(source: int, target: int, align_corners: bool = False) -> Tensor:
     """Weights (target, source) of a triangle filter between two grids.
 
     Sample centres are half pixels, or with `align_corners` the outermost samples of both
@@ -30,7 +34,7 @@ def triangle_filter(source, target, align_corners=False):
     return weights / ops.sum(weights, axis=1, keepdims=True)
 
 
-def resize_bilinear(images, size, align_corners=False):
+def resize_bilinear(images: Tensor, size: Any, align_corners: bool = False) -> Tensor:
     """Resizes images, anti-aliased when shrinking.
 
     Args:

@@ -1,22 +1,25 @@
 """Smoothness of a flow field: of first or second order, everywhere or away from edges."""
 
+from typing import Any
+
 from keras import ops
 
 from h2s_keras.ops.charbonnier import charbonnier
 from h2s_keras.ops.flow import size_of
+from h2s_keras.tensor_types import Tensor
 
 
 def flow_smoothness(
-    flow,
-    mask=None,
-    scale=1.0,
-    alpha=0.3,
-    epsilon=1e-3,
-    order=1,
-    image=None,
-    edge_weight=0.0,
-    undefined="skip",
-):
+    flow: Tensor,
+    mask: Tensor | None = None,
+    scale: float = 1.0,
+    alpha: float = 0.3,
+    epsilon: float = 1e-3,
+    order: int = 1,
+    image: Tensor | None = None,
+    edge_weight: float = 0.0,
+    undefined: str = "skip",
+) -> Tensor:
     """Charbonnier penalty of the differences of flow between neighbours, per field.
 
     The sum of four means over pixels: of the differences of u and of v, in x and in y.
@@ -30,8 +33,8 @@ def flow_smoothness(
             them, which leave any affine flow alone.
         image: float (n, height, width, channels) at the grid of flow, values about 0..1;
             needed with `edge_weight`.
-        edge_weight: a difference counts exp(-edge_weight |image difference|), the mean over
-            channels, so that flow may jump where the image does. 0 counts all alike.
+        edge_weight: a difference counts `exp(-edge_weight |image difference|)`, the mean
+            over channels, so that flow may jump where the image does. 0 counts all alike.
         undefined: of the last columns (for x) and rows (for y), where there is no
             difference. "skip" leaves them out. "zero" counts them as no difference, as
             the released graph does.
@@ -94,7 +97,7 @@ def _edge_factor(image, axis, order, edge_weight):
     return ops.exp(-edge_weight * ops.mean(step, axis=-1, keepdims=True))
 
 
-def masked_mean(values, mask=None):
+def masked_mean(values: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean of (n, height, width, c) over all but n, counting only where mask is 1.
 
     Normalised by the sum of the mask, so that the border never changes the scale.
@@ -115,7 +118,7 @@ def masked_mean(values, mask=None):
     return weighted / (counted * values.shape[-1])
 
 
-def border_mask(height, width, fraction=0.1):
+def border_mask(height: Any, width: Any, fraction: float = 0.1) -> Tensor:
     """float32 (height, width): 0 in a border of `fraction` of the short side, else 1.
 
     Pixels near the border leave the image between two frames, so a photometric

@@ -4,18 +4,21 @@ import numpy as np
 from keras import ops
 
 from h2s_keras.ops.flow import size_of
+from h2s_keras.tensor_types import Tensor
 
 PATCH = 8
 
 
-def gaussian_window(size=PATCH, sigma=16 / 12, centre=4.0):
+def gaussian_window(
+    size: int = PATCH, sigma: float = 16 / 12, centre: float = 4.0
+) -> Tensor:
     """Gaussian weights (size, size), float32, summing to 1."""
     line = np.exp(-((np.arange(size) - centre) ** 2) / (2 * sigma**2))
     window = np.outer(line, line)
     return (window / window.sum()).astype("float32")
 
 
-def patch_ssim(first, second, c1=1e-4, c2=1e-3):
+def patch_ssim(first: Tensor, second: Tensor, c1: float = 1e-4, c2: float = 1e-3) -> Tensor:
     """SSIM of two images in 8x8 patches with stride 8, one value a patch and channel.
 
     Patches that reach over the right or lower edge are kept, with the window's weights

@@ -1,14 +1,19 @@
 """Backward warp: the differentiable bilinear look-up that MotionNet learns from."""
 
+from typing import Any
+
 from keras import ops
 
 from h2s_keras.ops.backend_forms import take_rows
 from h2s_keras.ops.flow import size_of
+from h2s_keras.tensor_types import Tensor
 
 PADDINGS = ("zeros", "border")
 
 
-def backward_warp(image, flow, padding="zeros", return_mask=False):
+def backward_warp(
+    image: Tensor, flow: Tensor, padding: str = "zeros", return_mask: bool = False
+) -> Any:
     """Samples `image` at every pixel's position plus its flow.
 
         warped[b, y, x] = image[b, y + flow[b, y, x, 1], x + flow[b, y, x, 0]]
@@ -39,8 +44,8 @@ def backward_warp(image, flow, padding="zeros", return_mask=False):
     Example:
         >>> image = ops.reshape(ops.arange(9, dtype="float32"), (1, 3, 3, 1))
         >>> right = ops.concatenate([ops.ones((1, 3, 3, 1)), ops.zeros((1, 3, 3, 1))], -1)
-        >>> backward_warp(image, right)[0, :, :, 0]     # a flow of +1 in x fetches from
-        [[1, 2, 0], [4, 5, 0], [7, 8, 0]]               # the right neighbour
+        >>> backward_warp(image, right)[0, :, :, 0]     # +1 in x: the right neighbour
+        [[1.0, 2.0, 0.0], [4.0, 5.0, 0.0], [7.0, 8.0, 0.0]]
 
     Source: Jaderberg et al. 2015, equation 5; the warp of arXiv 1704.00389, section 3.1.
     """
@@ -100,7 +105,7 @@ def _last(length):
     return length - 1.0 if isinstance(length, int) else ops.cast(length, "float32") - 1.0
 
 
-def check_grids(image, flow, padding):
+def check_grids(image: Tensor, flow: Tensor, padding: str) -> None:
     """ValueError unless `backward_warp` takes these."""
     if padding not in PADDINGS:
         raise ValueError(f"padding must be one of {PADDINGS}; received {padding!r}.")

@@ -8,7 +8,7 @@ Command: h2s train activitynet --set data.annotations=activity_net.v1-2.min.json
     --annotations activity_net.v1-2.min.json --root activitynet/videos --protocol paper
     --sampling segments
     (VGG16 instead of I3D: --set model.temporal=vgg16 --set model.spatial=vgg16)
-Hardware: one modern GPU of 80 GiB for days.
+Hardware: one GPU of 80 GiB; the time was not measured.
 Expected: not yet reproduced with this library. The figure to compare is h2s evaluate's mAP
     of the whole videos of the subset "validation". The run trains on annotated segments of
     "training" and ends with figures of single segments, which are of another task. The

@@ -4,7 +4,7 @@ Reproduces: arXiv 1704.00389, table 6: 57.7 % (temporal) and 62.0 % (fused), mea
     splits, VGG16.
 Command: h2s train hmdb51 --set data.annotations=testTrainMulti_7030_splits
     --set data.root=hmdb51 --set data.split=1 --out runs/hmdb51-1
-Hardware: one modern GPU of 24 GiB for days, no laptop.
+Hardware: one GPU of 24 GiB; hours on an H200: docs/paper.md.
 Expected: not yet reproduced with this library; values as in the recipe ucf101 but for
     stages 2, 3 and 4, whose steps are those of the released solvers for HMDB51.
 """

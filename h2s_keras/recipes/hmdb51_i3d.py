@@ -3,7 +3,7 @@
 Reproduces: arXiv 1704.00389, the row "I3D": 78.7 %, mean of three splits.
 Command: h2s train hmdb51_i3d --set data.annotations=testTrainMulti_7030_splits
     --set data.root=hmdb51 --set data.split=1 --out runs/hmdb51-i3d-1
-Hardware: one modern GPU of 80 GiB for days.
+Hardware: one GPU of 80 GiB; the time was not measured.
 Expected: not yet reproduced with this library; see ucf101_i3d for what is not published.
 """
 

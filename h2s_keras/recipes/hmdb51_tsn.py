@@ -4,7 +4,7 @@ Reproduces: arXiv 1704.00389, the rows "TSN": temporal stream 59.6 % and fused 6
     mean of three splits.
 Command: h2s train hmdb51_tsn --set data.annotations=testTrainMulti_7030_splits
     --set data.root=hmdb51 --set data.split=1 --out runs/hmdb51-tsn-1
-Hardware: one modern GPU of 40 GiB for days.
+Hardware: one GPU of 40 GiB; the time was not measured.
 Expected: not yet reproduced with this library; steps of stages 2 to 4 from the released
     solvers for HMDB51, weights to start from as in ucf101_tsn, which the figures need.
 """

@@ -7,7 +7,7 @@ Reproduces: nothing published; arXiv 1704.00389 learns motion without labels lik
     tuning does not help.
 Command: h2s train motion --set data.root=FOLDER --out runs/motion
     (videos at any depth, without labels; then h2s flow new.mp4 --model runs/motion)
-Hardware: 2 cores, 4 GiB; see docs/flow.md for the time.
+Hardware: 2 cores, 4 GiB; see docs/motion.md for what the run does.
 Expected: depends on the videos; the run prints the error on held-out frames before and
     after, beside that of zero flow, and of DIS and TV-L1 where OpenCV is installed.
 """
@@ -28,7 +28,7 @@ def motion_stage(smoke=False):
     """The stage that tunes a MotionNet of pairs on videos, labels unused."""
     return StageOptions(
         name="motion",
-        streams=["motion"],
+        streams=("motion",),
         batch_size=4 if smoke else 8,
         steps=4 if smoke else 150,
         learning_rate=1e-4,
@@ -49,8 +49,9 @@ def get_config(smoke=False):
         on_bad_file="skip",
     )
     if smoke:
-        size = {"num_frames": 2, "image_size": (32, 32)}
-        data = DataOptions(kind="synthetic", seed=1, test_count=16, **size)
+        data = DataOptions(
+            kind="synthetic", seed=1, test_count=16, num_frames=2, image_size=(32, 32)
+        )
     return RunOptions(
         name="motion",
         seed=1,

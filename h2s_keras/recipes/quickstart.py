@@ -42,7 +42,7 @@ def get_config(smoke=False):
         stages=[
             StageOptions(
                 name="motion",
-                streams=["motion"],
+                streams=("motion",),
                 steps=steps(1000),
                 learning_rate=1e-3,
                 warmup=30,
@@ -50,16 +50,16 @@ def get_config(smoke=False):
             ),
             StageOptions(
                 name="temporal",
-                streams=["temporal"],
-                train=["temporal"],
+                streams=("temporal",),
+                train=("temporal",),
                 steps=steps(450),
                 learning_rate=2e-3,
                 warmup=20,
             ),
             StageOptions(
                 name="end_to_end",
-                streams=["temporal"],
-                train=["motion", "temporal"],
+                streams=("temporal",),
+                train=("motion", "temporal"),
                 steps=steps(150),
                 learning_rate=5e-4,
                 # The CNN learns faster than MotionNet, as published.
@@ -68,7 +68,7 @@ def get_config(smoke=False):
             ),
             StageOptions(
                 name="spatial",
-                streams=["spatial"],
+                streams=("spatial",),
                 steps=steps(200),
                 learning_rate=2e-3,
                 warmup=20,

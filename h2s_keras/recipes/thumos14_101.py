@@ -10,7 +10,7 @@ Command: h2s train thumos14_101 --set data.train_list=train.txt --set
     --sampling segments
     (lists with a line "path label" per video: the 13,320 of UCF101 and the 1,010 of the
     validation part to train on, the 1,574 with one class of the test part to test on)
-Hardware: one modern GPU of 80 GiB for days.
+Hardware: one GPU of 80 GiB; the time was not measured.
 Expected: not yet reproduced with this library. The paper does not state its rates for
     THUMOS14: those of ucf101_i3d stand here, and its weights to start from. A list names
     one class per video; test videos of several classes count by the one that is named. For

@@ -44,7 +44,7 @@ def get_config(smoke=False):
         stages=[
             StageOptions(
                 name="motion",
-                streams=["motion"],
+                streams=("motion",),
                 steps=steps(7000),
                 learning_rate=1e-3,
                 warmup=30,

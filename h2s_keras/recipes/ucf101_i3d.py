@@ -6,7 +6,7 @@ Command: h2s train ucf101_i3d --set data.annotations=ucfTrainTestlist
     (with weights to start from: --set model.temporal_weights=FILE --set
     model.spatial_weights=FILE, .keras or .weights.h5 files of "i3d", or of its 2D parent
     "inception_v1", which is inflated)
-Hardware: one modern GPU of 80 GiB for days.
+Hardware: one GPU of 80 GiB; the time was not measured.
 Expected: not yet reproduced with this library. The published figure rests on I3D trained
     on Kinetics, which one trains or converts oneself; without it both networks begin at
     random. The paper does not state its rates for I3D, so those of the recipe ucf101 stand

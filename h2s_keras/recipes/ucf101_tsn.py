@@ -7,7 +7,8 @@ Command: h2s train ucf101_tsn --set data.annotations=ucfTrainTestlist
     (the published figures begin with ImageNet weights: h2s convert bn_inception.caffemodel
     --out bn.keras, then --set model.temporal_weights=bn.keras --set
     model.spatial_weights=bn.keras; networks trained on Kinetics flow fit as well)
-Hardware: one modern GPU of 40 GiB for days: three segments of 11 frames per video.
+Hardware: one GPU of 40 GiB, for three segments of 11 frames per video; the time was not
+    measured.
 Expected: not yet reproduced with this library. Rates, steps, updates of 128 videos,
     dropout, partial batch normalisation and the rates of the first convolution over flow
     and of the biases are those of TSN's paper and released solvers; stages 1 and 3 are

@@ -37,8 +37,9 @@ def get_config(smoke=False):
         clips_per_video=10,
     )
     if smoke:
-        size = {"num_frames": 3, "image_size": (32, 32)}
-        data = DataOptions(kind="synthetic", seed=1, test_count=16, **size)
+        data = DataOptions(
+            kind="synthetic", seed=1, test_count=16, num_frames=3, image_size=(32, 32)
+        )
     return RunOptions(
         name="videos",
         seed=1,
@@ -59,8 +60,8 @@ def get_config(smoke=False):
         stages=[
             StageOptions(
                 name="temporal",
-                streams=["temporal"],
-                train=["temporal"],
+                streams=("temporal",),
+                train=("temporal",),
                 # Flow of a frozen MotionNet is computed once for each video.
                 cached_flow=not smoke,
                 steps=steps(1200),
@@ -71,8 +72,8 @@ def get_config(smoke=False):
             ),
             StageOptions(
                 name="end_to_end",
-                streams=["temporal"],
-                train=["motion", "temporal"],
+                streams=("temporal",),
+                train=("motion", "temporal"),
                 batch_size=4,
                 steps=steps(60),
                 epoch=30,
@@ -84,7 +85,7 @@ def get_config(smoke=False):
             ),
             StageOptions(
                 name="spatial",
-                streams=["spatial"],
+                streams=("spatial",),
                 batch_size=4 if smoke else 16,
                 steps=steps(300),
                 learning_rate=1e-3,

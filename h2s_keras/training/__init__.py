@@ -7,7 +7,7 @@ from h2s_keras.lazy_names import lazy_names
 
 _HOMES = {
     "StageModel": "stage_model",
-    "StageSchedule": "schedule",
+    "StageSchedule": "optimizers",
     "train": "run",
     "train_each_group": "groups",
 }

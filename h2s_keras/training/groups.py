@@ -15,7 +15,7 @@ def trainer(config):
     return train_each_group if config.data.test_group == "each" else train
 
 
-def train_each_group(config, out, resume=False, progress=None, hosts=None):
+def train_each_group(config, out, resume=False, progress=None, processes=None):
     """Leaves every group out in turn: one `train` a group, in a folder of its own.
 
     Args, raises: as `train`; `config.data` names how groups are found, and a run that
@@ -30,10 +30,10 @@ def train_each_group(config, out, resume=False, progress=None, hosts=None):
     with run.alone():
         if resume:
             config = run_options(run.read_config())
-        return _train_groups(config, run, resume, progress, hosts)
+        return _train_groups(config, run, resume, progress, processes)
 
 
-def _train_groups(config, run, resume, progress, hosts):
+def _train_groups(config, run, resume, progress, processes):
     listed = recipe_data(dataclasses.replace(config.data, test_group=None))
     groups = sorted(listed.groups, key=natural_order)
     if groups == [None]:
@@ -42,7 +42,7 @@ def _train_groups(config, run, resume, progress, hosts):
             "names) or data.group_column (of the CSV file)"
         )
     if not resume:
-        check_run(config, listed.class_names, hosts)
+        check_run(config, listed.class_names, processes)
         run.write_config(config.to_dict())
     results = {"name": config.name, "groups": {}}
     for number, group in enumerate(groups, start=1):
@@ -60,7 +60,7 @@ def _train_groups(config, run, resume, progress, hosts):
             if progress is not None:
                 progress.runs(f"group {group} left out", number, len(groups))
             again = None if begun else one
-            done = train(again, folder, begun, progress, hosts)["results"]
+            done = train(again, folder, begun, progress, processes)["results"]
         results["groups"][group] = {**done["final"], "seconds": done["seconds"]}
         results["test"] = done["test"]
     results["test"] = (

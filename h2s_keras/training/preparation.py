@@ -26,7 +26,7 @@ def prepare_stage(network, stage):
     return stage_model
 
 
-def check_stages(network, config, hosts=None):
+def check_stages(network, config, processes=None):
     """Prepares every stage in turn but for the memory of its optimiser.
 
     So a mistake in the last stage of a run of days is told before the first step.
@@ -34,16 +34,16 @@ def check_stages(network, config, hosts=None):
     Args:
         network: a built HiddenTwoStream.
         config: `RunOptions`.
-        hosts: `Hosts` that train together, or None.
+        processes: `Processes` that train together, or None.
 
     Raises:
-        UserError: a stage does not fit the network, or its batches do not fit the hosts.
+        UserError: a stage does not fit the network, or its batches the processes.
     """
     for stage in config.stages:
         with stage_errors(stage):
-            if hosts is not None:
+            if processes is not None:
                 size = stage.batch_size or config.batch_size
-                host_batch_size(size, hosts.host, hosts.count)
+                host_batch_size(size, processes.index, processes.count)
             _compiled(network, stage)
 
 

@@ -12,14 +12,15 @@ from h2s_keras.errors import UserError
 from h2s_keras.evaluation.measure import collect_scores
 from h2s_keras.options import run_options
 from h2s_keras.training.advice import advice
-from h2s_keras.training.devices import find_devices, run_header
+from h2s_keras.training.devices import find_devices, out_of_memory, run_header
 from h2s_keras.training.freezing import mark_trainable
 from h2s_keras.training.fusion_choice import choose_fusion
-from h2s_keras.training.initial_weights import copy_initial_weights
-from h2s_keras.training.memory_cure import out_of_memory
-from h2s_keras.training.motion_validation import motion_sentence
+from h2s_keras.training.initial_weights import (
+    RandomStartWarning,
+    copy_initial_weights,
+    random_start,
+)
 from h2s_keras.training.preparation import check_stages
-from h2s_keras.training.random_start import RandomStartWarning, random_start
 from h2s_keras.training.recipe_network import build_network, with_available_weights
 from h2s_keras.training.run_figures import (
     accuracy_intervals,
@@ -42,9 +43,10 @@ from h2s_keras.training.strategy import (
 )
 from h2s_keras.training.training_videos import FILE as TRAINING_VIDEOS
 from h2s_keras.training.training_videos import TrainingVideos
+from h2s_keras.training.validation import motion_sentence
 
 
-def train(config, out, resume=False, progress=None, hosts=None):
+def train(config, out, resume=False, progress=None, processes=None):
     """Trains by a recipe's configuration and leaves everything in the folder `out`.
 
     Args:
@@ -54,7 +56,7 @@ def train(config, out, resume=False, progress=None, hosts=None):
         progress: object with `stage(...)` giving a Keras callback, see `run_stages`,
             `runs(name, number, count)` where a run is one of several, and
             `message(text)`; None is silent.
-        hosts: `Hosts` that train together, each calling this; None for one process.
+        processes: `Processes` that train together, each calling this; None for one process.
 
     Returns:
         dict "results" (also in results.json), "network" and "data".
@@ -73,10 +75,10 @@ def train(config, out, resume=False, progress=None, hosts=None):
         if resume:
             config = run_options(run.read_config())
         with _policy(config):
-            return _train(config, run, resume, progress, hosts)
+            return _train(config, run, resume, progress, processes)
 
 
-def check_run(config, class_names, hosts=None):
+def check_run(config, class_names, processes=None):
     """Makes the network of a complete recipe and prepares all stages, to find mistakes.
 
     For runs that consist of several: what is wrong with the last is told before the first.
@@ -86,7 +88,7 @@ def check_run(config, class_names, hosts=None):
     """
     with _policy(config):
         config = with_available_weights(config, lambda line: None)
-        _make_network(config, class_names, make_strategy(config.strategy), hosts)
+        _make_network(config, class_names, make_strategy(config.strategy), processes)
 
 
 @contextlib.contextmanager
@@ -100,7 +102,7 @@ def _policy(config):
         keras.config.set_dtype_policy(policy)
 
 
-def _train(config, run, resume, progress, hosts):
+def _train(config, run, resume, progress, processes):
     strategy = make_strategy(config.strategy)
     say = (lambda text: None) if progress is None else progress.message
     keras.utils.set_random_seed(config.seed)
@@ -112,7 +114,7 @@ def _train(config, run, resume, progress, hosts):
         config = dataclasses.replace(config, data=options)
     config = with_available_weights(config, say)
     network, synchronized = _make_network(
-        config, data.class_names, strategy, hosts, find_states(run.path), say
+        config, data.class_names, strategy, processes, find_states(run.path), say
     )
     devices = find_devices()
     for line in run_header(config, data, devices):
@@ -123,15 +125,15 @@ def _train(config, run, resume, progress, hosts):
     results = run.read_json("results.json") if resume else None
     results = results or {"name": config.name, "seconds": {}, "stages": {}}
     report, batch = getattr(data, "report", None), measure_batch(config)
-    with _explained(data, hosts):
+    with _explained(data, processes):
         for stage, seconds, validation in run_stages(
-            network, config, data, run, progress, resume, strategy, hosts
+            network, config, data, run, progress, resume, strategy, processes
         ):
             results["seconds"][stage.name] = round(seconds, 1)
             if validation is not None:
                 results["stages"][stage.name] = validation.figures()
             else:
-                with _local(network, hosts) as own:
+                with _local(network, processes) as own:
                     results["stages"][stage.name] = measure(own, data, batch, stage)
             run.write_json("results.json", results)
             figures = one_line(results["stages"][stage.name])
@@ -141,7 +143,7 @@ def _train(config, run, resume, progress, hosts):
         # Other backends refuse to load layers that share their statistics.
         share_statistics(synchronized, False)
         started = time.monotonic()
-        with _local(network, hosts) as own:
+        with _local(network, processes) as own:
             config = _with_chosen_fusion(config, own, data, say)
             scores, labels = {}, None
             if hasattr(data, "validation") and hasattr(own, "temporal"):
@@ -213,7 +215,7 @@ def _write_training_videos(config, data, run, say):
     run.write_json(TRAINING_VIDEOS, videos.to_json())
 
 
-def _make_network(config, class_names, strategy, hosts, states=(), say=None):
+def _make_network(config, class_names, strategy, processes, states=(), say=None):
     """The network, which every stage fits, and its layers that share their statistics."""
     scope = contextlib.nullcontext if strategy is None else strategy.scope
     initial = config.model.initial
@@ -234,18 +236,18 @@ def _make_network(config, class_names, strategy, hosts, states=(), say=None):
     layers = [] if strategy is None else unsynchronized_layers(network)
     share_statistics(layers, True)
     with scope():
-        check_stages(network, config, hosts)
+        check_stages(network, config, processes)
     return network, layers
 
 
 @contextlib.contextmanager
-def _explained(data, hosts):
+def _explained(data, processes):
     """Tells what a user can do about what went wrong while training and measuring."""
     try:
         yield
     except Exception as error:
         told = data.explain(error) or out_of_memory(error)
-        told = told or (hosts and hosts.explain(error))
+        told = told or (processes and processes.explain(error))
         if told:
             raise told from None
         raise
@@ -262,9 +264,9 @@ def recipe_data(settings):
 
 
 @contextlib.contextmanager
-def _local(network, hosts):
-    """`network` itself, or where hosts share its weights a copy of this host's own."""
-    if hosts is None:
+def _local(network, processes):
+    """`network` itself, or where processes share its weights a copy of this one's own."""
+    if processes is None:
         yield network
         return
     weights = [keras.ops.convert_to_numpy(weight.value) for weight in network.weights]
@@ -274,4 +276,4 @@ def _local(network, hosts):
         copy.set_weights(weights)
         yield copy
     finally:
-        keras.distribution.set_distribution(hosts.distribution)
+        keras.distribution.set_distribution(processes.distribution)

@@ -12,7 +12,7 @@ from h2s_keras.evaluation.measure import (
 from h2s_keras.evaluation.protocol import Protocol
 from h2s_keras.evaluation.statistics import wilson_interval
 from h2s_keras.models.motion_net_of import motion_net_of
-from h2s_keras.training.motion_validation import motion_sentence
+from h2s_keras.training.validation import motion_sentence
 
 # Pixels of a batch, of all frames: what a batch may take in memory follows from it.
 _BATCH_PIXELS = 4_000_000

@@ -58,12 +58,12 @@ class RunFolder:
         self._made = missing_folders(self.path)
         if os.path.exists(self.path) and not os.path.isdir(self.path):
             raise UserError(f"{path}: is a file; give a folder for --out")
-        # Other hosts of the same run may have begun to write to folders of their own.
+        # Other processes of the same run may have begun to write to folders of their own.
         # Half a file of a start that failed is no run.
         held = os.path.isdir(self.path) and [
             name
             for name in os.listdir(self.path)
-            if not name.startswith("host-") and not is_unfinished(name)
+            if not name.startswith("process-") and not is_unfinished(name)
         ]
         if resume and not os.path.exists(self.file("config.json")):
             raise UserError(

@@ -12,7 +12,7 @@ from h2s_keras.evaluation.statistics import (
     most_confused_pairs,
     wilson_interval,
 )
-from h2s_keras.visualization import HtmlReport, confusion_table, line_chart
+from h2s_keras.visualization import HtmlReport, confusion_chart, line_chart
 
 STREAMS = ("temporal", "spatial", "fused")
 _MOST_CLASSES = 60  # in a confusion table
@@ -73,7 +73,7 @@ def write_run_report(path, results, scores, labels, class_names, log, advice):
     header = ("class", "videos", "recall", "precision", "F1")
     report.table(header, class_table(confusion, class_names), "Fused scores, by class")
     if len(class_names) <= _MOST_CLASSES:
-        report.html(confusion_table(confusion.tolist(), class_names))
+        report.svg(confusion_chart(confusion, class_names))
     confused = most_confused_pairs(confusion, class_names)
     if confused:
         header = ("true class", "taken for", "videos", "share of the class")

@@ -44,7 +44,7 @@ class StageModel(ChecksClips, keras.Model):
             time, height, width, 3), whose logits are joined by the consensus. The stage
             "motion" alone takes any number of frames where the MotionNet is coarse to fine.
 
-    Targets of `fit`:
+    Targets of fit:
         labels: (batch,) or (batch, 1) classes counted from 0, or one-hot or soft labels
             (batch, classes) whose rows sum to 1; unused by the motion stage, which with a
             SupervisedFlowLoss takes true flow (batch, time-1, height, width, 2) instead,
@@ -53,7 +53,7 @@ class StageModel(ChecksClips, keras.Model):
             the number of clips. `class_weight` of `fit` works as in Keras, too. "action",
             "accuracy" and the terms of the flow loss are weighted means.
 
-    Arguments of `compile`:
+    Arguments of compile:
         loss: replaces the cross-entropy of the logits: one for all action outputs, or a
             dict by their names ("temporal_logits", "spatial_logits"). A loss of Keras gets
             the labels in the form that it takes, any other as they are.

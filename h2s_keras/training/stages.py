@@ -15,14 +15,15 @@ from h2s_keras.files import remove_unfinished, sha256
 from h2s_keras.models.motion_net_of import motion_net_of, sees_pairs
 from h2s_keras.options import RunOptions
 from h2s_keras.training.callbacks import (
+    CsvLog,
     Interruption,
+    NonFiniteGuard,
     OptimizerFigures,
     StateCheckpoint,
+    TensorBoardLog,
+    cut_log,
 )
-from h2s_keras.training.csv_log import CsvLog, cut_log
 from h2s_keras.training.diagnosis import explain_batch, first_bad_weight
-from h2s_keras.training.guard import NonFiniteGuard
-from h2s_keras.training.motion_validation import MotionValidation
 from h2s_keras.training.preparation import is_mixed, prepare_stage, stage_errors
 from h2s_keras.training.state import (
     find_states,
@@ -32,8 +33,7 @@ from h2s_keras.training.state import (
     saved_seconds,
     state_path,
 )
-from h2s_keras.training.tensorboard import TensorBoardLog
-from h2s_keras.training.validation import Validation
+from h2s_keras.training.validation import MotionValidation, Validation
 
 
 @dataclasses.dataclass
@@ -44,7 +44,7 @@ class Position:
 
 
 def run_stages(
-    network, config, data, run, progress=None, resume=False, strategy=None, hosts=None
+    network, config, data, run, progress=None, resume=False, strategy=None, processes=None
 ):
     """Trains `network` through config.stages.
 
@@ -59,7 +59,7 @@ def run_stages(
             is (number, count) of the stage, `later` counts the batches of those after it.
         resume: continue from the newest state of the run folder.
         strategy: tf.distribute strategy, or None.
-        hosts: `Hosts` that train together, or None.
+        processes: `Processes` that train together, or None.
 
     Yields:
         (stage dict, seconds, Validation or None) after each stage that is done; those that
@@ -75,7 +75,7 @@ def run_stages(
     first_stage, first_step, arrays = 0, 0, None
     if resume:
         remove_unfinished(run.path)
-        first_stage, first_step, arrays = newest_state(run, hosts)
+        first_stage, first_step, arrays = newest_state(run, processes)
         names = [stage.name for stage in config.stages]
         cut_log(run.file("log.csv"), names, first_stage, first_step)
     for index, stage in enumerate(config.stages):
@@ -97,14 +97,14 @@ def run_stages(
         if stage.cached_flow:
             stage_data = _flow_data(network, data, run, progress)
         elif is_mixed(stage):
-            if hosts is not None:
+            if processes is not None:
                 raise UserError(
                     f"stage {stage.name!r}: flow_loss.kind='mixed' runs in one process; "
-                    f"leave --hosts out, or the stage (--set stages.{stage.name}=none)"
+                    f"leave --processes out, or the stage (--set stages.{stage.name}=none)"
                 )
             stage_data = MotionPairs(data)
         running = _RunningStage(
-            stage_model, config, index, position, run, stage_data, hosts
+            stage_model, config, index, position, run, stage_data, processes
         )
         if is_mixed(stage) and running.validation is None and progress is not None:
             progress.message(
@@ -152,9 +152,9 @@ def _flow_data(network, data, run, progress):
 class _RunningStage:
     """A stage on its way: fits in epochs, saves, and goes back where it must."""
 
-    def __init__(self, stage_model, config, index, position, run, data, hosts):
+    def __init__(self, stage_model, config, index, position, run, data, processes):
         self.model, self.stage, self.index = stage_model, config.stages[index], index
-        self.position, self.run, self.data, self.hosts = position, run, data, hosts
+        self.position, self.run, self.data, self.processes = position, run, data, processes
         self.batch_size = self.stage.batch_size or config.batch_size
         self.seed = config.seed + 1000 * index
         self.tensorboard = config.tensorboard
@@ -221,9 +221,9 @@ class _RunningStage:
             callbacks.insert(1, self.validation)
         if self.tensorboard:
             folder = self.run.file(f"tensorboard/{name}")
-            # One host alone cannot compute with weights that all share; cached flow has no
-            # frames to show.
-            shown = self.hosts is None and not self.stage.cached_flow
+            # One process alone cannot compute with weights that all share; cached flow has
+            # no frames to show.
+            shown = self.processes is None and not self.stage.cached_flow
             pictures = self.sample_clips if shown else None
             callbacks.append(TensorBoardLog(folder, position, pictures))
         callbacks.append(NonFiniteGuard(name, self.go_back, self.explain))
@@ -234,7 +234,9 @@ class _RunningStage:
             shown = contextlib.closing(bar)
             callbacks.append(bar)
         with shown, Interruption() as interruption:
-            callbacks.append(StateCheckpoint(self.save, position, interruption, self.hosts))
+            callbacks.append(
+                StateCheckpoint(self.save, position, interruption, self.processes)
+            )
             while self.steps_left():
                 into, remaining = position.step % epoch, total - position.step
                 steps = min(epoch - into, remaining)
@@ -250,12 +252,12 @@ class _RunningStage:
                 )
             # What came after the last step has stopped nothing; all is saved by now.
             requested = interruption.requested
-            if requested if self.hosts is None else self.hosts.any(requested):
+            if requested if self.processes is None else self.processes.any(requested):
                 raise KeyboardInterrupt
 
     def batches(self, start):
-        """The dataset of (clips, labels) from a batch on: this host's share of it."""
-        share = {} if self.hosts is None else self.hosts.share()
+        """The dataset of (clips, labels) from a batch on: this process's share of it."""
+        share = {} if self.processes is None else self.processes.share()
         return self.data.training(self.batch_size, start, self.seed, **share)
 
     def sample_clips(self):
@@ -269,7 +271,7 @@ class _RunningStage:
 
     def go_back(self):
         """Restores the newest good state of this stage; returns its batch number."""
-        stage, step, arrays = newest_state(self.run, self.hosts)
+        stage, step, arrays = newest_state(self.run, self.processes)
         if arrays is None or stage != self.index:
             raise UserError(
                 f"{self.run.path}: no good state of the stage {self.stage.name!r} is "
@@ -285,23 +287,23 @@ class _RunningStage:
             weight = first_bad_weight(self.model)
             return f"by batch {self.position.step} the weight {weight} was not finite"
         names = self.data.training_names(self.batch_size, batch, self.seed)
-        names = names if self.hosts is None else self.hosts.rows(names)
+        names = names if self.processes is None else self.processes.rows(names)
         for clips, labels in self.batches(batch).take(1):
             return explain_batch(self.model, clips, labels, batch, names)
 
 
-def newest_state(run, hosts=None):
+def newest_state(run, processes=None):
     """(stage, step, arrays) of the newest state that can be read.
 
     (0, 0, None) where none was ever saved. Damaged states are reported and passed over.
-    Hosts that train together go on with the newest state that all of them hold.
+    Processes that train together go on with the newest state that all of them hold.
 
     Raises:
         UserError: there are states, and none to go on from.
     """
     states = saved = find_states(run.path)
-    if hosts is not None:
-        stage, step = hosts.least(states[0][:2] if states else (0, 0))
+    if processes is not None:
+        stage, step = processes.least(states[0][:2] if states else (0, 0))
         states = [state for state in states if state[:2] <= (stage, step)]
     found = (0, 0, None)
     for stage, step, path in states:
@@ -310,13 +312,13 @@ def newest_state(run, hosts=None):
             break
         except UserError as error:
             logging.warning("%s; trying the state before it", error)
-    if hosts is not None and not hosts.agree(found[:2]):
+    if processes is not None and not processes.agree(found[:2]):
         raise UserError(
-            f"{run.path}: the hosts hold no common state to go on from; copy the newest "
-            "state of one host to the others"
+            f"{run.path}: the processes hold no common state to go on from; copy the "
+            "newest state of one process to the others"
         )
     lost = bool(saved) and found[2] is None
-    if lost if hosts is None else hosts.any(lost):
+    if lost if processes is None else processes.any(lost):
         raise UserError(
             f"{run.path}: none of its saved states can be read; start anew in another "
             "--out folder"

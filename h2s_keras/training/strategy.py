@@ -1,4 +1,4 @@
-"""Which devices of this host train: one, or all of them as mirrored replicas."""
+"""Which devices of this machine train: one, or all of them as mirrored replicas."""
 
 import functools
 
@@ -32,15 +32,15 @@ def make_strategy(name):
     if str(name).startswith("multi"):
         raise UserError(
             f"strategy={name}: TensorFlow's MultiWorkerMirroredStrategy does not run with "
-            "Keras 3; for many hosts set KERAS_BACKEND=jax and give --hosts, --host and "
-            "--coordinator"
+            "Keras 3; for many processes set KERAS_BACKEND=jax and give --processes, "
+            "--process and --coordinator"
         )
     if name not in STRATEGIES:
         raise UserError(f"strategy must be one of {STRATEGIES}; received {name!r}")
     if keras.backend.backend() != "tensorflow":
         raise UserError(
             f"strategy=mirrored is TensorFlow's; the backend is {keras.backend.backend()}. "
-            "On JAX give --hosts (one process for each device), or leave it out"
+            "On JAX give --processes (one process for each device), or leave it out"
         )
     return _mirrored()
 
@@ -67,7 +67,7 @@ def share_statistics(layers, value):
     """Sets whether layers of batch normalisation share their statistics over replicas.
 
     Where they do not, each replica of TensorFlow normalises with its own few clips, and the
-    statistics of the first replica alone are kept. Hosts on JAX need no such thing: a
+    statistics of the first replica alone are kept. Processes on JAX need no such thing: a
     batch is one global array there, and Keras refuses the option, also in a file.
     """
     for layer in layers:

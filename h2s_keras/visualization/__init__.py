@@ -1,6 +1,11 @@
 """Flow colours, panels, charts and reports; importing it does not start Keras."""
 
-from h2s_keras.visualization.charts import bar_chart, confusion_table, line_chart
+from h2s_keras.visualization.charts import (
+    bar_chart,
+    confusion_chart,
+    confusion_picture,
+    line_chart,
+)
 from h2s_keras.visualization.flow_color import (
     color_wheel,
     color_wheel_key,
@@ -15,7 +20,8 @@ __all__ = [
     "bar_chart",
     "color_wheel",
     "color_wheel_key",
-    "confusion_table",
+    "confusion_chart",
+    "confusion_picture",
     "flow_to_color",
     "image_grid",
     "largest_magnitude",

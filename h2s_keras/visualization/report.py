@@ -1,15 +1,18 @@
 """One self-contained HTML file of text, tables, pictures and charts."""
 
 import base64
+import html
 import pathlib
+import re
 import struct
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 
 from h2s_keras.files import whole_file
-from h2s_keras.visualization.svg import escape_text
 
+# Characters that XML forbids even when escaped.
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _NUMBER = ' class="number"'
 _STYLE = """
@@ -145,7 +148,7 @@ class HtmlReport:
         return self._figure(markup, caption)
 
     def html(self, markup, caption=None):
-        """Adds another element of markup, as `confusion_table` returns it; see `svg`."""
+        """Adds another element of markup, such as a `<table>`; see `svg`."""
         _checked_root(markup)
         return self._figure(markup, caption)
 
@@ -185,6 +188,21 @@ class HtmlReport:
     def _add(self, part):
         self._parts.append(part)
         return self
+
+
+def without_forbidden(text):
+    """Any value as text, without the characters that XML forbids."""
+    return _FORBIDDEN.sub("\ufffd", str(text))
+
+
+def escape_text(text):
+    """Any value as text that is safe in XML and HTML, in attributes too.
+
+    Example:
+        >>> escape_text('<b>"')
+        '&lt;b&gt;&quot;'
+    """
+    return html.escape(without_forbidden(text), quote=True)
 
 
 def _is_number(value):

@@ -89,11 +89,11 @@ MISTAKES = {
     "set without value": (["train", "videos", "--set", "batch_size"], "KEY=VALUE"),
     "set of an unknown key": (
         ["train", "videos", "--set", "data.rot=x"],
-        "--set data.rot: no value 'rot' here",
+        "--set data.rot: no option 'rot'; did you mean 'root'?",
     ),
     "set of another kind": (
         ["train", "videos", "--set", "batch_size=many"],
-        "takes a int such as 32",
+        "--set batch_size takes a whole number from 1; received 'many'",
     ),
     "no data": (
         ["train", "videos", "--out", "{new}/run"],
@@ -114,29 +114,29 @@ MISTAKES = {
     "many workers of TensorFlow": (
         ["train", "quickstart", "--smoke", "--set", "strategy=multi_worker"]
         + ["--out", "{new}/workers"],
-        "for many hosts set KERAS_BACKEND=jax",
+        "for many processes set KERAS_BACKEND=jax",
     ),
     "an unknown strategy": (
         ["train", "quickstart", "--smoke", "--set", "strategy=parameter_server"]
         + ["--out", "{new}/servers"],
         "strategy must be one of",
     ),
-    "hosts on another backend": (
-        ["train", "quickstart", "--smoke", "--out", "{new}/hosts", "--hosts", "2"]
+    "processes on another backend": (
+        ["train", "quickstart", "--smoke", "--out", "{new}/processes", "--processes", "2"]
         + ["--coordinator", "127.0.0.1:1"],
-        "many hosts train through the JAX backend",
+        "many processes train through the JAX backend",
     ),
-    "hosts without a folder": (
-        ["train", "quickstart", "--smoke", "--hosts", "2"],
-        "--hosts needs --out",
+    "processes without a folder": (
+        ["train", "quickstart", "--smoke", "--processes", "2"],
+        "--processes needs --out",
     ),
-    "host without hosts": (
-        ["train", "quickstart", "--host", "1", "--out", "{new}/host"],
-        "go with --hosts",
+    "process without processes": (
+        ["train", "quickstart", "--process", "1", "--out", "{new}/process"],
+        "go with --processes",
     ),
-    "no hosts at all": (
-        ["train", "quickstart", "--hosts", "0", "--out", "{new}/none"],
-        "--hosts takes a number from 1; received 0",
+    "no processes at all": (
+        ["train", "quickstart", "--processes", "0", "--out", "{new}/none"],
+        "--processes takes a number from 1; received 0",
     ),
     "no steps": (
         ["train", "quickstart", "--set", "stages.motion.steps=0", "--out", "{new}/steps"],
@@ -352,6 +352,7 @@ def test_settings_of_many_kinds(text, value):
         ("data=5", "consists of several values; set one of them"),
         ("model.adapter.bond=5", "no option 'bond'; did you mean 'bound'"),
         ("stages.spatial.flow_loss.margin=8", "flow_loss is None here"),
+        ("stages.motion.lr_multipliers.motion=x", "motion takes a number; received 'x'"),
         ("stages.motion.schedule=cosin", "did you mean 'cosine'"),
         ("stages.motion.flow_loss.photometric=sensus", "did you mean 'census'"),
         ("stages.motion=5", "takes none, which leaves the stage out, or a value of"),
@@ -530,3 +531,20 @@ def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_from_what_is_saved(tmp
     assert kept == ["state-00-00000000.npz", "state-00-00000002.npz"]
     for path in out.glob("state*"):
         read_state(str(path))
+
+
+@pytest.mark.parametrize(
+    "line, expected", [("h2s ev", "evaluate"), ("h2s flow --max_f", "--max_flow")]
+)
+def test_a_shell_completes(tmp_path, line, expected):
+    pytest.importorskip("argcomplete")
+    answer = tmp_path / "answer"
+    environment = {
+        **os.environ,
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+    }
+    subprocess.run([sys.executable, "-m", "h2s_keras_command"], env=environment, check=True)
+    assert answer.read_text().split() == [expected]

@@ -277,7 +277,8 @@ def test_confusion_picture(call, tmp_path):
 
     call(f"evaluate --model model.keras --data data --confusion {tmp_path}/c.png")
     picture = read_image(f"{tmp_path}/c.png")
-    assert (picture == (0, 114, 178)).all(axis=-1).any()
+    # The shade of a cell that holds its whole row.
+    assert (np.abs(picture.astype(int) - (102, 170, 209)).max(axis=-1) <= 1).any()
 
 
 def test_predict_many(call, work, monkeypatch):

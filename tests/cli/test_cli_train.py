@@ -83,9 +83,9 @@ def test_the_command_that_goes_on_can_be_parsed_and_names_the_same_run():
     words = train.resume_command("train", "my runs/a", (3, 2, "10.0.0.1:12")).split(" ", 2)
     assert words[:2] == ["KERAS_BACKEND=jax", "h2s"]
     arguments = parse(words[2])
-    # The folder of the run, not that of this host inside it.
+    # The folder of the run, not that of this process inside it.
     assert (arguments.out, arguments.resume) == ("my runs/a", True)
-    assert (arguments.hosts, arguments.host) == (3, 2)
+    assert (arguments.processes, arguments.process) == (3, 2)
     assert arguments.coordinator == "10.0.0.1:12"
 
 

@@ -1,23 +1,35 @@
-"""Commands and code of the guides, docs/data and docs/records.md, on files made here."""
+"""All commands and code of README and docs, on files made here; links and tables.
 
-import argparse
+A block runs as it stands, or is marked: "bash fragment", "python fragment".
+"""
+
+import contextlib
+import doctest
+import inspect
+import io
 import json
+import os
 import pathlib
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
+from importlib.util import find_spec
 
+import keras
+import numpy as np
 import pytest
 
-from h2s_keras.cli import evaluate, evaluate_data, predict
+import h2s_keras
 from h2s_keras.cli.main import build_parser
 from h2s_keras.cli.train import load_recipe
-from h2s_keras.data import write_png
+from h2s_keras.data import write_flow, write_png
 from h2s_keras.data.records.record_index import read_index
 from h2s_keras.data.training_data import make_data
-from h2s_keras.models import load_model
+from h2s_keras.evaluation import VideoScores
+from h2s_keras.models import HiddenTwoStreamBuilder, load_model
 from h2s_keras.option_types import apply_setting
 from h2s_keras.options import DataOptions, RunOptions, run_options
 
@@ -98,128 +110,398 @@ def make_own_videos(folder, make_video):
 
 
 def picture(number):
-    import numpy as np
-
     return np.full((32, 40, 3), 20 * number, np.uint8)
 
 
 make_own_videos.picture = picture
 
+
+def make_flow_pair(folder, make_video):
+    """A pair of frames by each name that the pages give it, and its true flow."""
+    make_own_videos(folder, make_video)
+    for name in ("first.png", "second.png", "a.png", "b.png"):
+        write_png(
+            folder / name, np.random.default_rng(0).integers(0, 256, (64, 64, 3), "u1")
+        )
+    (folder / "middlebury").mkdir()
+    for frame in ("frame10.png", "frame11.png"):
+        shutil.copy(folder / "first.png", folder / "middlebury" / frame)
+    flow = np.zeros((64, 64, 2), "float32")
+    write_flow(folder / "middlebury" / "flow10.flo", flow)
+    make_video("video.mp4", count=3)
+
+
+def make_clips(folder, make_video):
+    for name in ("one", "two", "three"):
+        make_video(f"clips/{name}.mp4", count=12)
+    make_own_videos(folder, make_video)
+
+
+def make_evaluation(folder, make_video):
+    import numpy as np
+    from scipy.io import savemat
+
+    make_flow_pair(folder, make_video)
+    for name in ("holiday.mp4", "long.mp4", "my_folder/any.mp4"):
+        make_video(name, count=12)
+    for name in ("wave_left", "wave_right"):
+        make_video(f"my_videos/{name}/another.mp4", count=12)
+    make_ucf101(folder, make_video)
+    make_thumos14(folder, make_video)
+    (folder / "thumos14_videos").rename(folder / "videos")
+    save_network(folder / "runs/ucf101", ("Archery", "Diving"))
+    save_network(folder / "runs/thumos14", ("Diving", "Shotput"))
+    scores = np.random.default_rng(0).normal(size=(10, 2))
+    for name in ("rgb", "flow"):
+        savemat(folder / f"{name}.mat", {"scores": scores})
+    write(folder / "list.txt", *(f"video{n} {n % 2}" for n in range(10)))
+    for n in (1, 2, 3):
+        for stream in ("rgb", "flow"):
+            VideoScores(
+                {"fused": scores},
+                names=tuple(f"{n}-{video}" for video in range(10)),
+                labels=np.arange(10) % 2,
+                class_names=("a", "b"),
+            ).save(folder / f"{stream}{n}.npz")
+
+
+def make_paper_data(folder, make_video):
+    for make in (make_ucf101, make_hmdb51):
+        make(folder, make_video)
+
+
+def make_caffe_files(folder, make_video):
+    import caffe_inception
+    import caffe_writer as caffe
+
+    make_flow_pair(folder, make_video)
+    make_ucf101(folder, make_video)
+    net = caffe.motion_net(11)
+    data = caffe.caffemodel(net, caffe.random_weights(net))
+    (folder / "motion_net.caffemodel").write_bytes(data)
+    made = caffe_inception.made(3, 0, "BN")
+    path = caffe_inception.write(folder, made)
+    pathlib.Path(path).rename(folder / "bn_inception.caffemodel")
+
+
+# What the blocks of a page find in their folder.
 PAGES = {
-    "docs/data/ucf101.md": make_ucf101,
+    "README.md": make_own_videos,
+    "docs/choosing.md": make_own_videos,
+    "docs/data/activitynet.md": make_activitynet,
     "docs/data/hmdb51.md": make_hmdb51,
     "docs/data/thumos14.md": make_thumos14,
-    "docs/data/activitynet.md": make_activitynet,
-    "docs/own_videos.md": make_own_videos,
+    "docs/data/ucf101.md": make_ucf101,
+    "docs/evaluation.md": make_evaluation,
+    "docs/flow.md": make_flow_pair,
     "docs/improve_accuracy.md": make_own_videos,
-    "docs/choosing.md": make_own_videos,
-    "README.md": make_own_videos,
+    "docs/layers.md": make_own_videos,
+    "docs/motion.md": make_clips,
+    "docs/own_videos.md": make_own_videos,
+    "docs/data/prepare.md": make_paper_data,
+    "docs/gpu.md": make_ucf101,
+    "docs/paper.md": make_ucf101,
+    "docs/serving.md": make_own_videos,
+    "docs/training.md": make_ucf101,
+    "docs/weights.md": make_caffe_files,
 }
-WITH_CODE = ("docs/own_videos.md", "docs/improve_accuracy.md", "README.md")
+# Pages whose blocks take ten seconds and more.
+MARKS = {
+    "docs/data/activitynet.md": pytest.mark.long,
+    "docs/data/thumos14.md": pytest.mark.long,
+    "docs/evaluation.md": pytest.mark.long,
+    "docs/layers.md": pytest.mark.long,
+    "docs/data/prepare.md": pytest.mark.long,
+    "docs/gpu.md": pytest.mark.long,
+    "docs/paper.md": pytest.mark.long,
+    "docs/own_videos.md": pytest.mark.long,
+    "docs/serving.md": pytest.mark.long,
+    "docs/training.md": pytest.mark.long,
+    "docs/weights.md": pytest.mark.long,
+}
+ELSEWHERE = {
+    "docs/records.md": "test_the_commands_on_records",
+    "docs/ethogram.md": "tests/ethogram",
+}
+# What a line that holds the word needs; without it the line is only parsed.
+NEEDS = {"litert": "ai_edge_litert", "tvl1": "cv2"}
+
+
+def save_network(folder, class_names):
+    """A small untrained network of these classes, as a run leaves one."""
+    network = HiddenTwoStreamBuilder(class_names, num_frames=3, image_size=(32, 32))
+    network = network.motion("tiny").temporal("tiny").spatial("tiny").build()
+    folder.mkdir(parents=True, exist_ok=True)
+    network.save(folder / "model.keras")
 
 
 def blocks(page, language="bash"):
     text = page.read_text(encoding="utf-8")
-    return re.findall(rf"```{language}\n(.*?)```", text, re.S)
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.S | re.M)
 
 
 def commands(page):
     for block in blocks(page):
         for line in block.replace("\\\n", " ").strip().splitlines():
             if not line.startswith("python3"):  # Installation: tests/test_readme.py.
-                yield shlex.split(line)
+                yield shlex.split(line, comments=True)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_the_commands_of_a_page(page, make_video, tmp_path, monkeypatch):
-    PAGES[page](tmp_path, make_video)
+def pages_with(language):
+    return [
+        pytest.param(page, marks=MARKS.get(page, ()))
+        for page in PAGES
+        if blocks(ROOT / page, language)
+    ]
+
+
+def test_every_block_runs_or_is_marked_a_fragment():
+    for path in pages():
+        page = str(path.relative_to(ROOT))
+        kinds = re.findall(r"^```(\w.*)\n", path.read_text(encoding="utf-8"), re.M)
+        others = set(kinds) - {"bash", "python", "json", "text"}
+        assert all(kind.endswith(" fragment") for kind in others), (page, others)
+        if {"bash", "python"} & set(kinds):
+            assert page in PAGES or page in ELSEWHERE, page
+
+
+@pytest.fixture
+def page_folder(request, make_video, tmp_path, monkeypatch):
+    """Where the blocks of a page run: its files, and a run of its own videos."""
+    PAGES[request.param](tmp_path, make_video)
+    save_network(tmp_path / "runs/mine", ("wave_left", "wave_right"))
     monkeypatch.chdir(tmp_path)
-    seen = set()
-    for program, command, *arguments in commands(ROOT / page):
-        assert program == "h2s"
-        seen.add(command)
-        if command == "data":
-            done = subprocess.run(
-                [sys.executable, "-m", "h2s_keras_command", command, *arguments],
-                capture_output=True,
-                text=True,
-            )
-            assert done.returncode == 0, (arguments, done.stderr)
-        elif command == "train":
-            check_training(arguments)
-        elif command in ("export", "flow"):
-            assert build_parser().parse_args([command, *arguments]).model == "runs/mine"
-        else:
-            parser = argparse.ArgumentParser()
-            {"evaluate": evaluate, "predict": predict}[command].add_arguments(parser)
-            parsed = parser.parse_args(arguments)
-            if command == "evaluate":
-                evaluate_data.check_data_arguments(parsed)
-                examples, names = evaluate_data.read_examples(parsed)
-                assert len(names) == 2 and {item.label for item in examples} == {0, 1}
-    assert "train" in seen and ("data" in seen or "docs/data" not in page)
+    return request.param
+
+
+@pytest.mark.parametrize("page_folder", pages_with("bash"), indirect=True)
+def test_the_commands_of_a_page(page_folder):
+    """Every line runs as it stands; training is cut down to its first batch."""
+    for line in commands(ROOT / page_folder):
+        check_command(line)
+
+
+def check_command(line):
+    program, command, *arguments = line
+    assert program == "h2s"
+    if command == "train" and "--smoke" not in arguments:
+        return check_training(arguments)
+    parsed = build_parser().parse_args([command, *arguments])
+    needed = [module for word, module in NEEDS.items() if word in " ".join(arguments)]
+    if "--smoke" not in arguments and all(map(find_spec, needed)):
+        assert not parsed.run(parsed), line
 
 
 def check_training(arguments):
     """The recipe takes every value, and its data give a batch and a test."""
     recipe, *rest = arguments
-    if recipe == "--resume":
-        assert build_parser().parse_args(["train", *arguments]).out
+    if recipe in ("--resume", "list"):
+        build_parser().parse_args(["train", *arguments])
         return
+    out = None
     config = run_options(load_recipe(recipe)())
     while rest:
         option, value, *rest = rest
         assert option in ("--set", "--out", "--data_service", "--budget")
         if option == "--budget":
             config.scale_steps(float(value))
-        if option == "--set":
+        elif option == "--out":
+            out = pathlib.Path(value)
+        elif option == "--set":
             apply_setting(config, value)
         elif option == "--data_service":
             config.data.service = value
-    check_data(RunOptions.of(config).data)
+    class_names = check_data(RunOptions.of(config).data)
+    if out and not out.exists():
+        save_network(out, (*class_names, "other")[: max(2, len(class_names))])
 
 
 def check_data(values):
-    """Data of these values give a batch and a test, of one group where it is "each"."""
+    """The classes of data that give a batch and a test (of one group for "each")."""
     options = DataOptions.of(values)
-    options.image_size, options.num_frames, options.clips_per_video = (16, 16), 3, 1
+    options.image_size, options.num_frames = (16, 16), 3
+    if options.kind != "unlabelled":
+        options.clips_per_video = 1
     if options.test_group == "each":
         options.test_group = "3"
     data = make_data(options)
     clips, _ = next(data.training(2).as_numpy_iterator())
-    assert clips.shape == (2, 3, 16, 16, 3) and clips.std() > 0
+    assert clips.shape[0] == 2 and clips.shape[-4:] == (3, 16, 16, 3) and clips.std() > 0
     if data.test:
         assert next(data.evaluation(2))["clip"].shape[1:] == (3, 16, 16, 3)
+    return data.class_names
 
 
 # === Code of the guides ===
 
 
-@pytest.mark.parametrize("page", WITH_CODE)
-def test_the_code_of_a_guide(page, make_video, tmp_path, monkeypatch):
-    """Every block runs as it stands; training alone is cut down to its data."""
-    make_own_videos(tmp_path, make_video)
-    (tmp_path / "runs/mine").mkdir(parents=True)
-    load_model("quickstart").save(tmp_path / "runs/mine/model.keras")
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.parametrize("page_folder", pages_with("python"), indirect=True)
+def test_the_code_of_a_page(page_folder, monkeypatch):
+    """Every block runs as it stands; training is cut down to its first batch."""
     trained = []
 
     def train(config, out, progress=None):
-        check_data(config["data"])
+        check_data(config.data)
         trained.append(out)
         return {"results": {"test": "4 videos", "final": {"fused_accuracy": 1.0}}}
 
     monkeypatch.setattr("h2s_keras.training.own_videos.trainer", lambda config: train)
-    for code in blocks(ROOT / page, "python"):
-        exec(compile(code, page, "exec"), {})
-    assert trained
-    if page == "docs/own_videos.md":
-        assert (tmp_path / "models/mine/1/saved_model.pb").exists()
+    names = {"__name__": "__main__"}
+    others = {"tensorflow", "torch", "jax"} - {keras.backend.backend()}
+    for code in blocks(ROOT / page_folder, "python"):
+        if not any(f"import {name}" in code for name in others):
+            exec(compile(code, page_folder, "exec"), names)
+    if page_folder == "docs/own_videos.md":
         # Each run of the shell that Python can make is made by Python too.
-        shell = set(
-            re.findall(r"h2s train videos .*--out (\S+)", (ROOT / page).read_text())
-        )
+        text = (ROOT / page_folder).read_text(encoding="utf-8")
+        shell = set(re.findall(r"h2s train videos .*--out (\S+)", text))
         assert set(trained) == shell - {"runs/early"}
+
+
+# === Examples of docstrings ===
+
+# Packages whose examples take a second or two; the others read files or build networks.
+QUICK = ("errors", "layers", "metrics", "ops", "visualization")
+PACKAGES = (
+    *QUICK,
+    *(
+        pytest.param(name, marks=pytest.mark.long)
+        for name in ("data", "ethogram", "evaluation", "export", "models", "training")
+    ),
+)
+# Examples that run elsewhere, or need what tests do not have.
+NOT_HERE = {
+    "export_web_page": "needs the runtime of browsers: tests/export/test_web.py",
+    "load_caffe_weights": "docs/weights.md has the same lines",
+    "train": "minutes: tests/training/test_run.py",
+}
+
+
+def public_names(package):
+    """{name: thing} of what the API reference lists of a package."""
+    package = getattr(h2s_keras, package)
+    return {
+        name: getattr(package, name) for name in getattr(package, "__all__", dir(package))
+    }
+
+
+def examples_of(thing):
+    """The code of a docstring, and of the methods' of a class: (code, expected or "")."""
+    methods = vars(thing).values() if inspect.isclass(thing) else ()
+    for one in (thing, *methods):
+        # Not inherited: examples of Keras are its own.
+        text = inspect.cleandoc((callable(one) and one.__doc__) or "")
+        for code in re.findall(r"```python\n(.*?)```", text, re.S):
+            yield code, ""
+        for example in doctest.DocTestParser().get_examples(text):
+            yield example.source, example.want
+
+
+def plain(value):
+    """What an example shows of a value, whichever backend made it."""
+    if isinstance(value, tuple) or type(value).__name__ in ("TensorShape", "Size"):
+        return tuple(map(plain, value))
+    if keras.ops.is_tensor(value):
+        return keras.ops.convert_to_numpy(value).tolist()
+    return value
+
+
+@pytest.fixture
+def docstring_folder(make_video, tmp_path):
+    """The files that examples of docstrings read."""
+    from ethogram.samples import truth
+
+    make_flow_pair(tmp_path, make_video)
+    make_ucf101(tmp_path, make_video)
+    make_hmdb51(tmp_path, make_video)
+    for split in (2, 3):
+        for name in ("clap", "wave"):
+            lists = tmp_path / "testTrainMulti_7030_splits"
+            shutil.copy(
+                lists / f"{name}_test_split1.txt", lists / f"{name}_test_split{split}.txt"
+            )
+    for name in ("diving.avi", "holiday.mov", "long.mkv", "long.mp4", "in.mp4", "talk.mp4"):
+        make_video(name, codec="mpeg4" if name.endswith("avi") else "libx264", count=24)
+    for gesture in (1, 2):
+        for person in (1, 2):
+            make_video(f"gestures/wave{gesture}/A{gesture}P{person}T1.mp4", count=24)
+    write(tmp_path / "manifest.csv", "path,class", "diving.avi,dive", "long.mkv,long")
+    write(tmp_path / "classes.txt", "wave_left", "wave_right")
+    write(tmp_path / "train.txt", "wave_left 8 0", "wave_right 8 1")
+    write(tmp_path / "test.txt", "wave_left 8 0", "wave_right 8 1")
+    frames = tmp_path / "v_Archery_g01_c01"
+    shutil.copytree(tmp_path / "frames/wave_left", frames)
+    for source, target in (("middlebury/frame10.png", "frame10.png"),):
+        shutil.copy(tmp_path / source, tmp_path / target)
+    shutil.copy(tmp_path / "middlebury/flow10.flo", tmp_path / "flow10.flo")
+    for sequence in ("Hydrangea", "RubberWhale", "Venus"):
+        shutil.copytree(tmp_path / "middlebury", tmp_path / "flow" / sequence)
+    make_video("mouse1.mp4", count=20)
+    h2s_keras.ethogram.write_labels(truth("mouse1.mp4"), tmp_path / "mouse1.boris")
+    write(tmp_path / "videos.csv", "video,labels", "mouse1.mp4,mouse1.boris")
+    save_network(tmp_path / "runs/gestures", ("wave", "clap"))
+    return tmp_path
+
+
+def given(folder):
+    """What stands for a name that an example takes as known."""
+    model = load_model(str(folder / "runs/gestures/model.keras"))
+    h2s_keras.export.export_saved_model(model, folder / "models/served")
+    examples, _ = h2s_keras.data.class_folder_source(
+        str(folder / "gestures"), group_pattern=r"P(\d)T\d"
+    )
+    rng = np.random.default_rng(0)
+    return {
+        "clips": rng.integers(0, 256, (4, 3, 32, 32, 3), "uint8"),
+        "examples": examples,
+        "flow": np.zeros((64, 64, 2), "float32"),
+        "frames": rng.integers(0, 256, (11, 240, 320, 3), "uint8"),
+        "image": rng.uniform(size=(1, 32, 32, 3)).astype("float32"),
+        "labels": np.arange(10) % 2,
+        "model": model,
+        "os": os,
+        "root": "my_videos",
+        "show": lambda frame: None,
+        "spatial": rng.normal(size=(10, 2)),
+        "temporal": rng.normal(size=(10, 2)),
+    }
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_examples_of_docstrings(package, request, tmp_path, monkeypatch):
+    """They run, in order, and give what stands beneath them."""
+    known = {"np": np, "keras": keras, "h2s_keras": h2s_keras, "os": os}
+    known["image"] = np.random.default_rng(0).uniform(size=(1, 32, 32, 3)).astype("float32")
+    if package not in QUICK:
+        known |= given(request.getfixturevalue("docstring_folder"))
+    for other in ("ops", "layers", "metrics", "models", "data", "evaluation", "ethogram"):
+        known = public_names(other) | known
+    known |= public_names(package) | {"ops": keras.ops}
+    monkeypatch.chdir(tmp_path)
+    shown_names = set()
+    for name, thing in public_names(package).items():
+        names = dict(known)
+        for code, expected in () if name in NOT_HERE else examples_of(thing):
+            if "onnx" in code and not find_spec("tf2onnx"):
+                continue
+            shown_names.add(name)
+            check_example(name, code, expected, names)
+    assert shown_names
+
+
+def check_example(name, code, expected, names):
+    try:
+        shown = repr(plain(eval(code.strip(), names)))
+    except SyntaxError:
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(code, names)
+        shown = printed.getvalue()
+    except Exception as error:
+        raise AssertionError(f"{name}: {code!r} raised {error!r}") from error
+    if expected:
+        flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+        right = doctest.OutputChecker().check_output(expected, shown + "\n", flags)
+        assert right, f"{name}: {code!r} gives {shown}, not {expected}"
 
 
 # === docs/records.md ===
@@ -351,6 +633,17 @@ def test_every_page_is_reached_from_the_readme():
             if led not in reached:
                 left.append(led)
     assert set((ROOT / "docs").rglob("*.md")) <= reached
+
+
+def test_the_settings_of_the_paper_exist():
+    text = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    settings = [value for row in rows for value in re.findall(r"--set ([^\s`]+)", row)]
+    assert len(settings) >= 8
+    for setting in settings:
+        config = run_options(load_recipe("ucf101")())
+        apply_setting(config, setting)
+        RunOptions.of(config)
 
 
 def test_the_table_of_values_names_values_of_videos():

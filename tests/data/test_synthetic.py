@@ -248,6 +248,6 @@ def test_training_data_continues_at_a_step_and_stays_apart_from_the_test():
 
 def test_unknown_kind_of_data_is_a_user_error():
     with pytest.raises(
-        UserError, match="one of synthetic, moving_layers, videos, .*received 'vidoes'"
+        UserError, match="data.kind takes 'synthetic', .*received 'vidoes'; did you mean"
     ):
         make_data({"kind": "vidoes"})

@@ -222,7 +222,7 @@ def test_synthetic_segments_are_parts_of_one_clip():
     np.testing.assert_array_equal(parts[0].reshape(long[0].shape), long[0])
     tested = next(synthetic_data(segments=3).evaluation(3))
     assert tested["clip"].shape == (3, 2, 16, 16, 3)
-    with pytest.raises(UserError, match="segments must be 1 or more"):
+    with pytest.raises(UserError, match="data.segments takes a whole number from 1"):
         synthetic_data(segments=0)
 
 

@@ -45,7 +45,7 @@ def test_it_answers_without_keras(tmp_path):
 def test_labels_and_figures_need_no_keras():
     script = (
         "import sys, h2s_keras_command, numpy as np\n"
-        "from h2s_keras.ethogram import *\n"
+        "from h2s_keras.ethogram import FrameLabels, choose_rules, measure\n"
         "labels = FrameLabels('v', ('x',), np.eye(4, 1))\n"
         "measure([labels], [labels], [labels.matrix * 0.5])\n"
         "choose_rules([labels], [labels.matrix * 0.5])\n"

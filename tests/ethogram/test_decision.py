@@ -6,7 +6,7 @@ from sklearn.metrics import f1_score
 
 from h2s_keras.errors import UserError
 from h2s_keras.ethogram import FrameLabels, Rule, choose_rules, decide
-from h2s_keras.ethogram.decision import drop_short
+from h2s_keras.ethogram.decision import drop_short, tidy
 
 
 def test_short_bouts_are_dropped_also_at_the_ends():
@@ -15,10 +15,16 @@ def test_short_bouts_are_dropped_also_at_the_ends():
     assert np.array_equal(drop_short(mask, 1), mask)
 
 
+def test_short_gaps_are_closed_before_short_bouts_are_dropped():
+    mask = np.array([0, 1, 1, 0, 1, 0, 0, 0, 1, 1, 0], bool)
+    assert tidy(mask, 3).astype(int).tolist() == [0, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0]
+    assert np.array_equal(tidy(mask, 1), mask) and not tidy(~np.ones(4, bool), 3).any()
+
+
 def test_each_behaviour_has_its_own_rule():
     chances = np.array([[0.5, 0.5], [0.3, 0.9], [0.5, 0.1], [0.6, 0.1]])
     rules = [Rule(threshold=0.5, shortest=2), Rule(threshold=0.9)]
-    assert decide(chances, rules).tolist() == [[0, 0], [0, 1], [1, 0], [1, 0]]
+    assert decide(chances, rules).tolist() == [[1, 0], [1, 1], [1, 0], [1, 0]]
     # Exclusive: of the behaviours above their thresholds, the most probable.
     rules = [Rule(threshold=0.2), Rule(threshold=0.4)]
     assert decide(chances, rules, exclusive=True).sum(axis=1).tolist() == [1, 1, 1, 1]
@@ -42,7 +48,8 @@ def validation(seed, frames=800):
 def test_the_threshold_and_the_shortest_bout_are_found():
     labels, chances = validation(1)
     (rule,) = choose_rules([labels], [chances])
-    assert 0.12 < rule.threshold < 0.18 and 2 <= rule.shortest <= 30
+    # Between the two levels of probability; a gap of few frames is closed.
+    assert 0.1 < rule.threshold < 0.2 and 2 <= rule.shortest <= 15
     other, others = validation(2)
     plain = f1_score(other.matrix[:, 0], others[:, 0] >= 0.5)
     chosen = decide(others, [rule])[:, 0]

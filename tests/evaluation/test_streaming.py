@@ -8,8 +8,7 @@ from evaluation.samples import CLASSES, write_video
 from h2s_keras.data import read_frames
 from h2s_keras.data.clips.crops import centre_crop_box, crop_frames
 from h2s_keras.errors import UserError
-from h2s_keras.evaluation.annotated_video import AnnotatedVideo, annotate
-from h2s_keras.evaluation.bitmap_text import draw_text, text_mask
+from h2s_keras.evaluation.annotated_video import AnnotatedVideo, annotate, draw_text
 from h2s_keras.evaluation.camera import stream_frames
 from h2s_keras.evaluation.streaming import merged_timeline, sliding_windows
 from h2s_keras.evaluation.windows import Window
@@ -119,22 +118,19 @@ def test_timeline_merges_neighbours():
     ]
 
 
-def test_letters():
-    mask = text_mask("I.", scale=1)
-    assert mask.shape == (9, 12)
-    assert mask[:7, 2].all() and not mask[:, 6:8].any() and mask[6, 9]
-    assert text_mask("Ab", 2).shape == (18, 24)
-    np.testing.assert_array_equal(text_mask("é"), text_mask("e"))
-    np.testing.assert_array_equal(text_mask("動"), text_mask("?"))
-    letters = [text_mask(chr(code), 1).tobytes() for code in range(32, 127)]
-    assert len(set(letters)) == 95
+def test_text_stands_in_a_darkened_bar():
+    picture = np.full((40, 120, 3), 90, "uint8")
+    drawn = draw_text(picture, "jump 90%", 4, 12)
+    assert (picture == 90).all() and drawn.shape == picture.shape
+    assert (drawn[4:] == 255).any() and (drawn[5, 5] == 30).all()
+    assert (drawn[:4] == 90).all() and (drawn[:, -4:] == 90).all()
 
 
-def test_text_is_cut_at_the_edge():
-    picture = np.full((12, 20, 3), 90, "uint8")
-    below = draw_text(picture, "long text", 2, 3, scale=1)
-    assert below == 12 and (picture == 255).any()
-    assert (picture[:2] == 90).all() and (picture[3, 3] == 30).all()
+def test_text_shrinks_to_the_picture():
+    picture = np.full((40, 60, 3), 90, "uint8")
+    drawn = draw_text(picture, "a class of a very long name", 4, 12)
+    assert (drawn[:, :4] == 90).all() and (drawn[:, -4:] == 90).all()
+    assert (drawn == 30).any()
 
 
 def window(flow=True):

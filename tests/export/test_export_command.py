@@ -58,13 +58,13 @@ def test_class_names_from_a_file_and_the_table(build, tmp_path):
 
 
 def test_the_page_on_serving_cuts_the_frames_that_its_recipe_takes():
-    data = get_config()["data"]
+    data = get_config().data
     facts = {
         **{"name": "h2s", "model_version": 1, "classes": ["a", "b"], "top_k": 2},
-        **{"num_frames": data["num_frames"], "image_size": data["image_size"]},
+        **{"num_frames": data.num_frames, "image_size": data.image_size},
         # A second of 30 frames a second: 15 steps of 2 frames.
         **{"frame_stride": 2, "frame_rate": 30.0, "written_by": {"h2s_keras": "0"}},
-        "test_protocol": {"clips": data["clips_per_video"], "short": data["short"]},
+        "test_protocol": {"clips": data.clips_per_video, "short": data.short},
         "signatures": {"motion": {"outputs": {"flow": {"shape": [-1, 48, 48]}}}},
     }
     (command,) = (line for line in readme(facts).splitlines() if "ffmpeg" in line)

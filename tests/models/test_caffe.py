@@ -1,7 +1,6 @@
 """Weights from Caffe files that tests/caffe_writer.py wrote and computed by itself."""
 
 import dataclasses
-import pathlib
 import re
 import struct
 import tracemalloc
@@ -670,29 +669,6 @@ def test_convert_the_whole_two_stream_model(tmp_path):
         spatial, caffe.random_weights(spatial, 5), frame.transpose(2, 0, 1)
     )
     assert_near(keras.ops.convert_to_numpy(outputs["spatial_logits"])[0], expected["fc8"])
-
-
-@pytest.mark.slow
-def test_the_commands_of_the_page_on_weights(tmp_path, monkeypatch, capsys):
-    page = (pathlib.Path(__file__).parents[2] / "docs" / "weights.md").read_text()
-    page = page.split("## Caffe: ")[1].split("\n## ")[0]
-    net = caffe.motion_net(11)
-    data = caffe.caffemodel(net, caffe.random_weights(net))
-    (tmp_path / "motion_net.caffemodel").write_bytes(data)
-    rng = np.random.default_rng(0)
-    for name in ("a.png", "b.png"):
-        picture = rng.integers(0, 256, (32, 32, 3)).astype("uint8")
-        keras.utils.save_img(tmp_path / name, picture, scale=False)
-    monkeypatch.chdir(tmp_path)
-    (commands,) = re.findall(r"```bash\n(.*?)```", page, re.S)
-    for line in commands.strip().splitlines():
-        program, *arguments = line.split()
-        assert program == "h2s" and h2s(*arguments) == 0
-    assert (tmp_path / "flow.flo").exists()
-    capsys.readouterr()
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
-    exec(compile(code, "weights.md", "exec"), {})
-    assert "29 layers, 42,319,860 parameters for motion" in capsys.readouterr().out
 
 
 def test_the_writer_knows_the_format():

@@ -15,7 +15,7 @@ import tensorflow as tf
 from h2s_keras.errors import UserError
 from h2s_keras.training import stages as stages_module
 from h2s_keras.training import train, train_each_group
-from h2s_keras.training.csv_log import CsvLog, cut_log
+from h2s_keras.training.callbacks import CsvLog, cut_log
 from h2s_keras.training.run_folder import RunFolder
 from h2s_keras.training.state import find_states, read_state, save_state, saved_seconds
 

@@ -133,7 +133,7 @@ def test_explanations_name_weight_layer_and_term(network, batch):
     clips, labels = batch
     flow_stage = {**STAGE, "streams": ["motion"], "flow_loss": {}}
     stage_model = prepare_stage(network, flow_stage)
-    flow_loss = stage_model.flow_loss
+    flow_loss = stage_model.flow_objective.loss
     original = flow_loss.call
 
     def broken(clips, flows, **options):

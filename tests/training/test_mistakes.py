@@ -11,9 +11,9 @@ from h2s_keras.models import backbones
 from h2s_keras.options import RunOptions, StageOptions
 from h2s_keras.training import run as run_module
 from h2s_keras.training import train
-from h2s_keras.training.hosts import Hosts
-from h2s_keras.training.memory_cure import out_of_memory
+from h2s_keras.training.devices import out_of_memory
 from h2s_keras.training.preparation import check_stages
+from h2s_keras.training.processes import Processes
 from h2s_keras.training.run_folder import RunFolder
 
 # === A late stage ===
@@ -75,11 +75,11 @@ def test_a_mistake_that_was_written_into_a_run_is_told_on_resume(small_config, t
 
 def test_a_batch_that_hosts_cannot_share_is_told_for_every_stage(network, small_config):
     config = RunOptions.of(small_config())
-    hosts = types.SimpleNamespace(host=1, count=2)
-    check_stages(network, config, hosts)
+    processes = types.SimpleNamespace(index=1, count=2)
+    check_stages(network, config, processes)
     config.stages[1].batch_size = 3
     with pytest.raises(UserError, match="stage 'temporal': a batch of 3 cannot be shared"):
-        check_stages(network, config, hosts)
+        check_stages(network, config, processes)
 
 
 # === Single values ===
@@ -223,13 +223,13 @@ def test_what_backends_call_it(name, text, memory):
 def test_a_host_without_memory_did_not_lose_the_others():
     """JAX has one class for both, and the text tells them apart."""
     data = types.SimpleNamespace(explain=lambda error: None)
-    this = types.SimpleNamespace(host=0, count=2)
-    hosts = types.SimpleNamespace(explain=lambda error: Hosts.explain(this, error))
+    this = types.SimpleNamespace(index=0, count=2)
+    processes = types.SimpleNamespace(explain=lambda error: Processes.explain(this, error))
     for text, told in (
         ("RESOURCE_EXHAUSTED: Out of memory allocating 5 bytes", "not enough memory"),
-        ("UNAVAILABLE: connection reset by peer", "the hosts lost each other"),
+        ("UNAVAILABLE: connection reset by peer", "the processes lost each other"),
     ):
-        with pytest.raises(UserError, match=told), run_module._explained(data, hosts):
+        with pytest.raises(UserError, match=told), run_module._explained(data, processes):
             raise raised("JaxRuntimeError", text)
 
 

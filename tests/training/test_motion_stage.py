@@ -9,14 +9,14 @@ import pytest
 from h2s_keras.models import HiddenTwoStreamBuilder, MotionNet
 from h2s_keras.options import StageOptions
 from h2s_keras.training import train
-from h2s_keras.training.motion_validation import (
+from h2s_keras.training.preparation import prepare_stage
+from h2s_keras.training.stages import Position
+from h2s_keras.training.validation import (
     MotionValidation,
     baseline_errors,
     motion_sentence,
     warped_error,
 )
-from h2s_keras.training.preparation import prepare_stage
-from h2s_keras.training.stages import Position
 
 STAGE = {
     "name": "motion",

@@ -9,7 +9,7 @@ import pytest
 from h2s_keras.cli.train import recipe_list
 from h2s_keras.options import ModelOptions, RunOptions
 from h2s_keras.training import run
-from h2s_keras.training.random_start import RandomStartWarning, random_start
+from h2s_keras.training.initial_weights import RandomStartWarning, random_start
 
 
 def line(name, started=(), **model):

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from h2s_keras.models import HiddenTwoStreamBuilder
-from h2s_keras.training.optimizers import StageAdam, StageSGD
+from h2s_keras.training.optimizers import StageAdam, StageSchedule, StageSGD
 from h2s_keras.training.preparation import prepare_stage
-from h2s_keras.training.schedule import StageSchedule
 
 SHAPES = ((3, 4), (4,))
 

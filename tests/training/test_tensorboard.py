@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from h2s_keras.data import read_image
+from h2s_keras.training.callbacks import TensorBoardLog
 from h2s_keras.training.stages import Position, prepare_stage
-from h2s_keras.training.tensorboard import TensorBoardLog
 
 STAGE = {"name": "motion", "steps": 4, "learning_rate": 1e-3}
 

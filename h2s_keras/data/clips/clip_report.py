@@ -19,7 +19,8 @@ class ClipReport:
     report = ClipReport()
     dataset = video_clip_dataset(examples, 11, on_bad_file="skip", report=report)
     with report.user_errors():
-        model.fit(dataset, steps_per_epoch=100)
+        for clips, labels in dataset.take(2):
+            print(clips.shape)
     print(report.summary())
     ```
     """

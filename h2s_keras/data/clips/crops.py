@@ -22,7 +22,7 @@ def resize_frames(frames, size):
         size: `(height, width)` in pixels.
 
     Returns:
-        uint8 array (time, *size, 3); `frames` itself where the size is right already.
+        uint8 array `(time, *size, 3)`; `frames` itself where the size is right already.
 
     Raises:
         ValueError: another shape or dtype.

@@ -15,7 +15,7 @@ def activitynet_list(annotations, root=None):
     Args:
         annotations: activity_net.v1-2.min.json.
         root: folder of the videos (files or folders of frames), named by their identifier
-            with or without the prefix "v_", or None to list without looking for videos.
+            with or without the prefix `v_`, or None to list without looking for videos.
 
     Returns:
         `DatasetList` with one example a segment (`start`, `end` in seconds); 4819 and

@@ -265,7 +265,7 @@ def leave_one_group_out(examples, group):
     """Splits by group: all others for training, one for testing.
 
     Args:
-        examples: `VideoExample`s, each with a group.
+        examples: list of `VideoExample`, each with a group.
         group: the group to test on; compared as text.
 
     Returns:

@@ -11,6 +11,8 @@ Source: the fork's BNLayer (its release notes: the fourth blob is the variance s
 
 import dataclasses
 import math
+import os
+from typing import Any
 
 import numpy as np
 
@@ -41,12 +43,12 @@ class NormalizationSlot(Slot):
     """
 
     @property
-    def blobs(self):
+    def blobs(self) -> list[tuple[str, tuple[int, ...]]]:
         return [
             (what, (1,) if what == "factor" else self.shape) for what in _BLOBS[self.kind]
         ]
 
-    def flaw(self, layer, said):
+    def flaw(self, layer: Any, said: Any) -> str | None:
         """As of Slot; a negative variance, as of exchanged blobs, is one too."""
         found = super().flaw(layer, said)
         if found or self.kind == SCALE:
@@ -61,7 +63,7 @@ class NormalizationSlot(Slot):
             return "has a negative or infinite variance or mean; give another snapshot"
         return None
 
-    def fill(self, layer, said):
+    def fill(self, layer: Any, said: Any) -> int:
         values = self._values(layer)
         if "variance" in values:
             # Exact for another eps too: only the sum of both is ever used.
@@ -83,7 +85,7 @@ class NormalizationSlot(Slot):
         return values
 
 
-def normalization_kinds(path, layers):
+def normalization_kinds(path: str | os.PathLike[str], layers: Any) -> tuple[str, ...]:
     """(BN,) or (BatchNorm, Scale): the form of batch normalisation in a file.
 
     Raises:
@@ -102,7 +104,9 @@ def normalization_kinds(path, layers):
     )
 
 
-def normalization_slots(stream, layer, convolutions, kinds):
+def normalization_slots(
+    stream: str, layer: Any, convolutions: Any, kinds: tuple[str, ...]
+) -> list[Any]:
     """Slots of a BatchNormalization behind a convolution that files call `convolutions`."""
     endings = {
         FUSED: ("_bn", "/bn"),

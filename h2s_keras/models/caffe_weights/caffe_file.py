@@ -13,6 +13,8 @@ import math
 import mmap
 import os
 import struct
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +41,7 @@ class Blob:
     shape: tuple
     flat: np.ndarray
 
-    def values(self):
+    def values(self) -> np.ndarray:
         """float32 array of `shape`."""
         return np.asarray(self.flat, "float32").reshape(self.shape)
 
@@ -54,7 +56,7 @@ class CaffeLayer:
     epsilon: float | None = None  # of batch normalisation, where the file says it
 
 
-def read_caffemodel(path):
+def read_caffemodel(path: str | os.PathLike[str]) -> list[CaffeLayer]:
     """The layers of a .caffemodel in the order of the file.
 
     Args:
@@ -92,12 +94,12 @@ def read_caffemodel(path):
 
 
 class _Reader:
-    def __init__(self, path, data):
+    def __init__(self, path: str | os.PathLike[str], data: Any) -> None:
         self.path, self.data = path, data
         self.fields_left, self.blobs_left = MAX_FIELDS, MAX_BLOBS
 
-    def net(self):
-        layers = []
+    def net(self) -> list[CaffeLayer]:
+        layers: list[CaffeLayer] = []
         for number, wire, value in self._fields(0, len(self.data)):
             if number not in (2, 100):
                 continue
@@ -105,7 +107,8 @@ class _Reader:
                 self._fail("a layer of the wrong type", value)
             if len(layers) == MAX_LAYERS:
                 self._fail(f"more than {MAX_LAYERS} layers", value[0])
-            layers.append(self._layer(*value, _NEW if number == 100 else _V1))
+            start, end = value
+            layers.append(self._layer(start, end, _NEW if number == 100 else _V1))
         return layers
 
     def _layer(self, start, end, numbers):
@@ -196,7 +199,7 @@ class _Reader:
             self._fail(f"a name of more than {MAX_NAME} bytes", start)
         return self.data[start:end].decode("utf-8", "replace")
 
-    def _fields(self, start, end):
+    def _fields(self, start: int, end: int) -> Iterator[tuple[int, int, Any]]:
         """(number, wire type, value): an int for varints, else the span (start, end)."""
         at = start
         while at < end:
@@ -246,14 +249,15 @@ class _Reader:
 class _Values:
     """Repeated numbers: one packed run stays in the file, several are joined."""
 
-    def __init__(self, dtype):
-        self.dtype, self.runs = np.dtype(dtype), None
+    def __init__(self, dtype: str) -> None:
+        self.dtype = np.dtype(dtype)
+        self.runs: memoryview | bytearray | None = None
 
     @property
-    def count(self):
+    def count(self) -> int:
         return 0 if self.runs is None else len(self.runs) // self.dtype.itemsize
 
-    def append(self, run):
+    def append(self, run: memoryview) -> None:
         if self.runs is None:
             self.runs = run
             return
@@ -261,7 +265,7 @@ class _Values:
             self.runs = bytearray(self.runs)
         self.runs += run
 
-    def array(self):
+    def array(self) -> np.ndarray:
         return np.frombuffer(self.runs or b"", self.dtype)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+from typing import Any, NoReturn
 
 from h2s_keras.errors import FileError
 
@@ -17,8 +18,10 @@ _V1_TYPES = {
     "DECONVOLUTION": "Deconvolution",
     "INNER_PRODUCT": "InnerProduct",
 }
-_SETTINGS = ("convolution_param", "inner_product_param", "bn_param", "batch_norm_param")
-_SETTINGS += ("scale_param",)
+_SETTINGS = (
+    *("convolution_param", "inner_product_param", "bn_param", "batch_norm_param"),
+    "scale_param",
+)
 
 
 @dataclasses.dataclass
@@ -34,7 +37,7 @@ class PrototxtLayer:
     epsilon: float | None = None  # of batch normalisation
 
 
-def read_prototxt(path):
+def read_prototxt(path: str | os.PathLike[str]) -> list[PrototxtLayer]:
     """The layers of a .prototxt in its order, which Caffe requires to be topological.
 
     Args:
@@ -124,12 +127,13 @@ def _tokens(path, text):
 
 def _message(path, tokens):
     """Nested dicts name -> list of values; no recursion, so depth costs no stack."""
-    stack, name, in_list = [{}], None, False
+    stack: list[dict[str, list[Any]]] = [{}]
+    name, in_list = None, False
     for kind, token, at in tokens:
         if token in ("{", "<") and kind == "mark":
             if name is None or len(stack) > MAX_DEPTH:
                 raise FileError(path, f"is no .prototxt: {token!r} at character {at}")
-            inner = {}
+            inner: dict[str, list[Any]] = {}
             stack[-1].setdefault(name, []).append(inner)
             stack.append(inner)
             name = None
@@ -152,5 +156,5 @@ def _message(path, tokens):
     return stack[0]
 
 
-def _fail(path, text, at):
+def _fail(path: str, text: str, at: int) -> NoReturn:
     raise FileError(path, f"is no .prototxt: {text[at : at + 20]!r} at character {at}")

@@ -1,5 +1,8 @@
 """The layers of our models that wait for the weights of a Caffe file."""
 
+import os
+from typing import Any
+
 import keras
 
 from h2s_keras.errors import FileError, UserError
@@ -20,12 +23,16 @@ SUFFIX = "_vgg16"  # of the temporal stream in the release, beside MotionNet's o
 _VGG16 = [f"conv{b}_{i}" for b, n in enumerate((2, 2, 3, 3, 3), 1) for i in range(1, n + 1)]
 _WIDTHS = [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
 # What files call the last layer of VGG16: its name tells the data set.
-_LAST = ("fc8", "fc8-1", "fc8-2", "fc8-101", "fc8-51", "fc8_101", "fc8_51")
-_LAST += ("fc8_ucf101", "fc8_hmdb51", "fc8-ucf101", "fc8-hmdb51", "fc8_new")
+_LAST = (
+    *("fc8", "fc8-1", "fc8-2", "fc8-101", "fc8-51", "fc8_101", "fc8_51", "fc8_ucf101"),
+    *("fc8_hmdb51", "fc8-ucf101", "fc8-hmdb51", "fc8_new"),
+)
 _FIRST = ("conv1_1", "conv1/7x7_s2", "conv1_7x7_s2")
 
 
-def find_slots(model, path, layers):
+def find_slots(
+    model: keras.Model, path: str | os.PathLike[str], layers: Any
+) -> tuple[list[Any], list[str]]:
     """(slots of the streams that this file is about, names of layers to leave out)."""
     from h2s_keras.models.motion_net import MotionNet
     from h2s_keras.models.two_stream import HiddenTwoStream
@@ -41,7 +48,7 @@ def find_slots(model, path, layers):
     if isinstance(model, HiddenTwoStream):
         return _two_stream_slots(model, path, layers), []
     if isinstance(model, keras.Model):
-        inputs = getattr(model, "inputs", None) or ()
+        inputs: Any = getattr(model, "inputs", None) or ()
         channels = inputs[0].shape[-1] if len(inputs) == 1 else None
         stream = "spatial" if channels == 3 else "temporal"
         suffixed = any(name.endswith(SUFFIX) for name in names)
@@ -55,12 +62,12 @@ def find_slots(model, path, layers):
     )
 
 
-def image_channels(layers):
+def image_channels(layers: Any) -> int | None:
     """Channels that the first convolution of a CNN's file reads; None if there is none."""
     named = (layer for layer in layers if layer.name in _FIRST)
     others = (layer for layer in layers if layer.type == CONVOLUTION)
     first = next(named, None) or next(others, None)
-    shape = () if first is None else first.blobs[0].shape
+    shape: tuple[int, ...] = () if first is None else first.blobs[0].shape
     return shape[1] if len(shape) == 4 else None
 
 
@@ -113,7 +120,7 @@ def _motion_slots(motion):
     for index, deconvolution in enumerate(head.deconvolutions):
         upsampling = head.upsamplings[index]
         level = int(deconvolution.name.removeprefix("deconv"))
-        names = (f"deconv{level}", f"upconv{level}")
+        names = [f"deconv{level}", f"upconv{level}"]
         slots.append(_motion_slot(deconvolution, names, pad=1))
         pair = (f"{level + 1}to{level}", f"{level + 1}_to_{level}")
         names = [f"{verb}{way}" for verb in ("upsample_flow", "up_flow") for way in pair]
@@ -121,7 +128,7 @@ def _motion_slots(motion):
         slots.append(_motion_slot(upsampling, names, pad=1))
         if head.intermediate_convolution:
             names = [f"{kind}{level}" for kind in ("smooth_conv", "xconv", "iconv")]
-            names = (*names, f"smooth{level}")
+            names.append(f"smooth{level}")
             slots.append(_motion_slot(head.smooth_convolutions[index], names, pad=1))
         slots.append(_flow_slot(head.flow_convolutions[index + 1]))
     return slots

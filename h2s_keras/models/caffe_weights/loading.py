@@ -3,6 +3,9 @@
 import collections
 import dataclasses
 import os
+from typing import Any
+
+import keras
 
 from h2s_keras.errors import FileError, UserError
 from h2s_keras.layers.image_preprocessing import MODES
@@ -55,7 +58,12 @@ class CaffeReport:
         return "\n".join(lines)
 
 
-def load_caffe_weights(model, path, prototxt=None, spatial_mean=None):
+def load_caffe_weights(
+    model: keras.Model,
+    path: str | os.PathLike[str],
+    prototxt: str | os.PathLike[str] | None = None,
+    spatial_mean: Any = None,
+) -> CaffeReport:
     """Fills a model from a .caffemodel; its own preprocessing then suits the weights.
 
     Args:

@@ -1,5 +1,7 @@
 """Which layer of a Caffe file goes into which layer of ours."""
 
+from typing import Any
+
 from h2s_keras.models.caffe_weights.batch_normalization import KINDS
 from h2s_keras.models.caffe_weights.slot import DENSE, plain_shape, sides
 
@@ -7,7 +9,7 @@ from h2s_keras.models.caffe_weights.slot import DENSE, plain_shape, sides
 _AXES = {DENSE: 2, **dict.fromkeys(KINDS, 1)}
 
 
-def match(slots, layers, text):
+def match(slots: list[Any], layers: Any, text: Any) -> Any:
     """Finds the layer of each slot by its names, then by order.
 
     Args:
@@ -43,7 +45,9 @@ def _match_by_order(slots, found, free, text):
     family, so within such a group order tells them apart.
     """
     kinds = {layer.name: layer.type for layer in text}
-    waiting, offered, by_order = {}, {}, []
+    waiting: dict[Any, list[Any]] = {}
+    offered: dict[Any, list[Any]] = {}
+    by_order = []
     for index, slot in enumerate(slots):
         if index not in found:
             waiting.setdefault((slot.kind, slot.shape), []).append(index)

@@ -6,6 +6,8 @@ map reads (C, H, W) there and (H, W, C) here; MotionNet's frames are BGR there a
 """
 
 import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,15 +31,15 @@ class Slot:
     reverse_frames: bool = False  # BGR -> RGB within each frame of 3 channels
 
     @property
-    def outputs(self):
+    def outputs(self) -> int:
         return self.shape[1 if self.kind == DECONVOLUTION else 0]
 
     @property
-    def blobs(self):
+    def blobs(self) -> list[tuple[str, tuple[int, ...]]]:
         """(what, shape) of the blobs of the Caffe layer."""
         return [("weights", self.shape), ("bias", (self.outputs,))]
 
-    def misfits(self, layer, said):
+    def misfits(self, layer: Any, said: Any) -> list[str]:
         """What is wrong with a `CaffeLayer`, of which a prototxt said `said` (or None)."""
         if layer.type not in ("", self.kind):
             return [f"{layer.name} is a {layer.type}, not a {self.kind}"]
@@ -65,7 +67,7 @@ class Slot:
                 problems.append(f"{layer.name} {what} {shown}, expected {mine}")
         return problems
 
-    def flaw(self, layer, said):
+    def flaw(self, layer: Any, said: Any) -> str | None:
         """Why the values of a `CaffeLayer` of the right shapes are no weights, or None."""
         # As float32: a double may be too large for it.
         with np.errstate(over="ignore"):
@@ -73,7 +75,7 @@ class Slot:
                 return None
         return "holds NaN or weights that float32 cannot hold; give another snapshot"
 
-    def fill(self, layer, said):
+    def fill(self, layer: Any, said: Any) -> int:
         """Gives our layer the weights of a `CaffeLayer`; returns how many numbers."""
         values = self._arrays(*(blob.values() for blob in layer.blobs))
         self.layer.set_weights(values)
@@ -97,7 +99,13 @@ class Slot:
         return [kernel, bias]
 
 
-def convolution_slot(stream, layer, names, name=None, pad=None):
+def convolution_slot(
+    stream: str,
+    layer: Any,
+    names: Sequence[str],
+    name: str | None = None,
+    pad: int | None = None,
+) -> "Slot":
     """`Slot` of a Conv2D or Conv2DTranspose; `pad` is half the kernel by default."""
     kernel = layer.kernel.shape
     transposed = isinstance(layer, keras.layers.Conv2DTranspose)
@@ -113,14 +121,14 @@ def convolution_slot(stream, layer, names, name=None, pad=None):
     )
 
 
-def dense_slot(stream, layer, names):
+def dense_slot(stream: str, layer: Any, names: Sequence[str]) -> "Slot":
     """`Slot` of a Dense layer over features."""
     columns, rows = layer.kernel.shape
     shape = (int(rows), int(columns))
     return Slot(stream, layer.name, DENSE, tuple(names), layer, shape)
 
 
-def flat_layers(model):
+def flat_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
     """The layers of a model, those of models within it in place of these."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
@@ -129,7 +137,7 @@ def flat_layers(model):
             yield layer
 
 
-def plain_shape(shape, axes):
+def plain_shape(shape: Any, axes: int) -> tuple[int, ...]:
     """A shape without the ones that some formats add: to four axes, or around a vector."""
     while len(shape) > axes and shape[0] == 1:
         shape = shape[1:]
@@ -138,6 +146,6 @@ def plain_shape(shape, axes):
     return tuple(shape)
 
 
-def sides(blob):
+def sides(blob: Any) -> str:
     """The shape of a blob in words."""
     return "x".join(map(str, blob.shape))

@@ -1,5 +1,8 @@
 """Where the weights of a Caffe BN-Inception go: the stream models of `build_backbone`."""
 
+import os
+from typing import Any
+
 import keras
 
 from h2s_keras.models.bn_inception import convolution_names
@@ -13,14 +16,14 @@ from h2s_keras.models.caffe_weights.slot import convolution_slot, dense_slot, fl
 CLASSIFIERS = ("fc-action", "fc_action", "fc")
 
 
-def bn_inception_sign(layers):
+def bn_inception_sign(layers: Any) -> str | None:
     """The name of a layer that tells a BN-Inception file by its names, or None."""
     known = {own for name in convolution_names() for own in (name, _own(name))}
     signs = (layer.name for layer in layers if layer.name in known)
     return next(signs, None)
 
 
-def is_bn_inception(model):
+def is_bn_inception(model: keras.Model) -> bool:
     """Whether a stream is BN-Inception with one dense layer behind it."""
     ours = _layers(model)
     names = [_own(name) for name in convolution_names()]
@@ -31,7 +34,9 @@ def is_bn_inception(model):
     )
 
 
-def bn_inception_slots(model, stream, path, layers):
+def bn_inception_slots(
+    model: keras.Model, stream: str, path: str | os.PathLike[str], layers: Any
+) -> list[Any]:
     """The layers of a stream that wait for the weights of a BN-Inception file.
 
     Args:

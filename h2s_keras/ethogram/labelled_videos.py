@@ -7,8 +7,9 @@ import os
 
 from h2s_keras.errors import FileError, UserError, what_was_meant
 from h2s_keras.ethogram.annotation_files import choose, read_annotations, resolved
+from h2s_keras.ethogram.split import PARTS
 
-_COLUMNS = ("video", "labels", "group")
+_COLUMNS = ("video", "labels", "group", "part")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,21 +21,24 @@ class LabelledVideo:
         labels: path of the file of labels, or None for a video that is not labelled.
         group: videos of one group, such as an animal, are never in different parts of a
             split. Without groups, every video is one.
+        part: "train", "validation" or "test" where the table says, else None.
     """
 
     video: str
     labels: str | None
     group: str
+    part: str | None = None
 
 
 def find_videos(path):
     """The videos of a data set.
 
     Args:
-        path: a CSV table with the columns video, labels and, if wanted, group, whose paths
-            are relative to the table; an empty cell of labels means a video without. Or a
-            folder of videos in which the labels of `NAME.mp4` are in the file whose name
-            begins with `NAME.`, `NAME_` or `NAME-`; of several, `NAME_labels.csv`.
+        path: a CSV table with the columns video, labels and, if wanted, group and part
+            (train, validation or test), whose paths are relative to the table; an empty
+            cell of labels means a video without. Or a folder of videos in which the labels
+            of `NAME.mp4` are in the file whose name begins with `NAME.`, `NAME_` or
+            `NAME-`; of several, `NAME_labels.csv`.
 
     Returns:
         List of `LabelledVideo`, in the order of the table or of the names.
@@ -89,12 +93,17 @@ def _of_table(path):
             raise FileError(path, f"line {line} has not {len(columns)} cells with a video")
         if "group" in row and not row["group"]:
             raise FileError(path, f"line {line} has no group; give every video one")
+        if row.get("part") not in (None, *PARTS) and row["labels"]:
+            raise FileError(
+                path, f"line {line}: a part is {', '.join(PARTS)}; got {row['part']!r}"
+            )
         video = os.path.join(folder, row["video"])
         labels = os.path.join(folder, row["labels"]) if row["labels"] else None
         for place in filter(None, (video, labels)):
             if not os.path.exists(place):
                 raise FileError(path, f"line {line}: there is no {place}")
-        found.append(LabelledVideo(video, labels, row.get("group") or row["video"]))
+        group, part = row.get("group") or row["video"], row.get("part") or None
+        found.append(LabelledVideo(video, labels, group, part))
     return found
 
 
@@ -156,13 +165,13 @@ def load_labels(videos, behaviors=None, notes=None):
     Every video is decoded once, for the times and the number of its frames.
 
     Args:
-        videos: `LabelledVideo`s.
+        videos: list of `LabelledVideo`.
         behaviors: the wanted names in order, or None for all that occur. Where they are
             given, a behaviour that a file's own list lacks is not labelled in its video.
         notes: list that gets what was decided while reading, in words.
 
     Returns:
-        List of `FrameLabels`, or None for a video without labels.
+        list of `FrameLabels`, or None for a video without labels.
 
     Raises:
         UserError: one line; labels that do not fit their video, or lists of behaviours

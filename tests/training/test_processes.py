@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from h2s_keras.errors import UserError
-from h2s_keras.training.hosts import Hosts
+from h2s_keras.training.processes import Processes
 from h2s_keras.training.state import find_states, read_state
 
 needs_jax = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None,
-    reason="many hosts train through JAX, which is not installed (tox -e jax)",
+    reason="many processes train through JAX, which is not installed (tox -e jax)",
 )
 RECIPE = '''
 """A run of seconds."""
@@ -28,7 +28,7 @@ def get_config(smoke=False):
     stage = {"steps": STEPS, "epoch": 2, "learning_rate": 5e-3, "optimizer": "sgd",
              "schedule": "constant", "flow_loss": {}, "global_clipnorm": 1.0}
     return {
-        "name": "hosts", "seed": 1, "data": {"kind": "synthetic", **size},
+        "name": "processes", "seed": 1, "data": {"kind": "synthetic", **size},
         "model": {"motion": "tiny", "temporal": "tiny", "temporal_dropout": 0.0},
         "batch_size": 4,
         # Temporal first: a stage then starts from weights that are equal to the last bit.
@@ -46,7 +46,8 @@ NORMALISED = """
 from h2s_keras.layers import SynchronizedBatchNormalization
 from h2s_keras.models import backbones
 plain = backbones._tiny
-backbones._tiny = lambda inputs: SynchronizedBatchNormalization(momentum=0.5)(plain(inputs))
+normal = SynchronizedBatchNormalization
+backbones._SMALL["tiny"] = lambda inputs: normal(momentum=0.5)(plain(inputs))
 """
 
 
@@ -73,8 +74,8 @@ def together(*arguments, program=PLAIN):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    options = ("--hosts", 2, "--coordinator", address, "--host")
-    return [start(*arguments, *options, host, program=program) for host in (0, 1)]
+    options = ("--processes", 2, "--coordinator", address, "--process")
+    return [start(*arguments, *options, process, program=program) for process in (0, 1)]
 
 
 @pytest.fixture
@@ -104,12 +105,12 @@ def test_two_processes_against_one(recipe, tmp_path, program):
         assert code == 0, errors
     assert "temporal_accuracy" in pair[0][1] and pair[1][1] == ""
     place, one = final_state(tmp_path / "one")
-    for folder in (tmp_path / "two", tmp_path / "two" / "host-1"):
+    for folder in (tmp_path / "two", tmp_path / "two" / "process-1"):
         assert final_state(folder)[0] == place == (1, 5)
         for mine, theirs in zip(one, final_state(folder)[1], strict=True):
             np.testing.assert_allclose(mine, theirs, atol=1e-5, rtol=0)
     begun = read_state(find_states(tmp_path / "one")[1][2])
-    # The control: one step moves the weights far more than the hosts differ.
+    # The control: one step moves the weights far more than the processes differ.
     assert max(np.abs(a - b).max() for a, b in zip(one, begun, strict=True)) > 1e-4
     results = [
         json.loads((tmp_path / name / "results.json").read_text())
@@ -134,21 +135,21 @@ def test_ctrl_c_on_one_host_stops_both_and_both_resume(recipe, tmp_path):
     assert [code for code, _, _ in results] == [130, 130], results
     assert "--resume" in results[1][2]
     (_, step), _ = final_state(out)
-    assert final_state(out / "host-1")[0] == (0, step) and 0 < step < 1000
+    assert final_state(out / "process-1")[0] == (0, step) and 0 < step < 1000
     config = json.loads((out / "config.json").read_text())
-    for folder in (out, out / "host-1"):
+    for folder in (out, out / "process-1"):
         for stage in config["config"]["stages"]:
             stage["steps"] = step + 2
         (folder / "config.json").write_text(json.dumps(config))
     for code, _, errors in end(*together("--resume", "--out", out)):
         assert code == 0, errors
-    assert final_state(out)[0] == final_state(out / "host-1")[0] == (1, step + 2)
+    assert final_state(out)[0] == final_state(out / "process-1")[0] == (1, step + 2)
 
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ((2, 2, "127.0.0.1:1"), "--host must be 0 to 1"),
+        ((2, 2, "127.0.0.1:1"), "--process must be 0 to 1"),
         ((2, 0, None), "--coordinator must be ADDRESS:PORT"),
         ((2, 0, "nowhere"), "--coordinator must be ADDRESS:PORT"),
     ],
@@ -156,10 +157,10 @@ def test_ctrl_c_on_one_host_stops_both_and_both_resume(recipe, tmp_path):
 def test_wrong_numbers(arguments, text, monkeypatch):
     monkeypatch.setattr("keras.backend.backend", lambda: "jax")
     with pytest.raises(UserError, match=text):
-        Hosts(*arguments)
+        Processes(*arguments)
 
 
 def test_other_backends_are_refused(monkeypatch):
     monkeypatch.setattr("keras.backend.backend", lambda: "tensorflow")
     with pytest.raises(UserError, match="set KERAS_BACKEND=jax"):
-        Hosts(2, 0, "127.0.0.1:1")
+        Processes(2, 0, "127.0.0.1:1")

@@ -1,0 +1,123 @@
+"""`h2s ethogram predict`: behaviours of new videos, frame by frame, as files."""
+
+import json
+import os
+import sys
+import time
+
+from h2s_keras.cli.ethogram_convert import FORMATS
+from h2s_keras.errors import FileError, UserError
+
+HELP = (
+    "score new videos frame by frame: probabilities, labels, bouts and a time budget as "
+    "files; a call that was cut goes on where it stopped"
+)
+EXAMPLE = "h2s ethogram predict new/*.mp4 --model runs/mice --out scored --format boris"
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "videos", nargs="+", metavar="VIDEO", help="video files or folders of them"
+    )
+    parser.add_argument(
+        "--model", required=True, metavar="RUN", help="folder of h2s ethogram train"
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the results")
+    parser.add_argument(
+        "--format",
+        action="append",
+        default=[],
+        choices=FORMATS,
+        metavar="FORMAT",
+        help="write labels in this format, too; may be given several times: "
+        + ", ".join(FORMATS),
+    )
+    parser.add_argument(
+        "--lossy",
+        action="store_true",
+        help="write what a format can hold: of overlapping behaviours the one begun last",
+    )
+    parser.add_argument(
+        "--review", action="store_true", help="write a page to review each video, too"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON line per video")
+
+
+def run(arguments):
+    from h2s_keras.ethogram.scorer import read_record
+
+    videos = find_all(arguments.videos)
+    read_record(arguments.model)
+    from h2s_keras.cli.quiet import import_keras
+
+    import_keras()
+    from h2s_keras.ethogram.predict import BUDGET, predict_videos
+
+    failed, begun = 0, time.monotonic()
+    found = predict_videos(
+        [video for video in videos if not isinstance(video, UserError)],
+        arguments.model,
+        arguments.out,
+        arguments.format,
+        arguments.lossy,
+        arguments.review,
+    )
+    refused = [
+        (video.path, video, False) for video in videos if isinstance(video, UserError)
+    ]
+    frames = 0
+    for video, prediction, known in (*refused, *found):
+        if isinstance(prediction, UserError):
+            if arguments.debug:
+                raise prediction
+            failed += 1
+            print(f"h2s: {prediction}", file=sys.stderr)
+            if arguments.json:
+                print(json.dumps({"video": video, "error": str(prediction)}), flush=True)
+            continue
+        frames += 0 if known else prediction.labels.frames
+        _print(video, prediction, known, arguments.json)
+    seconds = time.monotonic() - begun
+    if frames:
+        print(
+            f"{frames} frames in {seconds:.1f} s ({frames / seconds:.0f} per second)",
+            file=sys.stderr,
+        )
+    print(f"results: {os.path.join(arguments.out, BUDGET)}", file=sys.stderr)
+    return 2 if failed else 0
+
+
+def find_all(names):
+    """Paths of videos and of those in folders; a name that cannot be used is its error."""
+    from h2s_keras.data.datasets.sources import videos_below
+    from h2s_keras.data.video.frame_folder import is_frame_folder
+
+    found = []
+    for name in names:
+        if not os.path.exists(name):
+            found.append(FileError(name, "no such file or folder; check the name"))
+        elif os.path.isdir(name) and not is_frame_folder(name):
+            below = videos_below(name).videos
+            found += below or [FileError(name, "holds no videos; give a folder that does")]
+        else:
+            found.append(name)
+    if len(found) == 1 and isinstance(found[0], UserError):
+        raise found[0]
+    return found
+
+
+def _print(video, prediction, known, as_json):
+    from h2s_keras.ethogram.predict import time_budget
+
+    rows = time_budget(prediction.labels)
+    if as_json:
+        budget = {
+            name: {"bouts": bouts, "frames": frames, "seconds": round(seconds, 3)}
+            for name, bouts, frames, seconds, _ in rows
+        }
+        record = {"video": video, "frames": prediction.labels.frames, "behaviors": budget}
+        print(json.dumps({**record, "known": known}), flush=True)
+        return
+    print(f"{video}: {prediction.labels.frames} frames" + (", known" if known else ""))
+    for name, bouts, _, seconds, share in rows:
+        print(f"  {name:20} {bouts:4} bouts  {seconds:9.2f} s  {share:6.1%}", flush=True)
