@@ -470,7 +470,7 @@ def given(folder):
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_examples_of_docstrings(package, request, tmp_path, monkeypatch):
     """They run, in order, and give what stands beneath them."""
-    known = {"np": np, "keras": keras, "h2s_keras": h2s_keras, "os": os}
+    known = {"np": np, "keras": keras, "h2s_keras": h2s_keras, "os": os, "root": "."}
     known["image"] = np.random.default_rng(0).uniform(size=(1, 32, 32, 3)).astype("float32")
     if package not in QUICK:
         known |= given(request.getfixturevalue("docstring_folder"))
