@@ -5,7 +5,7 @@ import dataclasses
 import os
 import statistics
 
-from h2s_keras.data.clips.dataset import frame_size
+from h2s_keras.data.clips.video_clips import frame_size
 from h2s_keras.data.datasets.dataset_list import DatasetList
 from h2s_keras.data.records.pack import pack_records
 from h2s_keras.data.records.packing import PackSettings, list_plan, synthetic_plan

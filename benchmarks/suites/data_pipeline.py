@@ -23,8 +23,8 @@ from benchmarks.harness import measure, timed
 from benchmarks.synthetic_video import write_class_folders, write_video
 from h2s_keras.data import class_folder_source, video_clip_dataset
 from h2s_keras.data.clips.augmentation import ClipAugmentation
-from h2s_keras.data.clips.dataset import VideoClips, frame_size
 from h2s_keras.data.clips.sampling import ClipSampling
+from h2s_keras.data.clips.video_clips import VideoClips, frame_size
 from h2s_keras.data.video.frame_source import FrameSource
 
 CLIP = dict(num_frames=11, image_size=(224, 224), decode_size=(256, 340))

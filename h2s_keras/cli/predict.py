@@ -172,7 +172,7 @@ def _slide(arguments, classifier, video):
 
     import numpy as np
 
-    from h2s_keras.data.clips.dataset import frame_size
+    from h2s_keras.data.clips.video_clips import frame_size
     from h2s_keras.data.video.frame_times import FrameTimes
     from h2s_keras.data.video.reading import iterate_frames
     from h2s_keras.data.video.video_info import probe_video

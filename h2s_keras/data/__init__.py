@@ -6,7 +6,6 @@ Importing this package imports neither TensorFlow nor PyAV; the functions do whe
 from h2s_keras.data.clips.augmentation import ClipAugmentation, flip_flow
 from h2s_keras.data.clips.clip_report import ClipReport
 from h2s_keras.data.clips.crops import centre_crop_box, random_crop_box, resize_frames
-from h2s_keras.data.clips.dataset import video_clip_dataset
 from h2s_keras.data.clips.sampling import (
     clip_indices,
     clip_span,
@@ -14,6 +13,7 @@ from h2s_keras.data.clips.sampling import (
     random_clip_indices,
     segment_clip_indices,
 )
+from h2s_keras.data.clips.video_clips import video_clip_dataset
 from h2s_keras.data.datasets.activitynet_lists import activitynet_list
 from h2s_keras.data.datasets.csv_source import csv_source
 from h2s_keras.data.datasets.dataset_list import DatasetList

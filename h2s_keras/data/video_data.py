@@ -8,8 +8,8 @@ from h2s_keras.data.clips.augmentation import class_augmentation
 from h2s_keras.data.clips.cached_flow import CachedFlowData
 from h2s_keras.data.clips.clip_report import ClipReport
 from h2s_keras.data.clips.clip_timing import clip_timing
-from h2s_keras.data.clips.dataset import VideoClips, frame_size
 from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO, ClipSampling, given
+from h2s_keras.data.clips.video_clips import VideoClips, frame_size
 from h2s_keras.data.datasets.activitynet_lists import activitynet_list
 from h2s_keras.data.datasets.csv_source import csv_source
 from h2s_keras.data.datasets.dataset_list import DatasetList

@@ -153,6 +153,8 @@ def draw_text(picture, text, corner, size):
     room, font = picture.shape[1] - 3 * corner, ImageFont.load_default(size)
     if font.getlength(text) > room:
         font = ImageFont.load_default(max(6, int(size * room / font.getlength(text))))
+    while font.getlength(text) > room and len(text) > 1:  # Smaller could not be read.
+        text = text[:-2] + "…"
     left, top, right, bottom = font.getbbox(text, anchor="lt")
     bar = np.s_[corner : 2 * corner + bottom - top, corner : 2 * corner + right - left]
     picture = picture.copy()

@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-from h2s_keras.data.clips.dataset import frame_size
+from h2s_keras.data.clips.video_clips import frame_size
 from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.fusion import normalize_scores

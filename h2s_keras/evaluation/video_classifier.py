@@ -1,8 +1,8 @@
 import numpy as np
 
 from h2s_keras.data.clips.crops import centre_crop_box, crop_frames
-from h2s_keras.data.clips.dataset import frame_size
 from h2s_keras.data.clips.sampling import ClipSampling
+from h2s_keras.data.clips.video_clips import frame_size
 from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.data.video.frame_times import FrameTimes
 from h2s_keras.errors import UserError, VideoError

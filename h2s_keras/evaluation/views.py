@@ -3,13 +3,13 @@
 import numpy as np
 
 from h2s_keras.data.clips.crops import crop_frames, ten_crop_boxes
-from h2s_keras.data.clips.dataset import frame_size
 from h2s_keras.data.clips.sampling import (
     clip_indices,
     clip_span,
     even_clip_starts,
     segment_clip_indices,
 )
+from h2s_keras.data.clips.video_clips import frame_size
 from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError, VideoError
 

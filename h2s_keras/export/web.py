@@ -108,8 +108,8 @@ class _PageAnswers(keras.Model):
 
 
 def _describe(network, classes):
-    from h2s_keras.data.clips.dataset import frame_size
     from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO
+    from h2s_keras.data.clips.video_clips import frame_size
 
     protocol = network.test_protocol or {}
     return {

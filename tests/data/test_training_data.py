@@ -353,7 +353,7 @@ def test_as_many_videos_are_decoded_at_a_time_as_asked_for(video_data, monkeypat
         return plain(dataset, function, **options)
 
     monkeypatch.setattr(tf.data.Dataset, "map", noting)
-    monkeypatch.setattr("h2s_keras.data.clips.dataset.usable_cores", lambda: 7)
+    monkeypatch.setattr("h2s_keras.data.clips.video_clips.usable_cores", lambda: 7)
     for settings in ({}, {"num_parallel_calls": 5}):
         data = video_data(group_pattern=r"(\d)\.avi", test_group=0, **settings)
         data.training(2)

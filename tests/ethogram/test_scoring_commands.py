@@ -58,7 +58,7 @@ def streams(tmp_path_factory):
 @pytest.fixture(scope="session")
 def h2s(tmp_path_factory):
     folder = tmp_path_factory.mktemp("said")
-    return lambda *arguments, **options: run_warm(arguments, folder, **options)
+    return lambda *arguments: run_warm(arguments, folder, timeout=1200)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 from evaluation.samples import make_network, write_video
 
 from h2s_keras.data import VideoExample, read_frames, write_png
-from h2s_keras.data.clips.dataset import frame_size
+from h2s_keras.data.clips.video_clips import frame_size
 from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.protocol import Protocol

@@ -171,8 +171,8 @@ def flow_backbone(channels):
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: start(1), "num_classes must be at least 2; received 1"),
-        (lambda: start(["only"]), "num_classes must be at least 2; received 1"),
+        (lambda: start(1), "num_classes must be at least 2, .*received 1"),
+        (lambda: start(["only"]), "num_classes must be at least 2, .*received 1"),
         (lambda: start("101"), "whole number or a list of class names; received '101'"),
         (lambda: start(5.0), "whole number or a list of class names; received 5.0"),
         (lambda: start(size=(8, 32)), "image_size is .height, width., at least 16"),
