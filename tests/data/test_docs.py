@@ -371,9 +371,11 @@ PACKAGES = (
 )
 # Examples that run elsewhere, or need what tests do not have.
 NOT_HERE = {
+    "BehaviorScorer": "needs a trained scorer: tests/ethogram/test_scoring.py",
     "export_web_page": "needs the runtime of browsers: tests/export/test_web.py",
     "load_caffe_weights": "docs/weights.md has the same lines",
     "train": "minutes: tests/training/test_run.py",
+    "train_ethogram": "minutes: tests/ethogram/test_scoring.py",
 }
 
 
