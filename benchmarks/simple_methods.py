@@ -112,7 +112,7 @@ FEATURES = {
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("table")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--test", help="group left out")

@@ -55,7 +55,7 @@ def test_evaluate_writes_everything(call, work, tmp_path):
     page = (tmp_path / "r.html").read_text()
     assert page.count("<img") == 7 and "Grad-CAM" in page and scores.checksum in page
     # One file that loads nothing.
-    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
 
 
 def test_saved_scores_give_the_same_figures(call, tmp_path):

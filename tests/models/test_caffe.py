@@ -622,7 +622,7 @@ IMAGE, DENSE = ("conv1/7x7_s2", (64, 4, 1, 1)), "InnerProduct"
         ([IMAGE, ("fc-action", (5000,))], "classifier is 5000 over"),
         ([IMAGE, ("fc-action", (1, 1, 5000, 1))], "classifier is 5000x1 over"),
         ([(IMAGE[0], (1, 300, 1, 1)), ("fc", (5, 1024))], "of 300 channels; that of BN-"),
-        ([IMAGE, ("fc-action", (1, 1024))], "num_classes must be at least 2; received 1"),
+        ([IMAGE, ("fc-action", (1, 1024))], "num_classes must be at least 2, .*received 1"),
     ],
 )
 def test_convert_takes_no_sizes_that_the_network_cannot_have(tmp_path, layers, reason):
