@@ -34,7 +34,8 @@ def train_each_group(config, out, resume=False, progress=None, processes=None):
 
 
 def _train_groups(config, run, resume, progress, processes):
-    listed = recipe_data(dataclasses.replace(config.data, test_group=None))
+    # Without validation, which may be a whole group.
+    listed = recipe_data(dataclasses.replace(config.data, test_group=None, validation=0.0))
     groups = sorted(listed.groups, key=natural_order)
     if groups == [None]:
         raise UserError(

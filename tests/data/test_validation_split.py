@@ -43,6 +43,21 @@ def test_groups_stay_together():
     assert not {e.group for e in training} & {e.group for e in validation}
 
 
+def test_groups_of_half_the_videos_are_not_set_aside():
+    examples = videos((10, 10), groups=2)
+    training, validation = split_validation(examples, 0.2)
+    assert collections.Counter(e.label for e in validation) == {0: 2, 1: 2}
+    assert {e.group for e in training} == {0, 1}
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.05, 1), (0.14, 1), (0.16, 2), (0.3, 3)])
+def test_as_many_groups_as_come_closest(share, count):
+    validation = split_validation(videos((10, 10), groups=10), share)[1]
+    # A share below half of a group takes single videos, of each class one.
+    expected = 2 * count
+    assert len(validation) == expected
+
+
 def test_no_group_takes_the_last_videos_of_a_class():
     # Class 1 is there in group 0 only.
     examples = [VideoExample(f"{n}.mp4", 0, n % 3) for n in range(9)]

@@ -15,8 +15,9 @@ import pytest
 from h2s_keras.errors import UserError
 from h2s_keras.models import load_model
 from h2s_keras.options import RunOptions
+from h2s_keras.recipes import videos
+from h2s_keras.training import groups, train, train_each_group
 from h2s_keras.training import run as run_module
-from h2s_keras.training import train, train_each_group
 from h2s_keras.training.run_folder import RunFolder
 from h2s_keras.training.state import find_states
 
@@ -338,8 +339,8 @@ def test_a_recipe_that_lacks_a_value_is_told_and_whole_floats_count(small_config
 
 def test_groups_without_a_pattern_leave_the_folder_free(tmp_path, small_config):
     config = small_config()
-    videos = {"kind": "videos", "root": str(tmp_path / "gone"), "test_group": "each"}
-    config["data"] = {**config["data"], **videos}
+    changed = {"kind": "videos", "root": str(tmp_path / "gone"), "test_group": "each"}
+    config["data"] = {**config["data"], **changed}
     for key in ("seed", "test_count"):
         del config["data"][key]
     with pytest.raises(UserError, match="gone"):
@@ -362,3 +363,26 @@ def test_the_policy_of_a_run_does_not_stay(tmp_path, monkeypatch):
         train(tiny_synthetic.get_config(smoke=True), tmp_path / "run")
     assert seen == ["mixed_bfloat16"]
     assert keras.config.dtype_policy().name == "float32"
+
+
+def test_every_group_is_left_out_with_validation_too(tmp_path, monkeypatch):
+    """Validation may be a whole group, which has its turn to be tested all the same."""
+    rows = ["path,class,group"]
+    for number in range(12):
+        (tmp_path / f"{number}.avi").write_bytes(b"")
+        rows.append(f"{number}.avi,{'ab'[number % 2]},g{number // 4}")
+    (tmp_path / "table.csv").write_text("\n".join(rows))
+    left_out = []
+
+    def trained(config, folder, *_):
+        left_out.append(config.data.test_group)
+        figures = {"fused_accuracy": 0.5, "tested": 4}
+        return {"results": {"final": figures, "seconds": {}, "test": "x; y"}}
+
+    monkeypatch.setattr(groups, "train", trained)
+    config = videos.get_config()
+    config.data.csv, config.data.group_column = str(tmp_path / "table.csv"), "group"
+    config.data.clip_seconds, config.data.validation = None, 0.3
+    done = train_each_group(config, tmp_path / "run")["results"]
+    assert left_out == ["g0", "g1", "g2"] and done["final"]["tested"] == 12
+    assert done["test"].startswith("each of 3 groups left out")

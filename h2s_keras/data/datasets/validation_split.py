@@ -18,7 +18,7 @@ _GROUP_WORDS = (
 
 
 def split_validation(examples, share, seed=0):
-    """Sets some videos aside, of every class, and of whole groups where there are groups.
+    """Sets some videos aside, of every class, and of whole groups where they are small.
 
     Args:
         examples: `VideoExample`s to train on.
@@ -27,8 +27,9 @@ def split_validation(examples, share, seed=0):
 
     Returns:
         (training, validation), tuples of `VideoExample`s in their order. The validation is
-        empty for a share of 0, and where a class has one video only or groups allow no
-        split that leaves each class in training.
+        as many whole groups as come closest to the share, and single videos where there
+        are no groups or each is too large; empty for a share of 0 and where every class
+        has one video only.
 
     Raises:
         UserError: the share is out of range.
@@ -45,10 +46,12 @@ def split_validation(examples, share, seed=0):
     groups = {example.group for example in examples}
     if share == 0 or not examples:
         chosen = set()
-    elif groups != {None} and len(groups) > 1:
-        chosen = _chosen_groups(examples, share, generator)
     else:
-        chosen = _chosen_videos(examples, share, generator)
+        chosen = set()
+        if groups != {None} and len(groups) > 1:
+            chosen = _chosen_groups(examples, share, generator)
+        if not chosen:
+            chosen = _chosen_videos(examples, share, generator)
     return (
         tuple(e for number, e in enumerate(examples) if number not in chosen),
         tuple(e for number, e in enumerate(examples) if number in chosen),
@@ -104,16 +107,21 @@ def _chosen_videos(examples, share, generator):
 
 
 def _chosen_groups(examples, share, generator):
-    """Whole groups, taken in random order while every class keeps videos to train on."""
+    """Whole groups in random order while each brings their number closer to the share.
+
+    Every class keeps videos to train on. Of two people no one is set aside: half of the
+    videos would be a high price for choosing weights.
+    """
     names = sorted({str(example.group) for example in examples})
     members = {name: [] for name in names}
     for number, example in enumerate(examples):
         members[str(example.group)].append(number)
     left = collections.Counter(example.label for example in examples)
-    chosen = set()
+    chosen, wanted = set(), share * len(examples)
     for name in generator.permutation(names):
-        if len(chosen) >= share * len(examples):
-            break
+        missing = wanted - len(chosen)
+        if abs(missing - len(members[name])) >= abs(missing):
+            continue
         labels = collections.Counter(examples[number].label for number in members[name])
         if all(left[label] > count for label, count in labels.items()):
             left -= labels
