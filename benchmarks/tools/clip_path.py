@@ -132,7 +132,9 @@ def pack(root, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], allow_abbrev=False
+    )
     parser.add_argument("--calls", action="store_true", help="list the crossings")
     parser.add_argument("--batches", type=int, default=60, help="timed per stream (60)")
     parser.add_argument("--videos", help="folder to keep the made videos in")

@@ -86,7 +86,7 @@ ENTRANCES = {
         clips, LABELS, verbose=0
     ),
     "StageModel.predict": lambda network, stage, clips: stage.predict(clips, verbose=0),
-    "UnsupervisedFlowLoss": lambda network, stage, clips: stage.flow_loss(
+    "UnsupervisedFlowLoss": lambda network, stage, clips: UnsupervisedFlowLoss()(
         clips, {"flow2": keras.ops.zeros((4, 1, 8, 8, 2))}
     ),
 }
