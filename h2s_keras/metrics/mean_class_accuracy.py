@@ -61,8 +61,9 @@ class MeanClassAccuracy(keras.metrics.Metric):
             )
         y_true = ops.reshape(ops.cast(y_true, "int32"), (-1,))
         hits = ops.cast(ops.argmax(y_pred, axis=-1), "int32") == y_true
-        members = ops.one_hot(y_true, self.num_classes, dtype=self.dtype)
         wrong = ops.logical_or(y_true < 0, y_true >= self.num_classes)
+        classes = ops.where(wrong, 0, y_true)
+        members = ops.one_hot(classes, self.num_classes, dtype=self.dtype)
         if sample_weight is not None:
             weight = ops.reshape(ops.cast(sample_weight, self.dtype), (-1,))
             members = members * weight[:, None]
