@@ -47,7 +47,7 @@ def refused(words, *arguments, **options):
 
 
 def test_the_command_names_every_format():
-    assert tuple(ethogram_convert._FORMATS) == tuple(FORMATS) and len(FORMATS) == 12
+    assert tuple(ethogram_convert.FORMATS) == tuple(FORMATS) and len(FORMATS) == 12
 
 
 # === The samples that lie beside the project ===
