@@ -40,7 +40,7 @@ setup(
         "protobuf>=4.25.0,<8",
         "h5py>=3.10.0,<4",
         "pillow>=10.1.0,<14",
-        "rich>=13.0.0,<16",
+        "rich>=14.3.0,<16",
         "tensorflow>=2.16.1,<2.22",
     ],
     extras_require={
