@@ -61,7 +61,7 @@ setup(
             "pytest-xdist>=3.5.0,<4",
             "hypothesis>=6.100.0,<7",
             "scikit-learn>=1.4.0,<2",
-            "scipy>=1.12.0,<2",
+            "scipy>=1.15.0,<2",
             "tensorflow-serving-api>=2.16.1,<2.22",
         ],
     },

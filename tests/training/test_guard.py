@@ -49,6 +49,12 @@ class PoisonedData:
         return [f"clip {batch_size * step + row}" for row in range(batch_size)]
 
 
+def clipped_by_xla(value):
+    """What comes of a value between -1 and 1 in a function that XLA compiles."""
+    clip = tf.function(lambda x: tf.clip_by_value(x, -1.0, 1.0), jit_compile=True)
+    return float(clip(tf.constant([value, 2.0, -3.0], "float32"))[0])
+
+
 def run(network, data, folder, config=CONFIG):
     return list(run_stages(network, config, data, RunFolder(folder)))
 
@@ -57,6 +63,8 @@ def run(network, data, folder, config=CONFIG):
 def test_it_goes_back_once_and_halves_the_step(network, tmp_path, caplog, jit):
     if jit is True and keras.backend.backend() == "torch":
         pytest.skip("PyTorch runs eagerly")
+    if jit is True and not np.isnan(clipped_by_xla(np.nan)):
+        pytest.skip("XLA of this TensorFlow clips NaN to a bound: 2.16 does on a CPU")
     config = {**CONFIG, "stages": [{**STAGE, "jit_compile": jit}]}
     data = PoisonedData(poisoned=6, times=2)  # while training, and while explaining
     with caplog.at_level("WARNING", logger="absl"):
