@@ -35,10 +35,22 @@ def test_the_largest_class_is_chance():
     assert not beats_chance(scores, labels)
 
 
-def test_equal_streams_share_and_a_better_one_gets_more():
+def test_a_stream_that_names_no_more_videos_right_gets_nothing():
     same = answers(LABELS, 18)
-    spatial, temporal = choose_fusion({"spatial": same, "temporal": same}, LABELS)
-    assert (spatial, temporal) == (0.5, 0.5)
+    assert choose_fusion({"spatial": same, "temporal": same}, LABELS) == (0.0, 1.0)
     better = answers(LABELS, 23)
-    spatial, temporal = choose_fusion({"spatial": same, "temporal": better}, LABELS)
-    assert temporal > spatial
+    assert choose_fusion({"spatial": same, "temporal": better}, LABELS) == (0.0, 1.0)
+    assert choose_fusion({"spatial": better, "temporal": same}, LABELS) == (1.0, 0.0)
+
+
+def test_streams_that_err_on_different_videos_share():
+    """Each is sure of its own half of the videos, and wrong by little on the rest."""
+    sure, unsure = np.log([0.97, 0.01, 0.01, 0.01]), np.log([0.3, 0.4, 0.15, 0.15])
+    streams = {}
+    for name, half in (("spatial", 0), ("temporal", 1)):
+        rows = [sure if n % 2 == half else unsure for n in range(len(LABELS))]
+        streams[name] = np.stack(
+            [np.roll(row, label) for row, label in zip(rows, LABELS, strict=True)]
+        )
+    spatial, temporal = choose_fusion(streams, LABELS)
+    assert 0 < spatial < 1 and spatial + temporal == 1
