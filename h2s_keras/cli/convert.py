@@ -158,7 +158,7 @@ def _bn_inception(arguments, layers):
     from h2s_keras.models.caffe_weights.layout import image_channels
     from h2s_keras.models.caffe_weights.slot import plain_shape
     from h2s_keras.models.caffe_weights.tsn_networks import CLASSIFIERS
-    from h2s_keras.models.motion_net import VARIANTS
+    from h2s_keras.models.motion_net_variants import VARIANTS
 
     path = arguments.file
     dense = [layer for layer in layers if layer.type == "InnerProduct"]

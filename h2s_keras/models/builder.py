@@ -13,7 +13,8 @@ from h2s_keras.models.backbones import (
     reads_clips,
 )
 from h2s_keras.models.image_format import channels_last
-from h2s_keras.models.motion_net import VARIANTS, MotionNet
+from h2s_keras.models.motion_net import MotionNet
+from h2s_keras.models.motion_net_variants import VARIANTS
 from h2s_keras.models.two_stream import HiddenTwoStream
 
 # Published rates, for VGG16 after fc6 and fc7; the small backbone needs far less.

@@ -6,7 +6,7 @@ from h2s_keras.errors import ToldWarning, UserError
 from h2s_keras.models import load_model
 from h2s_keras.models.backbones import application_names
 from h2s_keras.models.frame_inflation import inflate_frames
-from h2s_keras.models.motion_net import VARIANTS
+from h2s_keras.models.motion_net_variants import VARIANTS
 from h2s_keras.training.optimizers import PARTS, part_of
 
 

@@ -10,7 +10,8 @@ from h2s_keras.evaluation.protocol import Protocol
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
 from h2s_keras.models.backbones import build_backbone
 from h2s_keras.models.builder import HiddenTwoStreamBuilder, flow_bound
-from h2s_keras.models.motion_net import VARIANTS, MotionNet
+from h2s_keras.models.motion_net import MotionNet
+from h2s_keras.models.motion_net_variants import VARIANTS
 from h2s_keras.models.stored_flow import StoredFlowStream
 from h2s_keras.options import RunOptions
 

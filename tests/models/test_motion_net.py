@@ -8,7 +8,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from h2s_keras.errors import UserError
 from h2s_keras.models import MotionNet
-from h2s_keras.models.motion_net import VARIANTS
+from h2s_keras.models.motion_net_variants import VARIANTS
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
