@@ -150,6 +150,7 @@ def without_noise(flows: Flows, pairs: Tensor, noise_floor: float) -> Flows:
     for name, flow in flows.items():
         stride = pairs.shape[2] // flow.shape[2]
         around = ops.average_pool(squares, stride, stride) if stride > 1 else squares
+        # PyTorch repeats the edge here, which is the same for a border of one pixel.
         around = ops.pad(around, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
         around = ops.average_pool(around, 3, 1)
         gain = around / (around + noise_floor**2)

@@ -11,6 +11,7 @@ from h2s_keras.models.coarse_to_fine import (
     coarse_to_fine_flows,
     pyramid_sizes,
     refined_flows,
+    without_noise,
 )
 
 
@@ -162,9 +163,15 @@ def test_weights_of_one_pass_belong_to_their_frames():
         MotionNet(3, "tiny").with_num_frames(5)
 
 
+def filled(golden, **options):
+    network = MotionNet(2, "tiny", coarse_to_fine=True, **options)
+    network.build((None, 2, None, None, 3))
+    return golden.fill(network)
+
+
 def test_sizes_may_change_from_call_to_call(golden):
     """TensorFlow would compile one function for all sizes: the passes have no number."""
-    network = golden.fill(MotionNet(2, "tiny", coarse_to_fine=True))
+    network = filled(golden)
     sizes = [(16, 24), (40, 32), (24, 24), (16, 24), *((16, 8 * n) for n in range(4, 12))]
     for size in sizes:
         clips = golden.clips(1, 2, size)
@@ -175,7 +182,7 @@ def test_sizes_may_change_from_call_to_call(golden):
 
 
 def test_a_function_of_a_size_follows_what_compile_sets(golden):
-    network = golden.fill(MotionNet(2, "tiny", coarse_to_fine=True))
+    network = filled(golden)
     clips = golden.clips(1, 2, (16, 16))
     expected = network.predict_on_batch(clips)["flow2"]
     network.compile(run_eagerly=True)
@@ -185,3 +192,53 @@ def test_a_function_of_a_size_follows_what_compile_sets(golden):
     network.set_weights([0.5 * value for value in network.get_weights()])
     changed = network.predict_on_batch(clips)["flow2"]
     assert np.abs(changed - expected).max() > 1e-3
+
+
+def test_motion_is_shrunk_by_the_difference_around_it_alone():
+    """By hand: the gain of each place of a grid, from NumPy's means of squares."""
+    random = np.random.default_rng(5)
+    pairs = random.integers(0, 256, (2, 2, 16, 24, 3)).astype("uint8")
+    pairs[:, 1, :, :12] = pairs[:, 0, :, :12]
+    pairs[1, 1] = pairs[1, 0] // 2 + pairs[1, 1] // 2
+    flows = {
+        "flow2": random.normal(size=(2, 1, 8, 12, 2)).astype("float32"),
+        "flow4": random.normal(size=(2, 1, 2, 3, 2)).astype("float32"),
+    }
+    found = without_noise(
+        {name: ops.convert_to_tensor(flow) for name, flow in flows.items()},
+        ops.convert_to_tensor(pairs),
+        3.0,
+    )
+    squares = ((pairs[:, 1].astype("float64") - pairs[:, 0]) ** 2).mean(-1)
+    for name, stride in (("flow2", 2), ("flow4", 8)):
+        height, width = 16 // stride, 24 // stride
+        means = squares.reshape(2, height, stride, width, stride).mean((2, 4))
+        edged = np.pad(means, ((0, 0), (1, 1), (1, 1)), "edge")
+        around = np.mean(
+            [edged[:, y : y + height, x : x + width] for y in range(3) for x in range(3)], 0
+        )
+        expected = flows[name] * (around / (around + 9.0))[:, None, ..., None]
+        np.testing.assert_allclose(to_numpy(found[name]), expected, rtol=1e-4, atol=1e-5)
+    # Nothing differs in the left half of the first pair, and everything in the right.
+    assert (to_numpy(found["flow2"])[0, :, :, :4] == 0).all()
+    assert (np.abs(to_numpy(found["flow2"])[0, :, :, 8:]) > 0).all()
+
+
+def test_a_noise_floor_keeps_still_pictures_still(golden):
+    clips = np.repeat(golden.clips(1, 1, (16, 24)), 2, axis=1)
+    plain, floored = filled(golden), filled(golden, noise_floor=2.0)
+    assert np.abs(to_numpy(plain(clips)["flow2"])).max() > 0.01
+    assert np.abs(to_numpy(floored(clips)["flow2"])).max() == 0
+    assert floored.with_num_frames(3).noise_floor == 2.0
+
+
+@pytest.mark.parametrize(
+    ("options", "received"),
+    [
+        ({"noise_floor": -1.0, "coarse_to_fine": True}, "noise_floor=-1.0"),
+        ({"noise_floor": 2.0}, "coarse_to_fine=False"),
+    ],
+)
+def test_a_noise_floor_that_cannot_be(options, received):
+    with pytest.raises(ValueError, match=f"noise_floor must be 0 or more.*{received}"):
+        MotionNet(2, "tiny", **options)

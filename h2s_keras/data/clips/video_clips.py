@@ -271,12 +271,8 @@ class VideoClips:
                 generator = self._generator(number, seed)
                 return self._frame_numbers(example, count, generator)
 
-            try:
-                frames = self.source.read(example.path, choose)
-            except VideoError as error:
-                self.report.add(error)
-                if self.on_bad_file == "raise":
-                    raise
+            frames = self._read(example.path, choose)
+            if frames is None:
                 continue
             if attempt:
                 self.report.add_replaced()
@@ -312,6 +308,16 @@ class VideoClips:
         numbers = self._frame_numbers(example, count, self._generator(number, seed))
         return f"{example.path} from frame {int(numbers.flat[0])}"
 
+    def _read(self, path, choose):
+        """Frames of a video, or None of a bad one that the policy passes over."""
+        try:
+            return self.source.read(path, choose)
+        except VideoError as error:
+            self.report.add(error)
+            if self.on_bad_file == "raise":
+                raise
+        return None
+
     def _test_clips(self, index, clips_per_video):
         example, label = self.examples[index], self.labels[index]
 
@@ -319,12 +325,8 @@ class VideoClips:
             part = self.source.frames_of(example, count)
             return part.start + self.sampling.even_frames(len(part), clips_per_video)
 
-        try:
-            frames = self.source.read(example.path, choose)
-        except VideoError as error:
-            self.report.add(error)
-            if self.on_bad_file == "raise":
-                raise
+        frames = self._read(example.path, choose)
+        if frames is None:
             self.report.add_replaced(clips_per_video)
             frames = np.zeros((0, self.sampling.num_frames, *self.image_size, 3), np.uint8)
         box = centre_crop_box(frames.shape[2:4], self.image_size)
