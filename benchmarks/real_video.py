@@ -285,24 +285,6 @@ def gigaflop(motion_net, side=128, smallest=16):
     return 2 * total / 1e9
 
 
-def whole_method(motion_net):
-    """One graph for all sizes of a pair, which is how a pair is computed at speed."""
-    import tensorflow as tf
-
-    from h2s_keras.models.coarse_to_fine import coarse_to_fine_flow
-
-    multiple = motion_net.size_multiple
-    graph = tf.function(lambda clip: coarse_to_fine_flow(motion_net, clip), autograph=False)
-
-    def method(pair):
-        height, width = pair.shape[1:3]
-        edges = ((0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0))
-        padded = np.pad(pair, edges, mode="edge")
-        return graph(tf.constant(padded[None])).numpy()[0, 0, :height, :width]
-
-    return method
-
-
 def grey(pair):
     return [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in pair]
 
@@ -338,7 +320,10 @@ def main():
 
     for path in options.models:
         motion_net = load_flow_network(path)
-        rows[path] = bench.figures(whole_method(motion_net), options.short)
+        rows[path] = bench.figures(
+            lambda pair, network=motion_net: network.estimate_flow(pair[None])[0, 0],
+            options.short,
+        )
         rows[path]["GFLOP"] = gigaflop(motion_net)
         show(path, rows[path])
     if options.out:
