@@ -211,7 +211,7 @@ def integer(number, value):
 
 
 def blob(array, legacy=False, double=False, unpacked=False):
-    """BlobProto; `legacy` has num, channels, height, width in place of a shape."""
+    """BlobProto; `legacy` has num, channels, height, width instead of a shape."""
     array = np.asarray(array)
     if legacy:
         sides = (1,) * (4 - array.ndim) + array.shape

@@ -1,4 +1,4 @@
-"""The picture of docs/flow.md: made-up frames, true flow, the preset's and TV-L1's.
+"""The picture of docs/flow.md: synthetic frames, true flow, the preset's and TV-L1's.
 
     python -m benchmarks.tools.flow_picture docs/images/flow_beside_tvl1.png
 

@@ -35,7 +35,7 @@ def add_arguments(parser):
         "--flip",
         choices=FLIPS,
         help="mirror windows at random: horizontal (default), both for a camera from "
-        "above, none where left and right are told apart",
+        "above, none where left and right are different behaviours",
     )
     parser.add_argument(
         "--exclusive",

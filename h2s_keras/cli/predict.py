@@ -104,7 +104,7 @@ def run(arguments):
                 record, length = {"video": video, "predictions": best}, classifier.seconds
                 record["protocol"] = classifier.describe()
         except UserError as error:
-            # One bad file among many is told, and the rest goes on.
+            # One bad file among many is reported, and the others are predicted.
             if arguments.debug:
                 raise
             failed += 1

@@ -1,4 +1,4 @@
-"""What a training run reads, behind one small interface: made-up clips or videos.
+"""What a training run reads, behind one small interface: synthetic clips or videos.
 
 A data object has
 - `class_names`;

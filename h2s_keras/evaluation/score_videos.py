@@ -48,7 +48,7 @@ def score_videos(
         checksum: of the model's file, stored with the scores.
         keep_views: store the logits of every view as well.
         done: function called with the number of finished videos, or None.
-        labels: of the examples, in place of their own: int (examples,), or bool (examples,
+        labels: of the examples, instead of their own: int (examples,), or bool (examples,
             classes) where some have several classes.
         rate: frames per second to read the videos at; None for what the model was trained
             at, where folders of frames are taken as they are.

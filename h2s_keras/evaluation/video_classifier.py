@@ -54,7 +54,7 @@ class VideoClassifier:
         names = model.class_names
         if names is None:
             raise UserError(
-                "this model has no class names; build it with a list of names in place of "
+                "this model has no class names; build it with a list of names instead of "
                 "num_classes"
             )
         self.rate = model.frame_rate if rate is None else rate

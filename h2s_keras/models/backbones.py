@@ -61,7 +61,7 @@ def preprocessing_mode(backbone: str | keras.Model) -> str:
 
 
 def reads_clips(backbone: str | keras.Model) -> bool:
-    """Whether a backbone over RGB takes the whole clip in place of one frame."""
+    """Whether a backbone over RGB takes the whole clip instead of one frame."""
     if isinstance(backbone, str):
         return backbone.lower() == "i3d"
     return len(getattr(backbone, "input_shape", ())) == 5
@@ -109,7 +109,7 @@ def build_backbone(
         partial_batch_normalization: for "bn_inception", "inception_v1", "i3d": keep mean
             and variance of all batch normalisations but the first as they are.
         rematerialize: in training, compute the activations inside each block of the
-            backbone again in the backward pass in place of keeping them.
+            backbone again in the backward pass instead of keeping them.
 
     Returns:
         keras.Model with float32 logits.

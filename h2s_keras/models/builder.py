@@ -183,7 +183,7 @@ class HiddenTwoStreamBuilder:
             dropout: rate or pair of rates; published (0.9, 0.8) for "vgg16", 0.7 for
                 "bn_inception".
             partial_batch_normalization: see `build_backbone`.
-            branched: read MotionNet's encoder in place of its flow, without `adapter`.
+            branched: read MotionNet's encoder instead of its flow, without `adapter`.
                 A named backbone then gives its head only.
         """
         if branched and (weights is not None or partial_batch_normalization):

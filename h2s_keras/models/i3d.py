@@ -57,7 +57,7 @@ def inception_v1(
         >>> inception_v1((64, 64, 3), width=0.125).output_shape
         (None, 2, 2, 128)
 
-    Source: Szegedy et al. 2015, table 1, with 3x3 in place of 5x5 and batch normalisation
+    Source: Szegedy et al. 2015, table 1, with 3x3 instead of 5x5 and batch normalisation
     as Carreira & Zisserman 2017 inflated it.
     """
     inputs = keras.Input(tuple(input_shape), name="images")

@@ -55,7 +55,7 @@ class MotionNet(ChecksClips, keras.Model):
             (ablation "w/o small displacement"). Shapes stay the same. "small" halves
             there anyway.
         rematerialize: in training, compute the activations inside each level of encoder
-            and head again in the backward pass in place of keeping them: less memory, a
+            and head again in the backward pass instead of keeping them: less memory, a
             third more arithmetic, the same numbers.
         coarse_to_fine: the weights are those of a network of 2 frames, which runs over all
             pairs of a clip as one batch and from a small image up, see

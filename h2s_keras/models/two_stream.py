@@ -32,7 +32,7 @@ class HiddenTwoStream(ChecksClips, keras.Model):
     """Recognises actions from raw clips: MotionNet, a temporal CNN, a spatial CNN.
 
     Made by `HiddenTwoStreamBuilder`. Without a spatial stream it is the stacked
-    temporal model; `branched` lets the classifier read MotionNet's encoder in place of
+    temporal model; `branched` lets the classifier read MotionNet's encoder instead of
     its flow.
 
     Args:

@@ -1,4 +1,4 @@
-"""Activations computed again in the backward pass in place of being kept."""
+"""Activations computed again in the backward pass instead of being kept."""
 
 from collections.abc import Callable
 from typing import Any

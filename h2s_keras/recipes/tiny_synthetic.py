@@ -1,4 +1,4 @@
-"""The tiny MotionNet that comes with this package, from made-up clips alone.
+"""The tiny MotionNet that comes with this package, from synthetic clips alone.
 
 Reproduces: the preset "tiny_synthetic" of 2 frames. No photograph is seen; the clips are
     made by this package, which knows their motion, and the network learns that (FlowNet's

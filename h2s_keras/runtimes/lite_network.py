@@ -1,4 +1,4 @@
-"""A network computed by LiteRT (XNNPACK) in place of Keras, for inference on CPUs."""
+"""A network computed by LiteRT (XNNPACK) instead of Keras, for inference on CPUs."""
 
 import numpy as np
 

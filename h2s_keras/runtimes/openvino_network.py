@@ -1,4 +1,4 @@
-"""A network computed by OpenVINO in place of Keras, for inference on CPUs."""
+"""A network computed by OpenVINO instead of Keras, for inference on CPUs."""
 
 import os
 import tempfile

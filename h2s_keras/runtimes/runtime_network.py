@@ -1,4 +1,4 @@
-"""What the networks have in common that another library computes in place of Keras."""
+"""What the networks have in common that another library computes instead of Keras."""
 
 import zlib
 

@@ -157,7 +157,7 @@ class FlowObjective(keras.layers.Layer):
                 )
         middle = clips[:, :, cut : height - cut, cut : width - cut]
         enlarged = _resized(middle, (height, width))
-        # A sequence in place of random numbers: a resumed run repeats it.
+        # A sequence instead of random numbers: a resumed run repeats it.
         rows = ops.cast(ops.arange(ops.shape(clips)[0]), "float32")
         place = (rows + 13.0 * ops.cast(step, "float32")) * _GOLDEN
         gain = 0.8 + 0.4 * (place - ops.floor(place))

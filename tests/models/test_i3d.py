@@ -21,7 +21,7 @@ from h2s_keras.models.cross_modality import copy_named_weights, inflate_kernel
 from h2s_keras.models.i3d import FLOW_SCALE, i3d, inception_v1
 
 # Szegedy et al. 2015, table 1: block, 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pooling's
-# projection, depth; I3D has 3x3 in place of 5x5.
+# projection, depth; I3D has 3x3 instead of 5x5.
 PUBLISHED = """
     3b   64   96  128   16   32   32  256
     3c  128  128  192   32   96   64  480

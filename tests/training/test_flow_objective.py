@@ -230,7 +230,7 @@ def test_true_flow_in_the_place_of_labels():
     fine = to_numpy(
         loss(truth, {n.removeprefix("refined_"): f for n, f in extra.items()})["total"]
     )
-    # A triangle filter in place of the mean of four pixels.
+    # A triangle filter instead of the mean of four pixels.
     assert_close(terms["total"], 0.5 * (coarse + fine), rtol=0.1)
     stage = StageModel(motion_net, ["motion"], objective)
     stage.compile(optimizer=keras.optimizers.Adam(3e-4), run_eagerly=True)

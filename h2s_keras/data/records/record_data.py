@@ -62,7 +62,9 @@ class RecordData:
         self.class_names = tuple(self.index.class_names)
         split = settings.get("split")
         if split == 1 and not {"1", "2", "3"} & {*map(str, self.index.splits)}:
-            split = None  # What recipes of split datasets say, and made-up clips have none.
+            split = (
+                None  # Recipes of split datasets name a split; synthetic clips have none.
+            )
         examples = self.index.examples(split)
         self.train = [example for example in examples if example["part"] == "train"]
         self.test = [example for example in examples if example["part"] == "test"]

@@ -113,9 +113,9 @@ def _check_frames(example, frames, expected):
     import tensorflow as tf
 
     if len(frames) != expected:
-        raise ValueError(f"{len(frames)} frames in place of {expected}")
+        raise ValueError(f"{len(frames)} frames instead of {expected}")
     size = (example["height"], example["width"], 3)
     for frame in frames:
         shape = tuple(tf.io.decode_jpeg(frame).shape)
         if shape != size:
-            raise ValueError(f"a frame of {shape} in place of {size}")
+            raise ValueError(f"a frame of {shape} instead of {size}")

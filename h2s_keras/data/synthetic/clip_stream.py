@@ -1,4 +1,4 @@
-"""What all made-up clips share: a stream of examples that can be continued anywhere."""
+"""What all synthetic clips share: a stream of examples that can be continued anywhere."""
 
 import abc
 
@@ -81,7 +81,7 @@ class ClipStream(abc.ABC):
             start: index of the first clip, to continue a stream.
             with_flow: yield the whole dict of `example` (plural tensors batched) in
                 place of the pair (clips, labels).
-            numbers: tf.data.Dataset of the indices of the clips, in place of `count` and
+            numbers: tf.data.Dataset of the indices of the clips, instead of `count` and
                 `start`.
             targets: "label", or "flow" for pairs (clips, true flow).
 

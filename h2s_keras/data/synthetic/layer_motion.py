@@ -1,4 +1,4 @@
-"""The layers of a made-up clip: where each is at a time, what it covers and shows."""
+"""The layers of a synthetic clip: where each is at a time, what it covers and shows."""
 
 import math
 

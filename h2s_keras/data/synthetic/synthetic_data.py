@@ -6,7 +6,7 @@ from h2s_keras.data.clips.sampling import example_numbers, host_batch_size
 from h2s_keras.data.synthetic.action_clips import SyntheticClips
 from h2s_keras.errors import UserError
 
-# Of made-up clips for tests, which are kept once made.
+# Of synthetic clips for tests, which are kept once made.
 _KEPT_BYTES = 2**28
 
 

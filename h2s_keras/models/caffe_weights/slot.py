@@ -129,7 +129,7 @@ def dense_slot(stream: str, layer: Any, names: Sequence[str]) -> "Slot":
 
 
 def flat_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """The layers of a model, those of models within it in place of these."""
+    """The layers of a model, those of models within it instead of these."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from flat_layers(layer)
