@@ -162,8 +162,7 @@ def pack_settings(arguments):
 
 def make_plan(arguments, lists, settings, shard_bytes):
     """The `PackPlan`, its shards as many as asked for or as fit --shard_bytes."""
-    from h2s_keras.data.records.pack_size import estimated_bytes
-    from h2s_keras.data.records.packing import list_plan, synthetic_plan
+    from h2s_keras.data.records.packing import estimated_bytes, list_plan, synthetic_plan
     from h2s_keras.data.synthetic.action_clips import CLASS_NAMES
 
     shards = arguments.shards
@@ -189,8 +188,7 @@ def make_plan(arguments, lists, settings, shard_bytes):
 def pack(plan, arguments):
     """Packs with a bar on stderr, here or with Beam; returns the `RecordIndex`."""
     from h2s_keras.cli.progress import Progress
-    from h2s_keras.data.records.pack import pack_records
-    from h2s_keras.data.records.pack_beam import pack_with_beam
+    from h2s_keras.data.records.pack import pack_records, pack_with_beam
     from h2s_keras.evaluation.flow_estimators import flow_estimator
 
     if arguments.beam or arguments.runner or arguments.beam_options:

@@ -38,7 +38,7 @@ def run(arguments):
 def verify(index, arguments):
     """Checks every shard; 0 if all are whole, 2 if not."""
     from h2s_keras.cli.progress import Progress
-    from h2s_keras.data.records.record_verify import verify_shard
+    from h2s_keras.data.records.record_index import verify_shard
 
     damaged, counts = [], {"records": 0, "frames": 0, "flows": 0}
     for shard in Progress().track(index.shards, "shards verified"):

@@ -34,7 +34,7 @@ from h2s_keras.data.video.decoder import (
 )
 from h2s_keras.data.video.frame_folder import find_frames
 from h2s_keras.data.video.frame_index import numbered_frames
-from h2s_keras.data.video.resampling import frames_at_rate
+from h2s_keras.data.video.time_stamps import frames_at_rate
 from h2s_keras.errors import BrokenVideoError, BrokenVideoWarning, VideoError
 
 MAX_BYTES = 8 << 30
