@@ -23,7 +23,7 @@ import numpy as np
 
 from h2s_keras.layers.supervised_flow_loss import SupervisedFlowLoss
 from h2s_keras.models.motion_net import MotionNet
-from h2s_keras.models.preset_files import write_preset
+from h2s_keras.models.presets import write_preset
 from h2s_keras.training.flow_objective import FlowObjective
 
 

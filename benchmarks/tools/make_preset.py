@@ -18,8 +18,7 @@ import time
 import keras
 
 from h2s_keras.data.training_data import make_data
-from h2s_keras.models.preset_files import read_preset, with_weights, write_preset
-from h2s_keras.models.presets import load_model
+from h2s_keras.models.presets import load_model, read_preset, with_weights, write_preset
 from h2s_keras.training.run_figures import measure
 
 

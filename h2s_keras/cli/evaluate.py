@@ -14,7 +14,6 @@ from h2s_keras.cli.evaluate_data import (
     synthetic_test,
     untrained,
 )
-from h2s_keras.cli.evaluate_flow import run_flow, tell_files
 from h2s_keras.cli.quiet import import_keras, print_device
 from h2s_keras.errors import UserError
 from h2s_keras.model_files import check_model
@@ -199,8 +198,7 @@ def _scores(arguments):
         is known of the videos in training or None).
     """
     from h2s_keras.evaluation.protocol import Protocol
-    from h2s_keras.evaluation.score_files import load_labels
-    from h2s_keras.evaluation.scores import VideoScores
+    from h2s_keras.evaluation.scores import VideoScores, load_labels
 
     changes = {
         "sampling": arguments.sampling,
@@ -228,13 +226,14 @@ def _scores(arguments):
     from h2s_keras.cli.progress import Progress
     from h2s_keras.evaluation.report_pages import middle_clip
     from h2s_keras.evaluation.score_videos import (
+        PROTOCOLS,
         example_name,
         matched_examples,
         model_checksum,
         score_clips,
         score_videos,
+        untrimmed_examples,
     )
-    from h2s_keras.evaluation.untrimmed import PROTOCOLS, untrimmed_examples
     from h2s_keras.evaluation.video_classifier import VideoClassifier
 
     model = VideoClassifier.from_saved(arguments.model).model
@@ -330,3 +329,52 @@ def _write_confusion(path, results):
         writer.writerow(["true class", *names])
         for name, row in zip(names, results["confusion"], strict=True):
             writer.writerow([name, *row])
+
+
+def run_flow(arguments):
+    """Measures flow and prints or writes what the command line asks for."""
+    from h2s_keras.evaluation.flow_pairs import find_flow_pairs
+
+    pairs = find_flow_pairs(arguments.flow_data)
+    import_keras()
+    from h2s_keras.cli.progress import Progress
+    from h2s_keras.evaluation.flow_estimators import load_flow_network
+    from h2s_keras.evaluation.flow_results import flow_results, flow_rows, pair_flow
+    from h2s_keras.evaluation.report_pages import write_flow_report
+    from h2s_keras.evaluation.score_videos import model_checksum
+    from h2s_keras.evaluation.text_table import table_lines
+
+    motion_net = load_flow_network(arguments.model)
+
+    def estimator(frames):
+        return pair_flow(motion_net, frames)
+
+    progress = Progress()
+    print_device(progress.message)
+    with progress.count("pairs", len(pairs)) as counter:
+        results = flow_results(pairs, estimator, counter.update)
+    about = (
+        f"{len(pairs)} pairs at full resolution; a network of {motion_net.num_frames} "
+        "frames that sees the pair, its second frame repeated; unknown pixels left out"
+    )
+    if motion_net.num_frames == 2:
+        about = f"{len(pairs)} pairs at full resolution; unknown pixels left out"
+    results["protocol"] = about
+    results["model_sha256"] = model_checksum(arguments.model)
+    if arguments.json:
+        print(json.dumps(results, indent=2), flush=True)
+    else:
+        print(about)
+        print("\n".join(table_lines(*flow_rows(results))), flush=True)
+    if arguments.report:
+        write_flow_report(arguments.report, results, pairs, estimator, about)
+    if not arguments.json:
+        tell_files(arguments)
+    return 0
+
+
+def tell_files(arguments):
+    """Names the files that were written."""
+    for name in ("scores", "confusion", "report"):
+        if getattr(arguments, name):
+            print(f"{name}: {getattr(arguments, name)}")

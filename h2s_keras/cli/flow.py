@@ -3,8 +3,8 @@
 import math
 import os
 
+from h2s_keras.cli.predict import add_runtime_argument
 from h2s_keras.cli.quiet import import_keras, print_device
-from h2s_keras.cli.runtime_option import add_runtime_argument
 from h2s_keras.errors import UserError
 from h2s_keras.files import missing_folders, removed_if_unused
 from h2s_keras.model_files import check_model
@@ -73,7 +73,7 @@ def _write_flows(arguments, frames, single, to_file):
     import_keras()
     from h2s_keras.cli.progress import Progress
     from h2s_keras.data.flow_files import write_flow
-    from h2s_keras.models.flow_network import load_flow_network
+    from h2s_keras.evaluation.flow_estimators import load_flow_network
     from h2s_keras.runtimes.in_runtime import in_runtime
 
     motion_net = in_runtime(load_flow_network(arguments.model), arguments.runtime)

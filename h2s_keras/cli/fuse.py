@@ -97,8 +97,7 @@ def run(arguments):
 
 def _splits(arguments):
     """A tuple (VideoScores of the first file, matrices, labels) for every split."""
-    from h2s_keras.evaluation.score_files import load_labels
-    from h2s_keras.evaluation.scores import align, align_classes, load_stream
+    from h2s_keras.evaluation.scores import align, align_classes, load_labels, load_stream
 
     if arguments.weights and arguments.search:
         raise UserError("give --weights or --search, not both")

@@ -7,9 +7,9 @@ import sys
 import time
 
 from h2s_keras.cli.quiet import import_keras, print_device
-from h2s_keras.cli.runtime_option import add_runtime_argument
 from h2s_keras.errors import FileError, UserError
 from h2s_keras.model_files import check_model
+from h2s_keras.runtimes import RUNTIMES
 
 HELP = "name the action in video files, in a camera's picture or in a stream"
 EXAMPLE = "h2s predict jump.mp4 --model h2s_runs/mine/model.keras --top_k 3"
@@ -279,3 +279,13 @@ def _tell_speed(video_seconds, wall_seconds):
             f"{video_seconds / wall_seconds:.2f} (above 1 is faster than real time)",
             file=sys.stderr,
         )
+
+
+def add_runtime_argument(parser):
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        default="keras",
+        help="what computes the network (default keras); litert_8bit takes about a third "
+        "of the time and rounds",
+    )

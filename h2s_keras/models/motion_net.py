@@ -16,8 +16,7 @@ from h2s_keras.models.full_resolution_flow import full_resolution_flow
 from h2s_keras.models.motion_net_of import motion_net_of
 from h2s_keras.models.motion_net_variants import VARIANTS, ContrastFilters
 from h2s_keras.models.named_shapes import NamedShapes
-from h2s_keras.models.preset_class import as_class
-from h2s_keras.models.presets import load_model
+from h2s_keras.models.presets import as_class, load_model
 from h2s_keras.ops.aligned_convolution import aligned_clip, aligned_convolution
 from h2s_keras.ops.backend_forms import leaky_relu
 from h2s_keras.ops.clip_range import warn_unit_range

@@ -1,12 +1,18 @@
-"""Trained networks by the name of a preset, or from files."""
+"""Trained networks from files, or by the name of a preset: an .npz file of the package."""
 
+import io
+import json
 import os
+import zipfile
+from typing import Any
 
 import keras
+import numpy as np
 
 from h2s_keras.errors import UserError
-from h2s_keras.model_files import model_file, preset_name
-from h2s_keras.models.preset_files import read_preset
+from h2s_keras.files import sha256
+from h2s_keras.model_files import INDEX, PRESETS, model_file, preset_index, preset_name
+from h2s_keras.models.motion_net_of import motion_net_of
 
 
 def load_model(path: str | os.PathLike[str]) -> keras.Model:
@@ -29,3 +35,137 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: cannot be loaded as a Keras model ({reason})") from error
+
+
+def as_class(cls: Any, base: Any, model: Any, preset: str | os.PathLike[str]) -> Any:
+    """`model`, as the class whose `from_preset` loaded it.
+
+    Args:
+        cls: class that was asked for.
+        base: class of this package that has the `from_preset`.
+        model: what the preset holds.
+        preset: its name, for errors.
+
+    Returns:
+        `model`, or for a subclass a network of it with the same configuration and weights.
+
+    Raises:
+        UserError: the preset holds something else, or the subclass does not take it.
+    """
+    if isinstance(model, cls):
+        return model
+    if not isinstance(model, base):
+        raise UserError(f"{preset}: holds a {type(model).__name__}, not a {base.__name__}")
+    try:
+        network = cls.from_config(model.get_config())
+        if not network.built:
+            network.build(model.get_build_config()["input_shape"])
+        network.set_weights(model.get_weights())
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{preset}: cannot be loaded as {cls.__name__} ({error}); its __init__ takes "
+            f"the arguments of {base.__name__}, and its weights are the same"
+        ) from error
+    return network
+
+
+def read_preset(name: str, folder: str | os.PathLike[str] = PRESETS) -> keras.Model:
+    """The network of a preset; offline, and only if its checksum holds.
+
+    Args:
+        name: of `preset_index`.
+        folder: of the files.
+
+    Returns:
+        keras.Model of the dtype policy that it was written with, float32 for all that ship.
+
+    Raises:
+        UserError: no such preset, or its file is missing or damaged.
+
+    Example:
+
+    ```python
+    read_preset("tiny_synthetic").num_frames      # 2
+    ```
+    """
+    index = preset_index(folder)
+    if name not in index:
+        known = ", ".join(sorted(index))
+        raise UserError(f"there is no preset {name!r}; there are {known}")
+    path = os.path.join(folder, index[name]["file"])
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise UserError(
+            f"{path}: the preset {name!r} cannot be read ({error.strerror}); install the "
+            "package again"
+        ) from None
+    if sha256([data]) != index[name]["sha256"]:
+        raise UserError(
+            f"{path}: the preset {name!r} is damaged (its SHA-256 is not that of the "
+            "index); install the package again"
+        )
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        config = json.loads(bytes(arrays["config"]).decode())
+        weights = [
+            arrays[f"weight_{number:03}"].astype("float32")
+            for number in range(len(arrays.files) - 1)
+        ]
+    model = keras.saving.deserialize_keras_object(config)
+    return with_weights(model, weights)
+
+
+def with_weights(model: keras.Model, weights: list[Any]) -> keras.Model:
+    """`model` with these weights; a MotionNet has none before it has seen a shape."""
+    if not model.built:
+        model.build((None, motion_net_of(model).num_frames, None, None, 3))
+    model.set_weights(weights)
+    return model
+
+
+def write_preset(
+    model: keras.Model,
+    name: str,
+    about: dict[str, Any],
+    folder: str | os.PathLike[str] = PRESETS,
+) -> None:
+    """Writes a network as a preset: weights in float16, and its line of the index.
+
+    Args:
+        model: MotionNet or HiddenTwoStream.
+        name: of the preset.
+        about: dict of plain values to keep in the index beside what follows from the model.
+        folder: of the files.
+    """
+    config = keras.saving.serialize_keras_object(model)
+    parts = {"config": np.frombuffer(json.dumps(config).encode(), np.uint8)}
+    for number, weight in enumerate(model.get_weights()):
+        if np.abs(weight).max(initial=0.0) > np.finfo("float16").max:
+            raise ValueError(f"weight {number} of {name} does not fit into float16")
+        parts[f"weight_{number:03}"] = weight.astype("float16")
+    path = os.path.join(folder, f"{name}.npz")
+    # Not np.savez: it would stamp the time, and the same weights should be the same bytes.
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        for key, array in parts.items():
+            memory = io.BytesIO()
+            np.lib.format.write_array(memory, array, allow_pickle=False)
+            entry = zipfile.ZipInfo(key + ".npy", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, memory.getvalue())
+    with open(path, "wb") as file:
+        file.write(whole.getvalue())
+    index_path = os.path.join(folder, INDEX)
+    index = preset_index(folder) if os.path.exists(index_path) else {}
+    index[name] = {
+        "file": os.path.basename(path),
+        "sha256": sha256([whole.getvalue()]),
+        "kind": type(model).__name__,
+        "num_frames": motion_net_of(model).num_frames,
+        "parameters": int(model.count_params()),
+        **about,
+    }
+    with open(index_path, "w", encoding="utf-8") as file:
+        json.dump(dict(sorted(index.items())), file, indent=1)
+        file.write("\n")

@@ -18,7 +18,7 @@ from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.data.video.frame_times import FrameTimes, segment_frames
 from h2s_keras.errors import VideoError, VideoWarning
 from h2s_keras.evaluation.annotated_video import AnnotatedVideo
-from h2s_keras.evaluation.windows import Window
+from h2s_keras.evaluation.streaming import Window
 
 # Three seconds at 10 and three seconds at 30 frames per second, in milliseconds.
 CHANGING = [100 * n for n in range(30)] + [3000 + round(n * 100 / 3) for n in range(90)]
