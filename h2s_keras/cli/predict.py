@@ -210,8 +210,7 @@ def _watch(arguments, model):
 
     from h2s_keras.data.video.frame_times import FrameTimes
     from h2s_keras.evaluation.annotated_video import AnnotatedVideo
-    from h2s_keras.evaluation.camera import stream_frames
-    from h2s_keras.evaluation.streaming import sliding_windows
+    from h2s_keras.evaluation.streaming import sliding_windows, stream_frames
 
     times = FrameTimes(arguments.camera)
     _, frames = stream_frames(

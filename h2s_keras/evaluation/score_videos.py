@@ -12,8 +12,8 @@ from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.fusion import normalize_scores
 from h2s_keras.evaluation.measure import check_finite, log_softmax
+from h2s_keras.evaluation.protocol import video_views
 from h2s_keras.evaluation.scores import VideoScores
-from h2s_keras.evaluation.views import video_views
 from h2s_keras.files import sha256, sha256_of
 from h2s_keras.model_files import preset_index, preset_name
 from h2s_keras.out_of_memory import JAX_ERRORS, is_out_of_memory

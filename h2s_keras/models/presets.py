@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import zipfile
 from typing import Any
 
 import keras
@@ -11,7 +10,7 @@ import numpy as np
 
 from h2s_keras.errors import UserError
 from h2s_keras.files import sha256
-from h2s_keras.model_files import INDEX, PRESETS, model_file, preset_index, preset_name
+from h2s_keras.model_files import PRESETS, model_file, preset_index, preset_name
 from h2s_keras.models.motion_net_of import motion_net_of
 
 
@@ -122,50 +121,3 @@ def with_weights(model: keras.Model, weights: list[Any]) -> keras.Model:
         model.build((None, motion_net_of(model).num_frames, None, None, 3))
     model.set_weights(weights)
     return model
-
-
-def write_preset(
-    model: keras.Model,
-    name: str,
-    about: dict[str, Any],
-    folder: str | os.PathLike[str] = PRESETS,
-) -> None:
-    """Writes a network as a preset: weights in float16, and its line of the index.
-
-    Args:
-        model: MotionNet or HiddenTwoStream.
-        name: of the preset.
-        about: dict of plain values to keep in the index beside what follows from the model.
-        folder: of the files.
-    """
-    config = keras.saving.serialize_keras_object(model)
-    parts = {"config": np.frombuffer(json.dumps(config).encode(), np.uint8)}
-    for number, weight in enumerate(model.get_weights()):
-        if np.abs(weight).max(initial=0.0) > np.finfo("float16").max:
-            raise ValueError(f"weight {number} of {name} does not fit into float16")
-        parts[f"weight_{number:03}"] = weight.astype("float16")
-    path = os.path.join(folder, f"{name}.npz")
-    # Not np.savez: it would stamp the time, and the same weights should be the same bytes.
-    whole = io.BytesIO()
-    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
-        for key, array in parts.items():
-            memory = io.BytesIO()
-            np.lib.format.write_array(memory, array, allow_pickle=False)
-            entry = zipfile.ZipInfo(key + ".npy", date_time=(1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, memory.getvalue())
-    with open(path, "wb") as file:
-        file.write(whole.getvalue())
-    index_path = os.path.join(folder, INDEX)
-    index = preset_index(folder) if os.path.exists(index_path) else {}
-    index[name] = {
-        "file": os.path.basename(path),
-        "sha256": sha256([whole.getvalue()]),
-        "kind": type(model).__name__,
-        "num_frames": motion_net_of(model).num_frames,
-        "parameters": int(model.count_params()),
-        **about,
-    }
-    with open(index_path, "w", encoding="utf-8") as file:
-        json.dump(dict(sorted(index.items())), file, indent=1)
-        file.write("\n")

@@ -7,12 +7,14 @@ import keras
 import numpy as np
 import pytest
 from checks import assert_close
+from from_clone import ROOT  # noqa: F401
 
+from benchmarks.tools.make_preset import write_preset
 from h2s_keras.errors import UserError
 from h2s_keras.model_files import PRESETS, preset_index, preset_name
 from h2s_keras.models import MotionNet, load_model, presets
 from h2s_keras.models.motion_net_of import motion_net_of
-from h2s_keras.models.presets import read_preset, write_preset
+from h2s_keras.models.presets import read_preset
 
 NAMES = sorted(preset_index())
 FRAMES = np.random.default_rng(0).integers(0, 256, (1, 11, 40, 56, 3), dtype="uint8")
