@@ -19,10 +19,12 @@ NOT_VIDEOS = ("records", "synthetic")
 def add_list_arguments(parser):
     """What the kind "list" has beside --annotations."""
     parser.add_argument(
-        "--test_list", metavar="FILE", help="of kind list: the text list for testing"
+        "--test_list", metavar="FILE", help="with list, the text list for testing"
     )
     parser.add_argument(
-        "--classes", metavar="FILE", help="of kind list: class names in order of labels"
+        "--classes",
+        metavar="FILE",
+        help="with list, the class names in the order of labels",
     )
 
 
