@@ -24,7 +24,7 @@ def add_list_arguments(parser):
     parser.add_argument(
         "--classes",
         metavar="FILE",
-        help="with list, the class names in the order of labels",
+        help="with list, class names in order of labels",
     )
 
 

@@ -88,7 +88,7 @@ def add_data_arguments(parser):
         "--count",
         type=int,
         metavar="N",
-        help="default: as many as the run tested on, or 240",
+        help="number of clips (default: as many as the run tested on, or 240)",
     )
     group.add_argument("--seed", type=int, help="their seed (default: the run's, or 1)")
     group = parser.add_argument_group("scores files")

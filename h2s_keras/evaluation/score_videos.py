@@ -358,7 +358,7 @@ def untrimmed_examples(examples, num_classes, unit="videos"):
         >>> untrimmed_examples(rows, 2, "segments")[1]
         array([[ True,  True]])
 
-    Source: the evaluation kits TH14evalkit (classification) and ActivityNet's.
+    Reference: the evaluation kits TH14evalkit (classification) and ActivityNet's.
     """
     if unit not in UNTRIMMED:
         raise ValueError(f"unit must be one of {UNTRIMMED}; received {unit!r}.")

@@ -31,7 +31,7 @@ def inflate_channels(kernel: Any, channels: int) -> Tensor:
     Raises:
         ValueError: if kernel has another rank.
 
-    Source: arXiv 1704.00389, section 4.1; Wang et al. 2016, section 3.2.
+    Reference: arXiv 1704.00389, section 4.1; Wang et al. 2016, section 3.2.
     """
     kernel = np.asarray(kernel)
     if kernel.ndim != 4:
@@ -84,7 +84,7 @@ def inflate_kernel(kernel: Any, time: int) -> Tensor:
         >>> inflate_kernel(np.ones((3, 3, 4, 8)), 3).shape
         (3, 3, 3, 4, 8)
 
-    Source: Carreira & Zisserman 2017, section 2.4.
+    Reference: Carreira & Zisserman 2017, section 2.4.
     """
     kernel = np.asarray(kernel)
     if kernel.ndim != 4 or time < 1:

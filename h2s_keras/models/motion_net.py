@@ -80,7 +80,7 @@ class MotionNet(ChecksClips, keras.Model):
         >>> motion_net.estimate_flow(np.zeros((1, 3, 61, 83, 3), "uint8")).shape
         (1, 2, 61, 83, 2)
 
-    Source: arXiv 1704.00389, table 1; released MotionNet prototxt; the tiny variant as
+    Reference: arXiv 1704.00389, table 1; released MotionNet prototxt; the tiny variant as
     rebuilt by later work.
     """
 

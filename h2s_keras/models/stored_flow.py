@@ -37,7 +37,7 @@ class StoredFlowStream(keras.Model):
         >>> StoredFlowStream(temporal)(flow)["logits"].shape
         (1, 5)
 
-    Source: arXiv 1704.00389, table 2, rows of the two-stage methods.
+    Reference: arXiv 1704.00389, table 2, rows of the two-stage methods.
     """
 
     motion = spatial = None

@@ -71,7 +71,7 @@ class HiddenTwoStream(ChecksClips, keras.Model):
         >>> model(np.zeros((2, 3, 64, 64, 3), "uint8"))["logits"].shape
         (2, 5)
 
-    Source: arXiv 1704.00389, figure 1 and section 3.4.
+    Reference: arXiv 1704.00389, figure 1 and section 3.4.
     """
 
     def __init__(

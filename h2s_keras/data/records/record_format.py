@@ -104,7 +104,7 @@ def encode_flow(flow, flow_format):
 def flow_as_uint8(flow):
     """Pixels to uint8: clipped to +-20, +20, x6.375, rounded.
 
-    Source: arXiv 1704.00389, section 3.2, as for stored flow.
+    Reference: arXiv 1704.00389, section 3.2, as for stored flow.
     """
     clipped = np.clip(flow, -FLOW_BOUND, FLOW_BOUND)
     return np.rint((clipped + FLOW_BOUND) * (255 / (2 * FLOW_BOUND))).astype(np.uint8)

@@ -261,7 +261,7 @@ def texture_bank(count, size, seed):
     texture_bank(4, 64, seed=1).shape       # (4, 64, 64, 3)
     ```
 
-    Source: amplitude 1/f of natural images, Field 1987.
+    Reference: amplitude 1/f of natural images, Field 1987.
     """
     generator = np.random.default_rng(seed)
     frequency = np.hypot(*np.meshgrid(*[np.fft.fftfreq(size) * size] * 2))
