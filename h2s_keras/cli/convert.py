@@ -26,7 +26,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--model",
         choices=("motionnet", "tiny", "stacked", "bn_inception"),
-        help="what FILE holds (default: told by its layers); motionnet also takes "
+        help="what FILE holds (default: found by its layers); motionnet also takes "
         "MotionNet alone out of a stacked file",
     )
     parser.add_argument(

@@ -90,7 +90,7 @@ def run(arguments):
     )
     from h2s_keras.evaluation.report_pages import write_recognition_report
 
-    # What took hours is safe before anything else can fail, and told where it cannot be.
+    # What took hours is saved before anything else can fail.
     problem = None
     if arguments.scores:
         try:
@@ -115,7 +115,7 @@ def run(arguments):
     else:
         print(f"{results['videos']} videos; {results['protocol'] or 'protocol unknown'}")
         print("\n".join(table_lines(*figure_rows(results))), flush=True)
-        _tell_pairs(arguments, results)
+        _print_pairs(arguments, results)
     if problem is not None:
         raise problem
     if arguments.confusion:
@@ -123,11 +123,11 @@ def run(arguments):
     if arguments.report:
         write_recognition_report(arguments.report, results, scores, model, clip_of)
     if not arguments.json:
-        tell_files(arguments)
+        print_files(arguments)
     return 0
 
 
-def _tell_pairs(arguments, results):
+def _print_pairs(arguments, results):
     """The classes that are confused most, and the comparison."""
     if results.get("confused"):
         true, guess, videos, share = results["confused"][0]
@@ -344,11 +344,11 @@ def run_flow(arguments):
     if arguments.report:
         write_flow_report(arguments.report, results, pairs, estimator, about)
     if not arguments.json:
-        tell_files(arguments)
+        print_files(arguments)
     return 0
 
 
-def tell_files(arguments):
+def print_files(arguments):
     """Names the files that were written."""
     for name in ("scores", "confusion", "report"):
         if getattr(arguments, name):

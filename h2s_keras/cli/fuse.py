@@ -26,7 +26,7 @@ def add_arguments(parser):
         help="search for the weights; the accuracy is cross-validated",
     )
     parser.add_argument(
-        "--folds", type=int, default=5, metavar="N", help="of the search (default 5)"
+        "--folds", type=int, default=5, metavar="N", help="folds of the search (default 5)"
     )
     parser.add_argument(
         "--labels",

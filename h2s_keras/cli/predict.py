@@ -62,7 +62,7 @@ def add_arguments(parser):
         help="watch camera N (0 is the first) or a stream (rtsp://, http://)",
     )
     parser.add_argument(
-        "--max_frames", type=int, metavar="N", help="of the camera: stop after N frames"
+        "--max_frames", type=int, metavar="N", help="with --camera, stop after N frames"
     )
     parser.add_argument(
         "--annotate",
@@ -115,7 +115,7 @@ def run(arguments):
             continue
         seconds += length
         _print(record, arguments.json)
-    _tell_speed(seconds, time.monotonic() - started)
+    _print_speed(seconds, time.monotonic() - started)
     return 2 if failed else 0
 
 
@@ -185,23 +185,23 @@ def _slide(arguments, classifier, video):
     side = None if arguments.annotate else frame_size(model.image_size)
     reading = {"on_broken": "keep", "rate": classifier.rate, "times": times}
     frames = iterate_frames(video, side, **reading)
-    told = []
+    answers = []
     with contextlib.ExitStack() as stack:
         writer = None
         if arguments.annotate:
             writer = AnnotatedVideo(arguments.annotate, model.class_names)
             stack.enter_context(writer)
         for window in sliding_windows(model, frames, arguments.step, arguments.reuse_flow):
-            told.append((window.start, window.stop, window.probabilities))
+            answers.append((window.start, window.stop, window.probabilities))
             if writer is not None:
                 writer.add(window, times.of(window))
-    mean = np.mean([probabilities for *_, probabilities in told], axis=0)
+    mean = np.mean([probabilities for *_, probabilities in answers], axis=0)
     record = {"video": video, "predictions": _best(mean, model, arguments.top_k)}
-    told = [(times.at(start), times.at(stop), scores) for start, stop, scores in told]
-    record["timeline"] = merged_timeline(told, model.class_names)
+    answers = [(times.at(start), times.at(stop), scores) for start, stop, scores in answers]
+    record["timeline"] = merged_timeline(answers, model.class_names)
     if arguments.annotate:
         record["annotated"] = arguments.annotate
-    return record, told[-1][1]
+    return record, answers[-1][1]
 
 
 def _watch(arguments, model):
@@ -218,7 +218,7 @@ def _watch(arguments, model):
     )
     started, last = time.monotonic(), 0.0
     with contextlib.ExitStack() as stack:
-        stack.callback(lambda: _tell_speed(last, time.monotonic() - started))
+        stack.callback(lambda: _print_speed(last, time.monotonic() - started))
         writer = None
         if arguments.annotate:
             writer = AnnotatedVideo(arguments.annotate, model.class_names)
@@ -271,7 +271,7 @@ def _print(record, as_json):
         )
 
 
-def _tell_speed(video_seconds, wall_seconds):
+def _print_speed(video_seconds, wall_seconds):
     if video_seconds > 0 and wall_seconds > 0:
         print(
             f"{video_seconds:.1f} s of video in {wall_seconds:.1f} s: real-time factor "

@@ -37,7 +37,7 @@ class Window:
     flow: np.ndarray | None
 
 
-def answer_window(model, held, told, count):
+def answer_window(model, held, answered, count):
     """The Window of a clip of (frame or None, crop); the last is repeated as needed."""
     span = clip_span(model.num_frames, model.frame_stride)
     crops = [crop for _, crop in held]
@@ -45,14 +45,14 @@ def answer_window(model, held, told, count):
     clip = np.stack(crops[:: model.frame_stride])
     outputs = model.predict_on_batch(clip[None])
     logits = np.asarray(outputs["logits"], "float64")[0]
-    check_finite(logits, f"frames {told} to {count}")
+    check_finite(logits, f"frames {answered} to {count}")
     # An exported network answers without its flow.
     flow = outputs.get("flow2")
     if flow is not None:
         flow = np.asarray(flow[0], "float32")[len(flow[0]) // 2]
-    shown = [frame for frame, _ in held if frame is not None][told - count :]
+    shown = [frame for frame, _ in held if frame is not None][answered - count :]
     probabilities = np.exp(log_softmax(logits)).astype("float32")
-    return Window(told, count, shown, probabilities, flow)
+    return Window(answered, count, shown, probabilities, flow)
 
 
 def sliding_windows(model, frames, step=None, reuse_flow=False):
@@ -89,7 +89,7 @@ def sliding_windows(model, frames, step=None, reuse_flow=False):
     if reuse_flow or sees_pairs(model):
         yield from windows_reusing_flow(model, frames, step)
         return
-    held, told, count = [], 0, 0
+    held, answered, count = [], 0, 0
     decode_size = Protocol.of_model(model).decode_size
     for frame in frames:
         # Only the crop that the model sees is kept of frames that were answered already.
@@ -97,14 +97,14 @@ def sliding_windows(model, frames, step=None, reuse_flow=False):
         held.append((frame, view[0]))
         count += 1
         if count >= span and (count - span) % step == 0:
-            yield answer_window(model, held[-span:], told, count)
-            told = count
+            yield answer_window(model, held[-span:], answered, count)
+            answered = count
             held = held[-span + 1 :] if span > 1 else []
             held = [(None, crop) for _, crop in held]
     if count < 2:
         raise UserError("motion needs at least two frames; this video has one")
-    if told < count:
-        yield answer_window(model, held[-span:], told, count)
+    if answered < count:
+        yield answer_window(model, held[-span:], answered, count)
 
 
 def merged_timeline(windows, class_names, rate=1.0):
@@ -174,7 +174,7 @@ def windows_reusing_flow(model, frames, step):
         )
     span = clip_span(model.num_frames, model.frame_stride)
     store, classify = _PairFlow(model), _FromFlow(model)
-    waiting, shown, told, count = collections.deque(), [], 0, 0
+    waiting, shown, answered, count = collections.deque(), [], 0, 0
     decode_size = Protocol.of_model(model).decode_size
 
     def answers(last):
@@ -197,8 +197,8 @@ def windows_reusing_flow(model, frames, step):
         shown.append(frame)
         count += 1
         if count >= span and (count - span) % step == 0:
-            waiting.append((told, count, shown))
-            told, shown = count, []
+            waiting.append((answered, count, shown))
+            answered, shown = count, []
         yield from answers(last=False)
     if count < 2:
         raise UserError("motion needs at least two frames; this video has one")
@@ -206,8 +206,8 @@ def windows_reusing_flow(model, frames, step):
         held = list(zip(shown, store.crops.values(), strict=True))
         yield answer_window(model, held, 0, count)
         return
-    if told < count:
-        waiting.append((told, count, shown))
+    if answered < count:
+        waiting.append((answered, count, shown))
     yield from answers(last=True)
 
 

@@ -75,7 +75,7 @@ def _spec(value):
 def write_server_files(directory, version_folder):
     """Writes README.md, batching.config and models.config beside the versions.
 
-    README.md always tells of the newest version. The two configurations are left alone
+    README.md always describes the newest version. The two configurations are left alone
     where they exist, since they are there to be tuned.
 
     Args:

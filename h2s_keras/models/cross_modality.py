@@ -296,7 +296,7 @@ def _image_model(build, name, shape, weights):
     problems = []
     for options in attempts:
         try:
-            # Keras tells of its download on stdout, which is for results.
+            # Keras reports its download on stdout, which is for results.
             with contextlib.redirect_stdout(sys.stderr):
                 return build(weights=weights, **options)
         except Exception as error:

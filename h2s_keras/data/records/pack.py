@@ -200,7 +200,7 @@ def begin(plan, out):
 
 
 def _finished_plan(index, plan):
-    """The plan of a finished folder, as far as its index tells."""
+    """The plan of a finished folder, as far as its index says."""
     planned = {example["number"]: example for example in plan.examples}
     examples = []
     for example in (example for shard in index.shards for example in shard["examples"]):
@@ -245,7 +245,7 @@ def _with_free(old, plan):
     """
     free = {name: plan.settings[name] for name in _FREE}
     defaults = PackSettings().as_dict()
-    # Of an older folder nothing tells whether the model of its flow was changed since.
+    # Of an older folder nothing says whether the model of its flow was changed since.
     if "flow_sha256" in plan.settings:
         defaults["flow_sha256"] = plan.settings["flow_sha256"]
     return dataclasses.replace(old, settings={**defaults, **old.settings, **free})

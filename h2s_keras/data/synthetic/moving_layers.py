@@ -69,7 +69,7 @@ class MovingLayerClips(ClipStream):
             raise ValueError(f"filmed is a share, 0 to 1; received {filmed!r}.")
         self.max_displacement, self.degrade = max_displacement, degrade
         self.pool, self.filmed = pool, filmed
-        self._textures = self._texels = self._pool = self._guises = None
+        self._textures = self._texels = self._pool = self._augmented = None
 
     @property
     def kind(self):
@@ -135,18 +135,18 @@ class MovingLayerClips(ClipStream):
         return tf.stack(frames), tf.stack(flows[:-1])
 
     def training_examples(self, tf):
-        """As they are, or of a pool its guises; those with flow for tests are made anew."""
+        """As they are, or augmented ones of a pool; those with flow for tests are new."""
         if not self.pool:
             return self.traced(tf)
-        if self._guises is None:
+        if self._augmented is None:
             clips, flows = self._made(tf)
             number = tf.TensorSpec((), tf.int64)
-            self._guises = tf.function(
-                lambda index: self._guise(tf, clips, flows, index),
+            self._augmented = tf.function(
+                lambda index: self._augment(tf, clips, flows, index),
                 [number],
                 autograph=False,
             )
-        return self._guises
+        return self._augmented
 
     def _made(self, tf):
         """The clips of the pool and their flow, made once."""
@@ -159,8 +159,8 @@ class MovingLayerClips(ClipStream):
             self._pool = tf.constant(clips), tf.constant(flow)
         return self._pool
 
-    def _guise(self, tf, clips, flows, index):
-        """One of the pool in one of its guises; which is a function of the number."""
+    def _augment(self, tf, clips, flows, index):
+        """One of the pool, augmented; which one and how is a function of the number."""
         draw = StatelessDraws(tf, self.stream_seed + 7, index)
         number = draw.integer(self.pool)
         clip, flow = clips[number], tf.cast(flows[number], tf.float32)

@@ -34,7 +34,7 @@ class FrameConverter:
                 )
         self.size, self.path = size, path
         self.native, self.target = None, None
-        self.told = set()
+        self.warned = set()
         self.upper_field = FrameFilter(("field", "type=top"))
         self.reformatter = VideoReformatter()
         # One thread: clips are what runs in parallel.
@@ -51,20 +51,20 @@ class FrameConverter:
         if self.target is None:
             self.native, self.target = upright, _target_size(upright, self.size)
         elif upright != self.native:
-            self._tell(
+            self._warn(
                 f"changes its picture size from {self.native[1]} x {self.native[0]} to "
                 f"{upright[1]} x {upright[0]} pixels on the way; all frames are scaled to "
                 "the size of the first"
             )
         if frame.interlaced_frame:
-            self._tell(
+            self._warn(
                 "is marked as interlaced; of its frames only the upper field (every other "
                 "row) is used"
             )
 
-    def _tell(self, text):
-        if text not in self.told:
-            self.told.add(text)
+    def _warn(self, text):
+        if text not in self.warned:
+            self.warned.add(text)
             warnings.warn(f"{self.path}: {text}", VideoWarning, stacklevel=3)
 
     def __call__(self, frame):

@@ -45,7 +45,7 @@ class FrameTimes:
         self.path, self.rate = path, rate
         self.step = 1 / float(fallback or DEFAULT_RATE)
         self.seconds = array.array("d")
-        self.first, self.last_length, self.told = None, None, False
+        self.first, self.last_length, self.warned = None, None, False
 
     def note(self, frame):
         """Notes the next `av.VideoFrame`."""
@@ -60,9 +60,9 @@ class FrameTimes:
             self.last_length = float((frame.duration or 0) * frame.time_base)
         last = self.seconds[-1] if self.seconds else None
         if now is None or (last is not None and now < last):
-            if not self.told:
-                _tell_no_stamps(self.path, 1 / self.step)
-            self.told, self.last_length = True, 0
+            if not self.warned:
+                _warn_no_stamps(self.path, 1 / self.step)
+            self.warned, self.last_length = True, 0
             now = 0.0 if last is None else last + self.step
         elif last is not None and now > last:
             self.step = now - last
@@ -87,7 +87,7 @@ class FrameTimes:
 
     def mean_rate(self):
         """Frames per second of what was noted; None of one frame or without time stamps."""
-        span = self.seconds[-1] if self.seconds and not self.told else 0
+        span = self.seconds[-1] if self.seconds and not self.warned else 0
         return (len(self.seconds) - 1) / span if span > 0 else None
 
 
@@ -127,11 +127,11 @@ def _seconds(index, path):
             "has neither time stamps that rise nor a frame rate, so seconds of it mean no "
             "frames; convert it to mp4",
         )
-    _tell_no_stamps(path, rate)
+    _warn_no_stamps(path, rate)
     return np.arange(len(index.stamps)) / rate
 
 
-def _tell_no_stamps(path, rate):
+def _warn_no_stamps(path, rate):
     lack = "no time stamps, or stamps that fall"
     if os.path.isdir(path):
         lack = "no time stamps, being a folder of frames (give its rate)"

@@ -97,7 +97,7 @@ def load_caffe_weights(
     path = os.fspath(path)
     layers = [layer for layer in read_caffemodel(path) if layer.blobs]
     text = None if prototxt is None else read_prototxt(prototxt)
-    _refuse_twins(path, layers)
+    _check_duplicates(path, layers)
     left_out = []
     if text is not None:
         order = {layer.name: index for index, layer in enumerate(text)}
@@ -112,7 +112,7 @@ def load_caffe_weights(
     settings = {layer.name: layer for layer in text or ()}
     matches = [(slot, layer, settings.get(layer.name)) for slot, layer in matches]
     for slot, layer, said in matches:
-        problems += slot.misfits(layer, said)
+        problems += slot.shape_mismatches(layer, said)
     if problems:
         raise FileError(
             path,
@@ -125,8 +125,8 @@ def load_caffe_weights(
             ),
         )
     for slot, layer, said in matches:
-        if flaw := slot.flaw(layer, said):
-            raise FileError(path, f"{layer.name} {flaw}")
+        if problem := slot.validate_values(layer, said):
+            raise FileError(path, f"{layer.name} {problem}")
     mean = _set_spatial_input(model, path, slots[0].stream, text, spatial_mean)
 
     # === Everything fits: fill ===
@@ -184,7 +184,7 @@ def _forget_compiled(model):
     model.train_function = model.test_function = model.predict_function = None
 
 
-def _refuse_twins(path, layers):
+def _check_duplicates(path, layers):
     counts = collections.Counter(layer.name for layer in layers)
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:

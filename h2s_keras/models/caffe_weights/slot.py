@@ -51,7 +51,7 @@ class Slot:
         """(what, shape) of the blobs of the Caffe layer."""
         return [("weights", self.shape), ("bias", (self.outputs,))]
 
-    def misfits(self, layer: Any, said: Any) -> list[str]:
+    def shape_mismatches(self, layer: Any, said: Any) -> list[str]:
         """What is wrong with a `CaffeLayer`, of which a prototxt said `said` (or None)."""
         if layer.type not in ("", self.kind):
             return [f"{layer.name} is a {layer.type}, not a {self.kind}"]
@@ -79,7 +79,7 @@ class Slot:
                 problems.append(f"{layer.name} {what} {shown}, expected {mine}")
         return problems
 
-    def flaw(self, layer: Any, said: Any) -> str | None:
+    def validate_values(self, layer: Any, said: Any) -> str | None:
         """Why the values of a `CaffeLayer` of the right shapes are no weights, or None."""
         # As float32: a double may be too large for it.
         with np.errstate(over="ignore"):
@@ -192,9 +192,9 @@ class NormalizationSlot(Slot):
             (what, (1,) if what == "factor" else self.shape) for what in _BLOBS[self.kind]
         ]
 
-    def flaw(self, layer: Any, said: Any) -> str | None:
+    def validate_values(self, layer: Any, said: Any) -> str | None:
         """As of Slot; a negative variance, as of exchanged blobs, is one too."""
-        found = super().flaw(layer, said)
+        found = super().validate_values(layer, said)
         if found or self.kind == SCALE:
             return found
         epsilon = _epsilon(layer, said)
@@ -278,5 +278,5 @@ def _divided(array, factor):
 
 def _epsilon(layer, said):
     """Caffe takes weights from the file and settings from the text, if there is one."""
-    told = layer.epsilon if said is None else said.epsilon
-    return EPSILON if told is None else told
+    stated = layer.epsilon if said is None else said.epsilon
+    return EPSILON if stated is None else stated
