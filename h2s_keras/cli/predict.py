@@ -180,7 +180,7 @@ def _slide(arguments, classifier, video):
     from h2s_keras.evaluation.streaming import merged_timeline, sliding_windows
 
     model = classifier.model
-    times = FrameTimes(video, classifier.rate, probe_video(video).rate)
+    times = FrameTimes(video, classifier.rate, lambda: probe_video(video).rate)
     # Frames of their full size are needed only where they are written again.
     side = None if arguments.annotate else frame_size(model.image_size)
     reading = {"on_broken": "keep", "rate": classifier.rate, "times": times}

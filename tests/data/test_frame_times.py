@@ -132,6 +132,13 @@ def test_frames_without_stamps_are_counted_at_a_named_rate(make_video, tmp_path)
     with pytest.warns(VideoWarning, match=r"folder of frames \(give its rate\)"):
         count_frames(str(folder), times=times)
     assert times.at(2) == pytest.approx(0.08)
+    # A function that finds the rate is called only where it is needed.
+    times = FrameTimes(str(folder), fallback=lambda: 10)
+    with pytest.warns(VideoWarning, match="counted at 10 frames"):
+        count_frames(str(folder), times=times)
+    assert times.at(2) == pytest.approx(0.2)
+    times = FrameTimes(path := make_video("a.mp4", 5), fallback=pytest.fail)
+    assert count_frames(path, times=times) == 5 and times.at(5) > times.at(4) > 0
     with pytest.raises(VideoError, match="give the rate"):
         segment_frames(VideoExample(str(folder), 0, start=0.0, end=1.0), 3)
 

@@ -30,7 +30,8 @@ class FrameTimes:
         path: the video, for warnings.
         rate: frames per second that the frames are read at, which then decides; of a
             folder of frames the rate that it was extracted at.
-        fallback: frames per second to count by where time stamps are missing or fall.
+        fallback: frames per second to count by where time stamps are missing or fall, or a
+            function that finds them, called where they are needed.
 
     Example:
 
@@ -43,7 +44,7 @@ class FrameTimes:
 
     def __init__(self, path, rate=None, fallback=None):
         self.path, self.rate = path, rate
-        self.step = 1 / float(fallback or DEFAULT_RATE)
+        self.fallback, self.step = fallback, None
         self.seconds = array.array("d")
         self.first, self.last_length, self.warned = None, None, False
 
@@ -61,9 +62,9 @@ class FrameTimes:
         last = self.seconds[-1] if self.seconds else None
         if now is None or (last is not None and now < last):
             if not self.warned:
-                _warn_no_stamps(self.path, 1 / self.step)
+                _warn_no_stamps(self.path, 1 / self._last_step())
             self.warned, self.last_length = True, 0
-            now = 0.0 if last is None else last + self.step
+            now = 0.0 if last is None else last + self._last_step()
         elif last is not None and now > last:
             self.step = now - last
         self.seconds.append(now)
@@ -79,7 +80,14 @@ class FrameTimes:
             return self.seconds[number]
         if self.rate is not None:
             return number / self.rate
-        return self.seconds[-1] + (self.last_length or self.step)
+        return self.seconds[-1] + (self.last_length or self._last_step())
+
+    def _last_step(self):
+        """Seconds from the last frame but one to the last."""
+        if self.step is None:
+            rate = self.fallback() if callable(self.fallback) else self.fallback
+            self.step = 1 / float(rate or DEFAULT_RATE)
+        return self.step
 
     def of(self, window):
         """Seconds at which the frames of a `Window` begin."""
