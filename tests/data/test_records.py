@@ -23,6 +23,7 @@ from h2s_keras.data import (
     write_png,
 )
 from h2s_keras.data.clips import crops, sampling
+from h2s_keras.data.clips.sampling import StatelessDraws
 from h2s_keras.data.datasets.dataset_list import DatasetList
 from h2s_keras.data.records import record_format, record_writer
 from h2s_keras.data.records.file_systems import file_errors
@@ -39,7 +40,6 @@ from h2s_keras.data.records.record_format import (
 from h2s_keras.data.records.record_index import read_index, verify_shard
 from h2s_keras.data.records.record_writer import PackingStopped, merged, thinned
 from h2s_keras.data.synthetic.action_clips import CLASS_NAMES, SyntheticClips
-from h2s_keras.data.synthetic.stateless_draws import StatelessDraws
 from h2s_keras.data.training_data import make_data
 from h2s_keras.data.video import decoder
 from h2s_keras.errors import FileError, UserError, VideoError

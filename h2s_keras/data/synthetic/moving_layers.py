@@ -9,9 +9,9 @@ import io
 
 import numpy as np
 
+from h2s_keras.data.clips.sampling import StatelessDraws
 from h2s_keras.data.synthetic.clip_stream import ClipStream
 from h2s_keras.data.synthetic.layer_motion import BANK, TEXTURE, FilmedLayers, MovingLayers
-from h2s_keras.data.synthetic.stateless_draws import StatelessDraws
 
 CLASS_NAMES = ("moving layers",)
 
