@@ -67,10 +67,18 @@ def flow_estimator(name):
     """
     if name in CLASSICAL_FLOWS:
         return classical_flow(name)
-    return _learned(load_flow_network(name))
+    return learned_flow(load_flow_network(name))
 
 
-def _learned(motion):
+def learned_flow(motion):
+    """The generator function of `flow_estimator` by a network at hand.
+
+    Frames pass in windows of `num_frames` that share one frame; a last window is moved back
+    so that it is full.
+
+    Args:
+        motion: what has `num_frames` and `estimate_flow`, as a `MotionNet` has.
+    """
     window = motion.num_frames
 
     def estimate(frames):
