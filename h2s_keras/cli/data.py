@@ -7,7 +7,7 @@ import sys
 
 from h2s_keras.cli import data_pack
 from h2s_keras.cli.quiet import import_keras
-from h2s_keras.errors import UserError
+from h2s_keras.errors import UserError, VideoError
 
 HELP = "list a dataset, check its videos or records, or pack it into records"
 EXAMPLE = "h2s data list ucf101 --annotations ucfTrainTestlist --split 1"
@@ -160,7 +160,6 @@ def verify(listed, quick=False, as_json=False, timeout=60):
     from h2s_keras.cli.progress import Progress
     from h2s_keras.data import count_frames
     from h2s_keras.data.datasets.dataset_list import why_missing
-    from h2s_keras.errors import VideoError
 
     missing = listed.missing()
     absent = set(missing)

@@ -5,7 +5,7 @@ import dataclasses
 import os
 import sys
 
-from h2s_keras.cli.data import add_list_arguments
+from h2s_keras.cli.data import add_list_arguments, read_list
 from h2s_keras.errors import UserError
 
 DATASETS = ("ucf101", "hmdb51", "thumos14", "activitynet", "list")
@@ -152,8 +152,6 @@ def read_examples(arguments, kind):
 
 
 def _test_part(arguments):
-    from h2s_keras.cli.data import read_list
-
     values = {name: getattr(arguments, name) for name in _OF_DATASETS}
     values["split"] = values["split"] or 1
     if arguments.root is None and arguments.data != "list":

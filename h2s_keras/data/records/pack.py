@@ -144,9 +144,6 @@ def pack_with_beam(plan, out, runner=None, options=(), flow_estimator=classical_
 
 
 def _pack_one(number, out, flow_estimator):
-    from h2s_keras.data.records.packing import PackPlan
-    from h2s_keras.data.records.record_writer import pack_shard
-
     plan = PackPlan(**read_json(join(out, PLAN)))
     pack_shard(plan, number, out, flow_estimator=flow_estimator)
 
