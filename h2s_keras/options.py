@@ -479,6 +479,10 @@ class RunOptions(Options):
     minutes: float | None = option(
         None, "time on two cores that --budget scales from", above=0
     )
+    refit: bool = option(
+        False,
+        "whether to train again on all videos once those of validation have been used",
+    )
     stages: list[StageOptions] = option(None, "stages, one after another", needed=True)
 
     @classmethod

@@ -44,7 +44,15 @@ class Position:
 
 
 def run_stages(
-    network, config, data, run, progress=None, resume=False, strategy=None, processes=None
+    network,
+    config,
+    data,
+    run,
+    progress=None,
+    resume=False,
+    strategy=None,
+    processes=None,
+    part=None,
 ):
     """Trains `network` through config.stages.
 
@@ -60,6 +68,8 @@ def run_stages(
         resume: continue from the newest state of the run folder.
         strategy: tf.distribute strategy, or None.
         processes: `Processes` that train together, or None.
+        part: places in config.stages of the stages to run; None: all. Others count for the
+            time left and the states alone.
 
     Yields:
         (stage dict, seconds, Validation or None) after each stage that is done; those that
@@ -78,9 +88,10 @@ def run_stages(
         first_stage, first_step, arrays = newest_state(run, processes)
         names = [stage.name for stage in config.stages]
         cut_log(run.file("log.csv"), names, first_stage, first_step)
-    for index, stage in enumerate(config.stages):
+    for index in range(len(config.stages)) if part is None else part:
         if index < first_stage:
             continue
+        stage = config.stages[index]
         started, seconds = time.monotonic(), 0.0
         position = Position(first_step if index == first_stage else 0)
         keras.utils.set_random_seed(config.seed + index)
@@ -117,10 +128,15 @@ def run_stages(
             running.fit(progress)
             seconds = running.seconds()
         running.keep_best()
-        if stage_data is not data:
+        # A later stage reads the same flow.
+        if stage_data is not data and not _cached_later(config, index):
             stage_data.close()
         stage_model.optimizer.use_averages()
         yield stage, seconds, running.validation
+
+
+def _cached_later(config, index):
+    return any(stage.cached_flow for stage in config.stages[index + 1 :])
 
 
 def _flow_data(network, data, run, progress):
