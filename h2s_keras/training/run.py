@@ -167,7 +167,7 @@ def _train(config, run, resume, progress, processes):
                 if not refit:
                     run.save_model(own)
         if refit:
-            results["fusion"] = config.model.fusion
+            results["fusion"] = list(config.model.fusion)
             run.write_json("results.json", results)
             keras.utils.set_random_seed(config.seed)
             with warnings.catch_warnings():
