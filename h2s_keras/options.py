@@ -385,6 +385,9 @@ class StageOptions(Options):
     freeze: tuple[str, ...] = option(
         (), "layers that do not learn, by patterns such as motion/conv1*"
     )
+    freeze_normalization: bool = option(
+        False, "whether batch normalization computes with its moving statistics"
+    )
     steps: int = option(None, "optimizer steps", least=1, needed=True)
     epoch: int = option(50, "optimizer steps between saved states", least=1)
     patience: int = option(
