@@ -137,7 +137,7 @@ def _train(config, run, resume, progress, processes):
 
     def run_part(network, data, part):
         for stage, seconds, validation in run_stages(
-            network, plan, data, run, progress, resume, strategy, processes, part
+            network, plan, data, run, progress, strategy, processes, part
         ):
             results["seconds"][stage.name] = round(seconds, 1)
             if validation is not None:

@@ -49,12 +49,11 @@ def run_stages(
     data,
     run,
     progress=None,
-    resume=False,
     strategy=None,
     processes=None,
     part=None,
 ):
-    """Trains `network` through config.stages.
+    """Trains `network` through config.stages, from the newest state of the run folder on.
 
     Args:
         network: a built HiddenTwoStream, made in the scope of `strategy`.
@@ -65,7 +64,6 @@ def run_stages(
         progress: object with `stage(name, steps, done, place, later)` giving a Keras
             callback that has `close()` and counts the batches in `done`, or None. `place`
             is (number, count) of the stage, `later` counts the batches of those after it.
-        resume: continue from the newest state of the run folder.
         strategy: tf.distribute strategy, or None.
         processes: `Processes` that train together, or None.
         part: places in config.stages of the stages to run; None: all. Others count for the
@@ -82,12 +80,10 @@ def run_stages(
     """
     config = RunOptions.of(config)
     scope = contextlib.nullcontext if strategy is None else strategy.scope
-    first_stage, first_step, arrays = 0, 0, None
-    if resume:
-        remove_unfinished(run.path)
-        first_stage, first_step, arrays = newest_state(run, processes)
-        names = [stage.name for stage in config.stages]
-        cut_log(run.file("log.csv"), names, first_stage, first_step)
+    remove_unfinished(run.path)
+    first_stage, first_step, arrays = newest_state(run, processes)
+    names = [stage.name for stage in config.stages]
+    cut_log(run.file("log.csv"), names, first_stage, first_step)
     for index in range(len(config.stages)) if part is None else part:
         if index < first_stage:
             continue
