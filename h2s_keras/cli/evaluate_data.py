@@ -201,8 +201,9 @@ def untrained(arguments, examples, unit=None):
     if count == total:
         raise UserError(
             f"{arguments.data}: all {total} videos were in the training of "
-            f"{arguments.model}, so they do not tell how well it does; give others, train "
-            "without a group (--set data.test_group=...), or --include_training"
+            f"{arguments.model}, so they do not tell how well it does. Its report.html has "
+            "the figures of the videos that it had set aside, if any. Give other videos, "
+            "train without a group (--set data.test_group=...), or --include_training"
         )
     print(
         f"h2s: {count} of {total} videos were in training and are left out "

@@ -11,7 +11,7 @@ import h5py
 import keras
 import numpy as np
 
-from h2s_keras.errors import ToldWarning, UserError
+from h2s_keras.errors import UserError, UserFacingWarning
 from h2s_keras.tensor_types import Tensor
 
 
@@ -271,7 +271,7 @@ def copy_dense_layers(
     warnings.warn(
         f"{' and '.join(names)} of {model.name!r} begin at random: {weights!r} {reason}. "
         "Give weights with their top; ImageNet's read images of 224x224 pixels.",
-        ToldWarning,
+        UserFacingWarning,
         stacklevel=2,
     )
 
