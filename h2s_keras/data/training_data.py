@@ -2,10 +2,10 @@
 
 A data object has
 - `class_names`;
-- `training(batch_size, start_step, seed, host, hosts)`: an endless dataset of (clips,
-  labels) that continues exactly at a step. `batch_size` is that of the global batch; host
-  `h` of `H` gets its rows `h * B / H` to `(h + 1) * B / H` of each. With "segments" the
-  clips are (batch, segments, time, height, width, 3);
+- `training(batch_size, start_step, seed, process, processes)`: an endless dataset of
+  (clips, labels) that continues exactly at a step. `batch_size` is that of the global
+  batch; process `p` of `P` gets its rows `p * B / P` to `(p + 1) * B / P` of each. With
+  "segments" the clips are (batch, segments, time, height, width, 3);
 - `training_names(batch_size, step, seed)`: what the clips of one global batch show;
 - `explain(error)`: the UserError that an exception of these datasets means, or None;
 - `evaluation(batch_size)`: finite batches as dicts of NumPy arrays: "clip", "label", and
@@ -15,7 +15,7 @@ A data object has
 
 import itertools
 
-from h2s_keras.data.clips.sampling import example_numbers, host_batch_size
+from h2s_keras.data.clips.sampling import example_numbers, process_batch_size
 from h2s_keras.data.records.record_data import RecordData
 from h2s_keras.data.synthetic.action_clips import SyntheticClips
 from h2s_keras.data.synthetic.moving_layers import MovingLayerClips
@@ -69,11 +69,11 @@ class SyntheticData:
         self.image_size = settings["image_size"]
         self.test_clips = clips(split="test", **settings)
 
-    def training(self, batch_size, start_step=0, seed=0, host=0, hosts=1):
+    def training(self, batch_size, start_step=0, seed=0, process=0, processes=1):
         import tensorflow as tf
 
-        numbers = example_numbers(batch_size, start_step, host, hosts)
-        rows = host_batch_size(batch_size, host, hosts)
+        numbers = example_numbers(batch_size, start_step, process, processes)
+        rows = process_batch_size(batch_size, process, processes)
         dataset = self._stream(seed).dataset(rows, numbers=numbers, targets=self.targets)
         if self.segments is None:
             return dataset

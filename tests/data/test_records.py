@@ -339,7 +339,7 @@ def test_the_stream_is_a_function_of_the_seed_alone(packed):
     assert not same(whole, batches(data.training(3, seed=5), 6))
     # Three epochs of 6 examples, each once.
     assert collections.Counter(data.training_names(18, 0, 4)).most_common(1)[0][1] == 3
-    halves = [batches(data.training(6, seed=4, host=h, hosts=2), 2) for h in (0, 1)]
+    halves = [batches(data.training(6, seed=4, process=h, processes=2), 2) for h in (0, 1)]
     for step in range(2):
         joined = np.concatenate([halves[0][step][0], halves[1][step][0]])
         assert np.array_equal(
