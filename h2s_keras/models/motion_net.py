@@ -16,7 +16,7 @@ from h2s_keras.models.full_resolution_flow import full_resolution_flow
 from h2s_keras.models.motion_net_of import motion_net_of
 from h2s_keras.models.motion_net_variants import VARIANTS, ContrastFilters
 from h2s_keras.models.named_shapes import NamedShapes
-from h2s_keras.models.preset_class import as_class
+from h2s_keras.models.preset_class import SavesPreset, as_class
 from h2s_keras.models.presets import load_model
 from h2s_keras.ops.aligned_convolution import aligned_clip, aligned_convolution
 from h2s_keras.ops.backend_forms import leaky_relu
@@ -37,7 +37,7 @@ class _PredictFunctions:
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
-class MotionNet(ChecksClips, keras.Model):
+class MotionNet(ChecksClips, SavesPreset, keras.Model):
     """Predicts the flow between all neighbouring frames of a clip.
 
     The published network sees all frames of a clip in one pass. With `coarse_to_fine` a
@@ -391,8 +391,9 @@ class MotionNet(ChecksClips, keras.Model):
         """A trained MotionNet that comes with the package, or from a .keras file.
 
         Args:
-            preset: name of a preset such as "tiny_synthetic", or the path of a .keras file
-                or of a run; of a whole two-stream model its MotionNet.
+            preset: name of a preset such as "tiny_synthetic", or the path of a .keras
+                file, of a run or of a `save_to_preset`, also as "hf://user/name"; of a
+                whole two-stream model its MotionNet.
             num_frames: frames of a clip; None for those it was saved with. Networks with
                 `coarse_to_fine`, as all presets of flow, take any number; of others this
                 must be their own.

@@ -2,6 +2,29 @@ import os
 from typing import Any
 
 from h2s_keras.errors import UserError
+from h2s_keras.model_files import is_remote
+
+
+class SavesPreset:
+    """For keras.Model: the folders that `from_preset` takes, as KerasHub lays them out."""
+
+    def save_to_preset(self, folder: str | os.PathLike[str]) -> None:
+        """Writes the network as a folder that `from_preset` reads.
+
+        The folder holds `config.json`, `metadata.json` and `model.weights.h5`, as of
+        KerasHub's presets and of `keras.Model.save(folder, zipped=False)`.
+
+        Args:
+            folder: new or empty, or "hf://user/name" for the Hugging Face Hub.
+
+        Raises:
+            UserError: the folder holds something.
+        """
+        folder = os.fspath(folder)
+        if not is_remote(folder) and os.path.exists(folder):
+            if not os.path.isdir(folder) or os.listdir(folder):
+                raise UserError(f"{folder}: exists and is not an empty folder")
+        self.save(folder, zipped=False)  # type: ignore[attr-defined]
 
 
 def as_class(cls: Any, base: Any, model: Any, preset: str | os.PathLike[str]) -> Any:

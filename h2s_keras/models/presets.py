@@ -10,11 +10,12 @@ from h2s_keras.models.preset_files import read_preset
 
 
 def load_model(path: str | os.PathLike[str]) -> keras.Model:
-    """Loads a preset, or a .keras file of this library, also by the folder of a run.
+    """Loads a preset, or a network of this library from where Keras can load it.
 
     Args:
-        path: name of a preset ("quickstart", "tiny_synthetic", ...), a file or a folder.
-            What lies on disk under that name goes first.
+        path: name of a preset ("quickstart", "tiny_synthetic", ...), a .keras file, the
+            folder of a run or of a `save_to_preset`, or a remote path such as
+            "hf://user/name". What lies on disk under that name goes first.
 
     Raises:
         UserError: if it is missing, damaged or something else.
