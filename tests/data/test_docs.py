@@ -254,7 +254,7 @@ MARKS = {
 }
 ELSEWHERE = {"docs/records.md": "test_the_commands_on_records"}
 # What a line that holds the word needs; without it the line is only parsed.
-NEEDS = {"litert": "ai_edge_litert", "tvl1": "cv2"}
+NEEDS = {"litert": "ai_edge_litert", ".tflite": "ai_edge_litert", "tvl1": "cv2"}
 
 
 def save_network(folder, class_names):
