@@ -420,6 +420,7 @@ PACKAGES = (
 # Examples that run elsewhere, or need what tests do not have.
 NOT_HERE = {
     "BehaviorScorer": "needs a trained scorer: tests/ethogram/test_scoring.py",
+    "ExportedFile": "needs an exported file: tests/export/test_exported_file.py",
     "export_web_page": "needs the runtime of browsers: tests/export/test_web.py",
     "load_caffe_weights": "docs/weights.md has the same lines",
     "train": "minutes: tests/training/test_run.py",
@@ -532,7 +533,8 @@ def test_the_examples_of_docstrings(package, request, tmp_path, monkeypatch):
     for name, thing in public_names(package).items():
         names = dict(known)
         for code, expected in () if name in NOT_HERE else examples_of(thing):
-            if "onnx" in code and not find_spec("tf2onnx"):
+            extras = {"onnx": "tf2onnx", "openvino": "openvino"}
+            if any(a in code and not find_spec(b) for a, b in extras.items()):
                 continue
             shown_names.add(name)
             check_example(name, code, expected, names)
@@ -758,6 +760,9 @@ def test_a_figure_stands_on_one_page():
     """Measured anew, it is changed in one place; the other pages link there."""
     texts = {str(page.relative_to(ROOT)): page.read_text("utf-8") for page in pages()}
     assert not repeated_figures(texts)
+    cards = texts["docs/presets/README.md"]
+    held_out = set(figures("\n".join(re.findall(r"^\| held out.*", cards, re.M))))
+    assert len(held_out) >= 6 and held_out <= set(figures_of_presets())
     all_figures = {figure for text in texts.values() for figure in figures(text)}
     assert len(all_figures) > 100 and set(COINCIDENCES) <= all_figures
     # The same with a figure copied into a second page.
