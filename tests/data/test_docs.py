@@ -37,6 +37,7 @@ from h2s_keras.evaluation import VideoScores
 from h2s_keras.models import HiddenTwoStreamBuilder, load_model
 from h2s_keras.option_types import apply_setting
 from h2s_keras.options import DataOptions, RunOptions, run_options
+from h2s_keras.recipes.ethogram import get_config as ethogram_config
 
 ROOT = pathlib.Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "data"
@@ -391,8 +392,7 @@ def test_the_code_of_a_page(page_folder, monkeypatch):
         return {"results": {"test": "4 videos", "final": {"fused_accuracy": 1.0}}}
 
     monkeypatch.setattr("h2s_keras.training.own_videos.trainer", lambda config: train)
-    smoke = load_recipe("ethogram")(smoke=True)
-    short = functools.partial(train_ethogram, config=smoke)
+    short = functools.partial(train_ethogram, config=ethogram_config(smoke=True))
     monkeypatch.setattr("h2s_keras.ethogram.train_ethogram", short, raising=False)
     names = {"__name__": "__main__"}
     others = {"tensorflow", "torch", "jax"} - {keras.backend.backend()}
