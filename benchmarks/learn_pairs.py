@@ -117,7 +117,7 @@ def main():
     parser.add_argument("--variant", default="small")
     parser.add_argument("--unlabelled", action="store_true", help="do without true flow")
     parser.add_argument("--noise_floor", type=float, default=0.0)
-    parser.add_argument("--smoothness", type=float, default=8.0, help="if unlabelled")
+    parser.add_argument("--smoothness", type=float, default=40.0, help="if unlabelled")
     parser.add_argument("--initial", help=".keras file to start from")
     parser.add_argument("--steps", type=int, default=40000)
     parser.add_argument("--batch", type=int, default=32)
@@ -146,7 +146,7 @@ def main():
             photometric="census",
             ssim_weight=0.0,
             smoothness_weight=options.smoothness,
-            edge_weight=10.0,
+            edge_weight=50.0,
         )
         objective = FlowObjective(loss, refinement=2, margin=MARGIN)
     pool = read_pools(options.pools)

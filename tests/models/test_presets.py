@@ -23,7 +23,7 @@ def test_all_together_stay_small():
         os.path.getsize(os.path.join(PRESETS, name)) for name in os.listdir(PRESETS)
     )
     assert total <= 12e6
-    assert {"tiny_synthetic", "small_video", "quickstart"} <= set(NAMES)
+    assert {"tiny_synthetic", "tiny_unlabelled", "small_video", "quickstart"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -123,7 +123,7 @@ def test_an_unknown_name_lists_what_there_is():
 
 
 def test_every_preset_of_pairs_serves_clips_of_any_length():
-    for name in ("tiny_synthetic", "small_video"):
+    for name in ("tiny_synthetic", "tiny_unlabelled", "small_video"):
         longer = MotionNet.from_preset(name, num_frames=4)
         assert longer.count_params() == preset_index()[name]["parameters"]
 
