@@ -23,10 +23,10 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
+from benchmarks.tools.make_preset import write_preset
 from h2s_keras.layers.supervised_flow_loss import SupervisedFlowLoss
 from h2s_keras.layers.unsupervised_flow_loss import UnsupervisedFlowLoss
 from h2s_keras.models.motion_net import MotionNet
-from h2s_keras.models.preset_files import write_preset
 from h2s_keras.training.flow_objective import FlowObjective
 
 MARGIN = 32

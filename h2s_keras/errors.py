@@ -1,4 +1,4 @@
-"""Mistakes of the user, told in one line.
+"""Mistakes of the user, reported in one line.
 
 Everything that a user can get wrong (a missing file, a broken video, a value in a
 recipe) is raised as a `UserError`. The command line prints its text as one line and

@@ -4,7 +4,6 @@ import json
 import os
 import shlex
 
-from h2s_keras.cli.class_names import read_class_names
 from h2s_keras.cli.quiet import import_keras
 from h2s_keras.errors import UserError
 from h2s_keras.export.web_runtime import RUNTIME, check_free, find_runtime
@@ -77,8 +76,10 @@ def add_arguments(parser):
 
 
 def run(arguments):
+    from h2s_keras.data.datasets.dataset_list import read_lines
+
     _check_options(arguments)
-    classes = read_class_names(arguments.classes) if arguments.classes else None
+    classes = read_lines(arguments.classes) if arguments.classes else None
     check_model(arguments.model)
     if arguments.format == "web":
         check_free(arguments.out)

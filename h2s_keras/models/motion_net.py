@@ -12,12 +12,10 @@ from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.multi_scale_flow_head import SLOPE, MultiScaleFlowHead
 from h2s_keras.models.checks_clips import ChecksClips
 from h2s_keras.models.coarse_to_fine import clip_pairs, coarse_to_fine_flows, without_noise
-from h2s_keras.models.full_resolution_flow import full_resolution_flow
 from h2s_keras.models.motion_net_of import motion_net_of
 from h2s_keras.models.motion_net_variants import VARIANTS, ContrastFilters
-from h2s_keras.models.named_shapes import NamedShapes
-from h2s_keras.models.preset_class import SavesPreset, as_class
-from h2s_keras.models.presets import load_model
+from h2s_keras.models.network_answers import NamedShapes, full_resolution_flow
+from h2s_keras.models.presets import SavesPreset, as_class, load_model
 from h2s_keras.ops.aligned_convolution import aligned_clip, aligned_convolution
 from h2s_keras.ops.backend_forms import leaky_relu
 from h2s_keras.ops.clip_range import warn_unit_range
@@ -81,7 +79,7 @@ class MotionNet(ChecksClips, SavesPreset, keras.Model):
         >>> motion_net.estimate_flow(np.zeros((1, 3, 61, 83, 3), "uint8")).shape
         (1, 2, 61, 83, 2)
 
-    Source: arXiv 1704.00389, table 1; released MotionNet prototxt; the tiny variant as
+    Reference: arXiv 1704.00389, table 1; released MotionNet prototxt; the tiny variant as
     rebuilt by later work.
     """
 

@@ -8,9 +8,8 @@ from keras import ops
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
 from h2s_keras.models.checks_clips import ChecksClips
-from h2s_keras.models.named_shapes import NamedShapes
-from h2s_keras.models.preset_class import SavesPreset, as_class
-from h2s_keras.models.presets import load_model
+from h2s_keras.models.network_answers import NamedShapes
+from h2s_keras.models.presets import SavesPreset, as_class, load_model
 from h2s_keras.ops.clip_range import looked_at, warn_unit_range
 from h2s_keras.tensor_types import Flows, Tensor
 
@@ -72,7 +71,7 @@ class HiddenTwoStream(ChecksClips, SavesPreset, keras.Model):
         >>> model(np.zeros((2, 3, 64, 64, 3), "uint8"))["logits"].shape
         (2, 5)
 
-    Source: arXiv 1704.00389, figure 1 and section 3.4.
+    Reference: arXiv 1704.00389, figure 1 and section 3.4.
     """
 
     def __init__(

@@ -228,7 +228,7 @@ def test_synthetic_segments_are_parts_of_one_clip():
 
 @pytest.mark.parametrize("kept_bytes", [2**28, 10_000, 0])
 def test_test_clips_are_the_same_every_time_kept_or_not(monkeypatch, kept_bytes):
-    monkeypatch.setattr("h2s_keras.data.synthetic.synthetic_data._KEPT_BYTES", kept_bytes)
+    monkeypatch.setattr("h2s_keras.data.training_data._KEPT_BYTES", kept_bytes)
     data = synthetic_data(test_count=5)
     first, again = list(data.evaluation(2)), list(data.evaluation(2))
     other = next(data.evaluation(5))

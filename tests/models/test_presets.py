@@ -7,12 +7,14 @@ import keras
 import numpy as np
 import pytest
 from checks import assert_close
+from from_clone import ROOT  # noqa: F401
 
+from benchmarks.tools.make_preset import write_preset
 from h2s_keras.errors import UserError
 from h2s_keras.model_files import PRESETS, check_model, preset_index, preset_name
-from h2s_keras.models import MotionNet, load_model, preset_files
+from h2s_keras.models import MotionNet, load_model, presets
 from h2s_keras.models.motion_net_of import motion_net_of
-from h2s_keras.models.preset_files import read_preset, write_preset
+from h2s_keras.models.presets import read_preset
 
 NAMES = sorted(preset_index())
 FRAMES = np.random.default_rng(0).integers(0, 256, (1, 11, 40, 56, 3), dtype="uint8")
@@ -119,7 +121,7 @@ def test_an_unknown_name_lists_what_there_is():
     with pytest.raises(UserError, match="quickstart"):
         load_model("quickstrat")
     with pytest.raises(UserError, match="no preset 'nothing'"):
-        preset_files.read_preset("nothing")
+        presets.read_preset("nothing")
 
 
 def test_every_preset_of_pairs_serves_clips_of_any_length():

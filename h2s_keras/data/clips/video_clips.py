@@ -16,12 +16,12 @@ from h2s_keras.data.clips.crops import CENTRE_SCALE, centre_crop_box, crop_frame
 from h2s_keras.data.clips.process_end import called_by_threads
 from h2s_keras.data.clips.sampling import (
     ClipSampling,
+    StatelessDraws,
     epoch_order,
     example_numbers,
     given,
     host_batch_size,
 )
-from h2s_keras.data.synthetic.stateless_draws import StatelessDraws
 from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError, VideoError
 

@@ -9,10 +9,9 @@ import numpy as np
 
 from h2s_keras.cores import usable_cores
 from h2s_keras.data.clips.crops import CENTRE_SCALE, centre_crop_box, random_crop_box
-from h2s_keras.data.clips.sampling import even_clip_starts, host_batch_size
+from h2s_keras.data.clips.sampling import StatelessDraws, even_clip_starts, host_batch_size
 from h2s_keras.data.records.data_service import distribute
-from h2s_keras.data.records.record_frames import crop_flows, crop_jpegs, stored_frames
-from h2s_keras.data.synthetic.stateless_draws import StatelessDraws
+from h2s_keras.data.records.record_format import crop_flows, crop_jpegs, stored_frames
 from h2s_keras.errors import FileError, UserError
 
 CONTENTS = ("clips", "flow", "both")

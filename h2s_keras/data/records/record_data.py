@@ -115,10 +115,10 @@ class RecordData:
             except StopIteration:
                 return
             except Exception as error:
-                told = self.explain(error)
-                if told is None:
+                explained = self.explain(error)
+                if explained is None:
                     raise
-                raise told from None
+                raise explained from None
             if clips.contents != "both":
                 loaded = {"clip" if clips.contents == "clips" else "flow": loaded}
             yield {**loaded, "label": labels, "video": videos}
