@@ -1,7 +1,7 @@
 """Learns a MotionNet of two frames from pools of clips: Keras on JAX, no TensorFlow.
 
     python benchmarks/draw_pool.py --filmed 0.6 --count 8192 --out pool.npz
-    KERAS_BACKEND=jax python benchmarks/learn_pairs.py pool.npz --steps 40000 --out pairs
+    KERAS_BACKEND=jax python -m benchmarks.learn_pairs pool.npz --steps 40000 --out pairs
 
 The same objective as the recipe small_video (true flow, from a quarter of the size up), for
 a machine with a GPU and without TensorFlow: all clips lie in its memory, and one compiled
