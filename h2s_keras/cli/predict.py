@@ -23,7 +23,10 @@ def add_arguments(parser):
         help="video files, folders of them, or - for a list of names on stdin",
     )
     parser.add_argument(
-        "--model", required=True, help="a .keras file, or the folder of a training run"
+        "--model",
+        required=True,
+        help="a .keras file, the folder of a training run, a preset, or what h2s export "
+        "wrote",
     )
     parser.add_argument(
         "--top_k", type=int, default=5, metavar="K", help="classes shown (default 5)"

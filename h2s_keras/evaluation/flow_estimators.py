@@ -13,7 +13,7 @@ from h2s_keras.data.records.classical_flow import (
 )
 from h2s_keras.data.records.file_systems import checksum_of
 from h2s_keras.errors import UserError
-from h2s_keras.model_files import model_file, preset_index, preset_name
+from h2s_keras.model_files import preset_index, preset_name, weights_file
 from h2s_keras.models.motion_net import MotionNet
 
 
@@ -41,7 +41,7 @@ def flow_checksum(name):
     if preset is not None:
         return preset_index()[preset]["sha256"]
     if os.path.isdir(name) or name.endswith(".keras") and os.path.isfile(name):
-        return checksum_of(model_file(name))
+        return checksum_of(weights_file(name))
     return None
 
 

@@ -15,7 +15,7 @@ from h2s_keras.evaluation.measure import check_finite, log_softmax
 from h2s_keras.evaluation.protocol import video_views
 from h2s_keras.evaluation.scores import VideoScores
 from h2s_keras.files import sha256, sha256_of
-from h2s_keras.model_files import preset_index, preset_name
+from h2s_keras.model_files import preset_index, preset_name, weights_file
 from h2s_keras.out_of_memory import JAX_ERRORS, is_out_of_memory
 
 _OUTPUTS = {"temporal": "temporal_logits", "spatial": "spatial_logits"}
@@ -290,13 +290,12 @@ def fuse_published(model, streams):
 
 
 def model_checksum(path):
-    """SHA-256 in hex of a preset, a .keras file, a run folder or an exported folder."""
+    """SHA-256 in hex of a model: a preset, a file, a folder; None of a remote path."""
     path = os.fspath(path)
     preset = preset_name(path)
     if preset is not None:
         return preset_index()[preset]["sha256"]
-    if os.path.isfile(os.path.join(path, "model.keras")):
-        path = os.path.join(path, "model.keras")
+    from h2s_keras.export.exported_file import PAGE, is_page
     from h2s_keras.export.saved_network import find_version
     from h2s_keras.export.serving_files import file_digests
 
@@ -305,7 +304,8 @@ def model_checksum(path):
         # The graph and its weights; the files beside them are there to be edited.
         digests = json.dumps(file_digests(version), sort_keys=True)
         return sha256([digests.encode()])
-    return sha256_of(path)
+    path = os.path.join(path, PAGE[0]) if is_page(path) else weights_file(path)
+    return path and sha256_of(path)
 
 
 def matched_examples(examples, class_names, model_names):

@@ -13,8 +13,8 @@ import tempfile
 
 import keras
 
-from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO
 from h2s_keras.errors import UserError
+from h2s_keras.export.exported_file import network_facts
 from h2s_keras.export.inference import inference_network
 from h2s_keras.export.serving_files import write_description, write_server_files
 from h2s_keras.files import (
@@ -181,12 +181,7 @@ def _write(network, classes, top_k, batch_sizes, folder, version, folded):
     facts = {
         "name": name,
         "model_version": version,
-        "classes": classes,
-        "num_frames": network.num_frames,
-        "image_size": list(network.image_size),
-        "frame_stride": network.frame_stride,
-        "frame_rate": network.frame_rate,
-        "test_protocol": network.test_protocol or {"clips": CLIPS_PER_VIDEO},
+        **network_facts(network, classes),
         "top_k": min(int(top_k), len(classes)),
         "batch_sizes": batch_sizes,
         "streams": ["temporal"] + (["spatial"] if network.spatial is not None else []),

@@ -10,16 +10,23 @@ import numpy as np
 
 from h2s_keras.errors import UserError
 from h2s_keras.files import sha256
-from h2s_keras.model_files import PRESETS, model_file, preset_index, preset_name
+from h2s_keras.model_files import (
+    PRESETS,
+    is_remote,
+    model_file,
+    preset_index,
+    preset_name,
+)
 from h2s_keras.models.motion_net_of import motion_net_of
 
 
 def load_model(path: str | os.PathLike[str]) -> keras.Model:
-    """Loads a preset, or a .keras file of this library, also by the folder of a run.
+    """Loads a preset, or a network of this library from where Keras can load it.
 
     Args:
-        path: name of a preset ("quickstart", "tiny_synthetic", ...), a file or a folder.
-            What lies on disk under that name goes first.
+        path: name of a preset ("quickstart", "tiny_synthetic", ...), a .keras file, the
+            folder of a run or of a `save_to_preset`, or a remote path such as
+            "hf://user/name". What lies on disk under that name goes first.
 
     Raises:
         UserError: if it is missing, damaged or something else.
@@ -34,6 +41,28 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: cannot be loaded as a Keras model ({reason})") from error
+
+
+class SavesPreset:
+    """For keras.Model: the folders that `from_preset` takes, as KerasHub lays them out."""
+
+    def save_to_preset(self, folder: str | os.PathLike[str]) -> None:
+        """Writes the network as a folder that `from_preset` reads.
+
+        The folder holds `config.json`, `metadata.json` and `model.weights.h5`, as of
+        KerasHub's presets and of `keras.Model.save(folder, zipped=False)`.
+
+        Args:
+            folder: new or empty, or "hf://user/name" for the Hugging Face Hub.
+
+        Raises:
+            UserError: the folder holds something.
+        """
+        folder = os.fspath(folder)
+        if not is_remote(folder) and os.path.exists(folder):
+            if not os.path.isdir(folder) or os.listdir(folder):
+                raise UserError(f"{folder}: exists and is not an empty folder")
+        self.save(folder, zipped=False)  # type: ignore[attr-defined]
 
 
 def as_class(cls: Any, base: Any, model: Any, preset: str | os.PathLike[str]) -> Any:
