@@ -108,7 +108,7 @@ def _convert_all(arguments, found):
         )
     if arguments.entry is not None:
         raise UserError("--entry takes one video; give a file as OUT")
-    endings = format_named(arguments.format).ENDINGS
+    endings = format_named(arguments.format).endings
     ending = endings[0] if endings else _ending(arguments.format)
     places = {}
     for one in found:

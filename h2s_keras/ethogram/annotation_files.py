@@ -20,8 +20,8 @@ def read_annotations(path):
     """
     path = os.fspath(path)
     try:
-        module, content = recognise(path)
-        found = module.read(path, content)
+        kind, content = recognise(path)
+        found = kind.read(path, content)
     except csv.Error as error:
         raise FileError(path, f"is damaged as a table ({error})") from None
     for annotation in found:
@@ -128,73 +128,73 @@ def write_labels(labels, path, format=None, lossy=False):
     write_labels(read_labels("mouse1.boris", "mouse1.mp4"), "mouse1.eaf")
     ```
     """
-    module = format_for(path) if format is None else format_named(format)
-    kept, notes = _fitting(labels, module, lossy)
-    text = module.write(kept)
-    notes += _compare(path, module, kept, text)
+    kind = format_for(path) if format is None else format_named(format)
+    kept, notes = _fitting(labels, kind, lossy)
+    text = kind.write(kept)
+    notes += _compare(path, kind, kept, text)
     write_file(path, text.encode(), FileError)
     return notes
 
 
-def _fitting(labels, module, lossy):
+def _fitting(labels, kind, lossy):
     notes = []
-    if module.SECONDS and labels.times is None:
+    if kind.seconds and labels.times is None:
         raise UserError(
-            f"{module.NAME} files hold seconds, and the frame rate of "
+            f"{kind.name} files hold seconds, and the frame rate of "
             f"{labels.video or 'the labels'} is not known; give the video or its rate"
         )
-    if module.NAME == "bento" and labels.times.variable:
+    if kind.name == "bento" and labels.times.variable:
         raise UserError(
-            f"{module.NAME} files count frames at one rate, but {labels.video} "
+            f"{kind.name} files count frames at one rate, but {labels.video} "
             "has frames of "
             "different lengths; use a format of seconds, such as vtrace or boris"
         )
     unlabelled = int((labels.matrix == -1).any(axis=1).sum())
-    if unlabelled and not module.UNLABELLED:
+    if unlabelled and not kind.unlabelled:
         text = f"{unlabelled} of {labels.frames} frames are not labelled"
         if not lossy:
             raise UserError(
-                f"{text}, and {module.NAME} files cannot say so; write deepethogram, or "
+                f"{text}, and {kind.name} files cannot say so; write deepethogram, or "
                 "allow losses to make them frames without behaviour"
             )
         notes.append(f"{text}; they became frames without behaviour")
         matrix = np.where(labels.matrix == -1, 0, labels.matrix)
         labels = dataclasses.replace(labels, matrix=matrix)
     overlaps = labels.overlaps()
-    if module.SINGLE and len(overlaps):
+    if kind.single and len(overlaps):
         shown = np.flatnonzero(labels.matrix[overlaps[0]] == 1)
         names = ", ".join(labels.behaviors[column] for column in shown)
         text = f"{len(overlaps)} of {labels.frames} frames show several behaviours"
         if not lossy:
             raise UserError(
-                f"{text} (frame {overlaps[0]}: {names}), and {module.NAME} "
+                f"{text} (frame {overlaps[0]}: {names}), and {kind.name} "
                 "files hold 1 per "
                 "frame; use another format, or allow losses to keep the one begun last"
             )
         notes.append(f"{text}; of these the one begun last was kept")
         labels = labels.later_wins()
-    if module.SECONDS and labels.times.variable:
+    if kind.seconds and labels.times.variable:
         notes.append(
             "its seconds are those of a variable frame rate; read it with the video"
         )
     return labels, notes
 
 
-def _compare(path, module, labels, text):
+def _compare(path, kind, labels, text):
     """What reading the text back does not give; raises where frames would differ."""
     import json
 
     content = json.loads(text) if text[0] == "{" else text
-    if not module.recognise(content):
-        raise UserError(f"{path}: labels of this kind cannot be written as {module.NAME}")
-    (found,) = module.read(os.fspath(path), content)
+    if not kind.recognise(content):
+        raise UserError(f"{path}: labels of this kind cannot be written as {kind.name}")
+    (found,) = kind.read(os.fspath(path), content)
     back = resolve(found, labels.video, labels.times, frames=labels.frames)
     lost = [name for name in labels.behaviors if name not in back.behaviors]
     shown = [name for name in lost if labels.bouts(name)]
     new = [name for name in back.behaviors if name not in labels.behaviors]
     if shown or new:
         raise UserError(
-            f"{path}: {module.NAME} files cannot hold the name "
+            f"{path}: {kind.name} files cannot hold the name "
             f"{(shown or new)[0]!r}; rename the behaviour"
         )
     same = back.arranged(labels.behaviors).matrix == labels.matrix
@@ -202,13 +202,12 @@ def _compare(path, module, labels, text):
         frame, column = np.argwhere(~same)[0]
         rate = f" at {labels.times.rate:g} frames per second" if labels.times else ""
         raise UserError(
-            f"{path}: {module.NAME} files cannot hold these labels{rate}: "
+            f"{path}: {kind.name} files cannot hold these labels{rate}: "
             f"{int((~same).any(axis=1).sum())} of {labels.frames} frames would differ, the "
             f"first is {frame} ({labels.behaviors[column]}); use another format"
         )
     if lost:
         return [
-            f"{module.NAME} files do not name behaviours that never occur: "
-            f"{', '.join(lost)}"
+            f"{kind.name} files do not name behaviours that never occur: {', '.join(lost)}"
         ]
     return []

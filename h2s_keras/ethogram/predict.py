@@ -128,7 +128,7 @@ def _write_arrays(path, found, mark):
 
 
 def _ending(name):
-    endings = format_named(name).ENDINGS
+    endings = format_named(name).endings
     return endings[0] if endings else f"_{name}.{'json' if name in _JSON else 'csv'}"
 
 

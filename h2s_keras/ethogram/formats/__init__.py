@@ -1,63 +1,48 @@
-"""The twelve formats of labels that are read and written, recognised by their content.
-
-Every module of this folder has `NAME`, `TITLE`, `ENDINGS` (of file names that are written
-in it without being asked), `SINGLE` (one behaviour per frame), `UNLABELLED` (it can hold
-frames that are not labelled), `SECONDS` (it needs the times of frames), `recognise`, `read`
-(to `Annotation`s, one per video) and `write` (one `FrameLabels` to text).
-"""
+"""The twelve formats of labels that are read and written, recognised by their content."""
 
 import json
 
 from h2s_keras.errors import FileError, UserError, what_was_meant
-from h2s_keras.ethogram.formats import (
-    activitynet_json,
-    bento,
-    boris,
-    boris_aggregated,
-    boris_tabular,
-    calms21,
-    caltech,
-    deepethogram,
-    elan,
-    feral,
-    observer,
-    vtrace,
-)
+from h2s_keras.ethogram.formats.boris import BORIS, BORIS_AGGREGATED, BORIS_TABULAR
+from h2s_keras.ethogram.formats.caltech import BENTO, CALTECH
+from h2s_keras.ethogram.formats.elan import ELAN
+from h2s_keras.ethogram.formats.label_json import ACTIVITYNET, CALMS21, FERAL
+from h2s_keras.ethogram.formats.label_tables import DEEPETHOGRAM, OBSERVER, VTRACE
 from h2s_keras.ethogram.formats.text import read_text
 
-_JSON = (boris, feral, activitynet_json, calms21)
+_JSON = (BORIS, FERAL, ACTIVITYNET, CALMS21)
 # In the order in which they are tried; a plain table of 0 and 1 comes last.
 _TEXT = (
-    bento,
-    caltech,
-    elan,
-    vtrace,
-    boris_aggregated,
-    boris_tabular,
-    observer,
-    deepethogram,
+    BENTO,
+    CALTECH,
+    ELAN,
+    VTRACE,
+    BORIS_AGGREGATED,
+    BORIS_TABULAR,
+    OBSERVER,
+    DEEPETHOGRAM,
 )
 FORMATS = {
-    module.NAME: module
-    for module in (
-        deepethogram,
-        boris,
-        boris_tabular,
-        boris_aggregated,
-        vtrace,
-        feral,
-        calms21,
-        bento,
-        caltech,
-        observer,
-        elan,
-        activitynet_json,
+    kind.name: kind
+    for kind in (
+        DEEPETHOGRAM,
+        BORIS,
+        BORIS_TABULAR,
+        BORIS_AGGREGATED,
+        VTRACE,
+        FERAL,
+        CALMS21,
+        BENTO,
+        CALTECH,
+        OBSERVER,
+        ELAN,
+        ACTIVITYNET,
     )
 }
 
 
 def format_named(name):
-    """The module of a format by its name.
+    """The `Format` of a name.
 
     Raises:
         UserError: no such format; the text lists all.
@@ -68,7 +53,7 @@ def format_named(name):
 
 
 def recognise(path):
-    """(module of the format, content) of a file.
+    """(`Format`, content) of a file.
 
     Raises:
         FileError: missing, no text, damaged JSON, or none of the formats.
@@ -82,10 +67,10 @@ def recognise(path):
         candidates = _JSON
     else:
         content, candidates = text, _TEXT
-    for module in candidates:
-        if module.recognise(content):
-            return module, content
-    titles = ", ".join(module.TITLE for module in FORMATS.values())
+    for kind in candidates:
+        if kind.recognise(content):
+            return kind, content
+    titles = ", ".join(kind.title for kind in FORMATS.values())
     raise FileError(path, f"is in none of the formats of labels that are read: {titles}")
 
 
@@ -96,12 +81,10 @@ def format_for(path):
         UserError: the name ends like several formats, or like none.
     """
     name = str(path).lower()
-    endings = (
-        (len(end), end, module) for module in FORMATS.values() for end in module.ENDINGS
-    )
-    for _, end, module in sorted(endings, key=lambda entry: -entry[0]):
+    endings = ((len(end), end, kind) for kind in FORMATS.values() for end in kind.endings)
+    for _, end, kind in sorted(endings, key=lambda entry: -entry[0]):
         if name.endswith(end):
-            return module
+            return kind
     raise UserError(
         f"{path}: the name does not say the format; give one of {', '.join(FORMATS)}"
     )
