@@ -71,7 +71,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from h2s_keras.ethogram.annotation_files import choose, read_annotations
+    from h2s_keras.ethogram.formats import choose, read_annotations
 
     if arguments.rate is not None and not arguments.rate > 0:
         raise UserError(f"--rate is above 0 frames per second; received {arguments.rate:g}")
@@ -139,7 +139,7 @@ def _ending(name):
 
 
 def _convert(arguments, annotation, out, video):
-    from h2s_keras.ethogram.annotation_files import resolved, write_labels
+    from h2s_keras.ethogram.formats import resolved, write_labels
 
     if os.path.exists(out):
         raise UserError(f"{out}: exists already; give another name")

@@ -5,8 +5,7 @@ import dataclasses
 import numpy as np
 
 from h2s_keras.errors import UserError
-from h2s_keras.ethogram.bout_matching import compare_bouts
-from h2s_keras.ethogram.labels import runs
+from h2s_keras.ethogram.labels import compare_bouts, runs
 
 _SHORTEST = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 _THRESHOLDS = 49

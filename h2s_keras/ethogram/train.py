@@ -17,9 +17,8 @@ from h2s_keras.ethogram.decision import choose_rules, decide
 from h2s_keras.ethogram.figures import measure
 from h2s_keras.ethogram.frame_network import FrameNetwork, build_network
 from h2s_keras.ethogram.frame_training import sample_pairs, train_streams, tune_motion
-from h2s_keras.ethogram.labelled_videos import find_videos, load_labels
+from h2s_keras.ethogram.labelled_videos import PARTS, draw_split, find_videos, load_labels
 from h2s_keras.ethogram.scorer import FEATURES, VIDEOS, BehaviorScorer, read_videos
-from h2s_keras.ethogram.split import PARTS, draw_split
 from h2s_keras.ethogram.temporal_head import train_head
 from h2s_keras.files import whole_file
 from h2s_keras.recipes import ethogram as recipe
