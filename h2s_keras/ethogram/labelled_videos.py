@@ -260,11 +260,7 @@ def draw_split(truth, groups, shares=(0.6, 0.2, 0.2), parts=PARTS, excused=(), s
             f"there are {len(names)}; label more videos, or leave a part out"
         )
     behaviors = truth[0].behaviors
-    row = np.array([names.index(group) for group in groups])
-    shown, frames = np.zeros((len(names), len(behaviors))), np.zeros(len(names))
-    for group, labels in zip(row, truth, strict=True):
-        shown[group] += (labels.matrix == 1).sum(axis=0)
-        frames[group] += (labels.matrix != -1).any(axis=1).sum()
+    row, shown, frames = _counted(truth, groups, names)
     needed = [index for index, name in enumerate(behaviors) if name not in excused]
     _check_enough(shown[:, needed], [behaviors[index] for index in needed], names, parts)
     assigned = _draw(shown[:, needed] > 0, frames, shares / shares.sum(), seed)
@@ -281,6 +277,39 @@ def draw_split(truth, groups, shares=(0.6, 0.2, 0.2), parts=PARTS, excused=(), s
             f"{', '.join(missing)}; label more groups, or excuse these behaviours"
         )
     return [parts[assigned[group]] for group in row]
+
+
+def draw_folds(truth, groups, folds, seed=0):
+    """Divides labelled videos into folds of about as many labelled frames by their groups.
+
+    Behaviours are in as many folds as they can be.
+
+    Args:
+        truth, groups, seed: as `draw_split`. Where all videos are of one group, each video
+            counts as one.
+        folds: their number at most; there are not more than groups.
+
+    Returns:
+        List of the number of each video's fold, from 0.
+    """
+    if len(set(groups)) < 2:
+        groups = range(len(truth))
+    names = list(dict.fromkeys(groups))
+    row, shown, frames = _counted(truth, groups, names)
+    count = min(folds, len(names))
+    assigned = _draw(shown > 0, frames, np.full(count, 1 / count), seed)
+    return [int(assigned[group]) for group in row]
+
+
+def _counted(truth, groups, names):
+    """Group number per video; frames shown (groups, behaviours), and labelled (groups,)."""
+    row = np.array([names.index(group) for group in groups])
+    shown = np.zeros((len(names), len(truth[0].behaviors)))
+    frames = np.zeros(len(names))
+    for group, labels in zip(row, truth, strict=True):
+        shown[group] += (labels.matrix == 1).sum(axis=0)
+        frames[group] += (labels.matrix != -1).any(axis=1).sum()
+    return row, shown, frames
 
 
 def _check_enough(shown, behaviors, names, parts):

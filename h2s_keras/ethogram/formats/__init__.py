@@ -1,6 +1,6 @@
 """Labels in the twelve formats that are read and written, recognised by their content.
 
-Reading gives one video's labels, or all of a file. What is written is read back and compared.
+What is written is read back and compared frame by frame.
 """
 
 import csv
