@@ -135,11 +135,7 @@ def train_heads(
 
 
 class _Windows(keras.utils.PyDataset):
-    """Random parts of videos, quickened or slowed down at random.
-
-    Bouts of a rare behaviour come in few lengths, and a head would learn these lengths.
-    Frames beyond the end of a short part are not labelled.
-    """
+    """Random stretches of videos; frames beyond a short one's end are not labelled."""
 
     def __init__(self, features, matrices, settings, seed):
         super().__init__()
@@ -159,12 +155,10 @@ class _Windows(keras.utils.PyDataset):
         for row in range(batch):
             video = self.random.choice(len(self.shares), p=self.shares)
             frames = len(self.matrices[video])
-            speed = self.settings["stretch"] ** self.random.uniform(-1, 1)
-            start = self.random.integers(max(1, frames - int(window * speed) + 1))
-            places = (start + np.arange(window) * speed).astype(int)
-            places = places[places < frames]
-            values[row, : len(places)] = self.features[video][places]
-            labels[row, : len(places)] = self.matrices[video][places]
+            start = self.random.integers(max(1, frames - window + 1))
+            part = slice(start, min(frames, start + window))
+            values[row, : part.stop - start] = self.features[video][part]
+            labels[row, : part.stop - start] = self.matrices[video][part]
         return values, labels
 
 

@@ -53,8 +53,6 @@ def get_config(smoke=False):
             "steps": steps(250),
             "batch_size": 8,
             "window": 256,
-            # Factor by which windows are quickened or slowed down at most.
-            "stretch": 2.0,
             "filters": 64,
             "dilations": [1, 2, 4, 8, 16, 32],
             "dropout": 0.3,

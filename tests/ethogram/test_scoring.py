@@ -14,7 +14,6 @@ from h2s_keras.ethogram.frame_network import (
 )
 from h2s_keras.ethogram.frame_training import sample_pairs
 from h2s_keras.ethogram.temporal_head import (
-    _Windows,
     build_head,
     centred,
     receptive_field,
@@ -208,24 +207,6 @@ def test_features_are_centred_on_their_video():
     assert centred(features).mean(axis=0) == pytest.approx(np.zeros(3), abs=1e-6)
     running = centred(features, causal=True)
     assert running[10] == pytest.approx(features[10] - features[:11].mean(axis=0), abs=1e-5)
-
-
-def test_windows_are_quickened_and_slowed_down_with_their_labels():
-    frames = np.arange(400)
-    values = []
-    for stretch in (1.0, 2.0):
-        settings = {**HEAD, "steps": 1, "window": 100, "stretch": stretch}
-        windows = _Windows([frames[:, None]], [(frames % 50 < 25)[:, None]], settings, 0)
-        value, label = windows[0]
-        assert np.array_equal(label, value % 50 < 25)
-        values.append(value[..., 0])
-    assert (np.diff(values[0]) == 1).all()
-    spans = values[1][:, -1] - values[1][:, 0] + 1
-    assert spans.min() >= 50 and spans.max() <= 200 and spans.max() > 1.5 * spans.min()
-    # Of a shorter video, what is beyond the end is not labelled.
-    short = _Windows([frames[:30, None]], [frames[:30, None] % 2], settings, 0)
-    value, label = short[0]
-    assert ((label != -1).sum(axis=1) <= 60).all() and (label == -1).any(axis=1).all()
 
 
 @pytest.mark.parametrize("exclusive", [False, True])
