@@ -1,6 +1,7 @@
 """What simple methods get on a folder of videos, in the folds of `h2s train videos`.
 
-Command: python benchmarks/simple_methods.py TABLE.csv [--test GROUP | --each] [--seeds 3]
+Command: python benchmarks/simple_methods.py TABLE.csv (--test GROUP | --each)
+    [--per_class 2 5 10 --draws 5] [--ours MINUTES] [--out FILE]
     (TABLE.csv has the columns path, class and group, as data.csv of the recipe `videos`;
     needs opencv-contrib-python-headless and scikit-learn.)
 
@@ -13,14 +14,19 @@ Methods, each with the settings that its library ships with:
 - flow histograms: DIS flow at 128 pixels, 8 directions weighted by length on a 4x4 grid in
   3 parts of the video, square roots, support vector machine.
 
-Printed: videos right over all groups left out, and seconds of the processor for all folds.
-Only the order of the videos depends on a seed here, and none of these methods on it.
+With --per_class only so many videos of a class are trained on, drawn anew for each draw;
+with --ours the recipe `videos` learns from the same ones with so many minutes as --budget.
+
+Printed: videos right over all groups left out and all draws, and seconds of the processor,
+those for the features of all videos with them.
 """
 
 import argparse
 import csv
+import functools
 import json
 import os
+import tempfile
 import time
 import warnings
 
@@ -111,12 +117,51 @@ FEATURES = {
 }
 
 
+def folds(groups, labels, left_out, per_class, draws):
+    """Yields (places to train on, places to test on) of every group left out and draw."""
+    for group in left_out:
+        test = np.flatnonzero(groups == group)
+        others = np.flatnonzero(groups != group)
+        if per_class is None:
+            yield others, test
+            continue
+        for draw in range(draws):
+            generator = np.random.default_rng([draw, per_class])
+            shuffled = generator.permutation(others)
+            drawn = [
+                shuffled[labels[shuffled] == name][:per_class] for name in np.unique(labels)
+            ]
+            yield np.sort(np.concatenate(drawn)), test
+
+
+def ours(rows, folder, train, test, minutes):
+    """Videos of `test` that the recipe `videos` names right, by each of its streams."""
+    from h2s_keras import train_videos
+
+    with tempfile.TemporaryDirectory() as scratch:
+        table = os.path.join(scratch, "table.csv")
+        with open(table, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("path", "class", "group"))
+            for part, places in (("train", train), ("test", test)):
+                for place in places:
+                    path = os.path.abspath(os.path.join(folder, rows[place]["path"]))
+                    writer.writerow((path, rows[place]["class"], part))
+        options = {"group_column": "group", "test_group": "test"}
+        out = os.path.join(scratch, "run")
+        results = train_videos(table, out, minutes=minutes, **options)
+    return round(results["final"]["fused_accuracy"] * len(test))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("table")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--test", help="group left out")
     which.add_argument("--each", action="store_true", help="each group left out in turn")
+    parser.add_argument("--per_class", type=int, nargs="*", help="training videos a class")
+    parser.add_argument("--draws", type=int, default=5, help="of these videos")
+    parser.add_argument("--ours", type=float, metavar="MINUTES", help="the recipe `videos`")
     parser.add_argument("--out", help="JSON file")
     options = parser.parse_args()
     with open(options.table, newline="") as file:
@@ -133,17 +178,38 @@ def main():
             started = time.process_time()
             features[name].append(function(grey))
             seconds[name] += time.process_time() - started
+    features = {name: np.array(values, "float64") for name, values in features.items()}
     left_out = sorted(set(groups)) if options.each else [options.test]
-    table = {}
-    for name, make in METHODS.items():
-        values, right, count = np.array(features[name], "float64"), 0, 0
-        for group in left_out:
-            test = groups == group
-            model = make().fit(values[~test], labels[~test])
-            right += int((model.predict(values[test]) == labels[test]).sum())
-            count += int(test.sum())
-        table[name] = {"right": right, "videos": count, "seconds": seconds[name]}
-        print(f"{name:16} {right} of {count} ({100 * right / count:.1f} %)", flush=True)
+
+    def simple(name, train, test):
+        model = METHODS[name]().fit(features[name][train], labels[train])
+        return int((model.predict(features[name][test]) == labels[test]).sum())
+
+    methods = {name: functools.partial(simple, name) for name in METHODS}
+    if options.ours is not None:
+        methods["ours"] = functools.partial(ours, rows, folder, minutes=options.ours)
+    table = []
+    for per_class in options.per_class or [None]:
+        for name, count_right in methods.items():
+            started, right, count = time.process_time(), 0, 0
+            for train, test in folds(groups, labels, left_out, per_class, options.draws):
+                right += count_right(train=train, test=test)
+                count += len(test)
+            spent = seconds.get(name, 0.0) + time.process_time() - started
+            table.append(
+                {
+                    "method": name,
+                    "per_class": per_class,
+                    "right": right,
+                    "videos": count,
+                    "seconds": spent,
+                }
+            )
+            print(
+                f"{per_class or 'all'} a class, {name:16} {right} of {count} "
+                f"({100 * right / count:.1f} %), {spent:.0f} s",
+                flush=True,
+            )
     if options.out:
         with open(options.out, "w") as file:
             json.dump(table, file, indent=1)

@@ -385,6 +385,9 @@ class StageOptions(Options):
     freeze: tuple[str, ...] = option(
         (), "layers that do not learn, by patterns such as motion/conv1*"
     )
+    freeze_normalization: bool = option(
+        False, "whether batch normalization computes with its moving statistics"
+    )
     steps: int = option(None, "optimizer steps", least=1, needed=True)
     epoch: int = option(50, "optimizer steps between saved states", least=1)
     patience: int = option(
@@ -478,6 +481,10 @@ class RunOptions(Options):
     tensorboard: bool = option(True, "whether to write event files for TensorBoard")
     minutes: float | None = option(
         None, "time on two cores that --budget scales from", above=0
+    )
+    refit: bool = option(
+        False,
+        "whether to train again on all videos once those of validation have been used",
     )
     stages: list[StageOptions] = option(None, "stages, one after another", needed=True)
 

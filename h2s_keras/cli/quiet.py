@@ -1,6 +1,7 @@
 """Importing Keras late and quietly."""
 
 import importlib.util
+import logging
 import os
 import sys
 
@@ -12,6 +13,8 @@ _BACKENDS = ("tensorflow", "jax", "torch")
 
 def import_keras():
     """Imports Keras without the notes that TensorFlow's C++ prints before it can log.
+
+    Nor does TensorFlow then count how many networks are compiled, as in a run of stages.
 
     Every command that needs Keras calls it once its arguments make sense, so that mistakes
     answer at once.
@@ -30,6 +33,8 @@ def import_keras():
             f"Keras cannot be imported ({error}); install what is missing, or choose "
             "another backend with KERAS_BACKEND"
         ) from error
+    tensorflow = logging.getLogger("tensorflow")
+    tensorflow.addFilter(lambda record: "tf.function retracing" not in record.getMessage())
 
 
 def print_device(say):

@@ -164,6 +164,13 @@ class VideoData:
         """(height, width) of the clips."""
         return self.augment.image_size
 
+    def of_all_videos(self):
+        """The same with the validation videos among those that are trained on."""
+        everything = copy.copy(self)
+        everything.train = (*self.train, *self.validation)
+        everything.validation = ()
+        return everything
+
     def of_pairs(self):
         """The same videos as clips of two frames and without segments."""
         pairs = copy.copy(self)

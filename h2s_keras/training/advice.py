@@ -49,7 +49,8 @@ def advice(data, results, scores, labels):
                     f"{right:.0%} of the videos it did not see: more videos, from more "
                     "people and places, would help most."
                 )
-    found += _about_videos(data)
+    learned = (*data.train, *data.validation) if "refit" in results else data.train
+    found += _about_videos(data, learned)
     return found
 
 
@@ -71,9 +72,9 @@ def _at_chance(stream, trained):
     )
 
 
-def _about_videos(data):
+def _about_videos(data, learned):
     found = []
-    counts = collections.Counter(example.label for example in data.train)
+    counts = collections.Counter(example.label for example in learned)
     few = [
         f"{name} ({counts[label]})"
         for label, name in enumerate(data.class_names)

@@ -2,6 +2,8 @@
 
 import fnmatch
 
+import keras
+
 from h2s_keras.errors import UserError
 from h2s_keras.training.optimizers import PARTS, part_of
 
@@ -13,7 +15,7 @@ def set_trainable(network, stage):
         network: a built HiddenTwoStream.
         stage: `StageOptions`: "train" holds the parts that learn (None: the streams), and
             "freeze" patterns of layers that do not, such as "motion/conv1*" (part/name of
-            the layer).
+            the layer); with "freeze_normalization" no batch normalization does.
 
     Raises:
         UserError: for a part that the network lacks, or a pattern that matches no layer
@@ -42,6 +44,11 @@ def set_trainable(network, stage):
         for part in trained
         for layer in _leaves(network, part)
     }
+    if stage.freeze_normalization:
+        for layer in layers.values():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                # A frozen one computes with its moving statistics.
+                layer.trainable = False
     for pattern in stage.freeze:
         matched = fnmatch.filter(layers, pattern)
         if not matched:

@@ -165,7 +165,7 @@ class StageSchedule(keras.optimizers.schedules.LearningRateSchedule):
     Example:
         >>> float(StageSchedule(1e-3, 100, warmup_steps=10)(0))      # 1e-4
 
-    Source: schedules of arXiv 1704.00389, section 4.1; released solver files.
+    Reference: schedules of arXiv 1704.00389, section 4.1; released solver files.
     """
 
     def __init__(

@@ -121,60 +121,122 @@ def _train(config, run, resume, progress, processes):
         say(line)
     if not resume:
         run.write_config(config.to_dict(), devices)
-    _write_training_videos(config, data, run, say)
+    refit = config.refit and getattr(data, "validates", False)
+    everything = data.of_all_videos() if refit else data
+    _write_training_videos(config, everything, run, say)
     results = run.read_json("results.json") if resume else None
     results = results or {"name": config.name, "seconds": {}, "stages": {}}
-    report, batch = getattr(data, "report", None), measure_batch(config)
-    with _explained(data, processes):
+    if refit:
+        results["refit"] = len(everything.train)
+    # The stages of `refit` come after all others.
+    count = len(config.stages)
+    plan = config
+    if refit:
+        again = [dataclasses.replace(s, name=f"{s.name}_all") for s in config.stages]
+        plan = dataclasses.replace(config, stages=[*config.stages, *again])
+
+    def run_part(network, data, part):
         for stage, seconds, validation in run_stages(
-            network, config, data, run, progress, resume, strategy, processes
+            network, plan, data, run, progress, strategy, processes, part
         ):
             results["seconds"][stage.name] = round(seconds, 1)
             if validation is not None:
                 results["stages"][stage.name] = validation.figures()
-            else:
+            elif part[0] < count:
                 with _local(network, processes) as own:
-                    results["stages"][stage.name] = measure(own, data, batch, stage)
+                    figures = measure(own, data, measure_batch(config), stage)
+                results["stages"][stage.name] = figures
             run.write_json("results.json", results)
-            figures = one_line(results["stages"][stage.name])
+            figures = one_line(results["stages"].get(stage.name, {}))
             if figures:
                 say(f"{stage.name}: {figures}")
         mark_trainable(network, True)
-        # Other backends refuse to load layers that share their statistics.
-        share_statistics(synchronized, False)
-        started = time.monotonic()
-        with _local(network, processes) as own:
-            config = _with_chosen_fusion(config, own, data, say)
-            scores, labels = {}, None
-            if hasattr(data, "validation") and hasattr(own, "temporal"):
-                scores, labels = held_out_scores(own, data, batch)
-                results["final"] = action_figures(scores, labels, STREAMS)
-            else:
-                results["final"] = measure(own, data, batch)
-                if config.model.temporal is None:
-                    figures = motion_figures(results["stages"])
-                    results["final"].update(figures)
-                    results["advice"] = [motion_sentence(figures)] if figures else []
-            results["intervals"] = accuracy_intervals(results["final"])
-            results["seconds"]["measuring"] = round(time.monotonic() - started, 1)
-            results["test"] = protocol_of(config, data)
-            if scores:
-                results["advice"] = advice(data, results, scores, labels)
-                write_run_report(
-                    run.file("report.html"),
-                    results,
-                    scores,
-                    labels,
-                    data.class_names,
-                    run.file("log.csv"),
-                    results["advice"],
-                )
+
+    with _explained(data, processes):
+        if refit and "fusion" in results:
+            # The run was cut when these were known.
+            config = _with_fusion(config, network, results["fusion"])
+        else:
+            run_part(network, data, range(count))
+            # Other backends refuse to load layers that share their statistics.
+            share_statistics(synchronized, False)
+            with _local(network, processes) as own:
+                config = _with_chosen_fusion(config, own, data, say)
+                if not refit or not data.test:
+                    _measure(own, config, data, run, results)
+                if not refit:
+                    run.save_model(own)
+        if refit:
+            results["fusion"] = list(config.model.fusion)
             run.write_json("results.json", results)
-            run.save_model(own)
-            network = own
+            keras.utils.set_random_seed(config.seed)
+            with warnings.catch_warnings():
+                # Told above.
+                warnings.simplefilter("ignore", RandomStartWarning)
+                network, synchronized = _make_network(
+                    config, data.class_names, strategy, processes, say=lambda text: None
+                )
+            places = _refit_places(config, results["stages"])
+            names = " and ".join(config.stages[place].name for place in places)
+            say(f"training again on all {len(everything.train)} videos: {names}")
+            run_part(network, everything, [count + place for place in places])
+            share_statistics(synchronized, False)
+            with _local(network, processes) as own:
+                if data.test:
+                    _measure(own, config, data, run, results)
+                run.save_model(own)
+        network = own
+    report = getattr(data, "report", None)
     if report is not None and report.bad_files:
         say(report.summary())
     return {"results": results, "network": network, "data": data, "run": run}
+
+
+def _refit_places(config, figures):
+    """Places in config.stages of those that are worth training again.
+
+    Left out are a stream that has no weight in the fusion, and tuning that did not help.
+    """
+    spatial, temporal = config.model.fusion
+    weights = {"spatial": spatial, "temporal": temporal}
+    places, begun = [], {"motion"}
+    for place, stage in enumerate(config.stages):
+        stream = next((name for name in stage.streams if name != "motion"), "motion")
+        tuned_in_vain = stream in begun and figures[stage.name].get("best_step") == 0
+        if weights.get(stream, 1) and not tuned_in_vain:
+            places.append(place)
+        begun.add(stream)
+    return places
+
+
+def _measure(network, config, data, run, results):
+    """Adds the final figures to `results`, and writes the report and them."""
+    started, batch = time.monotonic(), measure_batch(config)
+    scores, labels = {}, None
+    if hasattr(data, "validation") and hasattr(network, "temporal"):
+        scores, labels = held_out_scores(network, data, batch)
+        results["final"] = action_figures(scores, labels, STREAMS)
+    else:
+        results["final"] = measure(network, data, batch)
+        if config.model.temporal is None:
+            figures = motion_figures(results["stages"])
+            results["final"].update(figures)
+            results["advice"] = [motion_sentence(figures)] if figures else []
+    results["intervals"] = accuracy_intervals(results["final"])
+    results["seconds"]["measuring"] = round(time.monotonic() - started, 1)
+    results["test"] = protocol_of(config, data)
+    if scores:
+        results["advice"] = advice(data, results, scores, labels)
+        write_run_report(
+            run.file("report.html"),
+            results,
+            scores,
+            labels,
+            data.class_names,
+            run.file("log.csv"),
+            results["advice"],
+        )
+    run.write_json("results.json", results)
 
 
 def _with_chosen_fusion(config, network, data, say):
@@ -183,13 +245,19 @@ def _with_chosen_fusion(config, network, data, say):
         return config
     scores, labels = collect_scores(network, data.validation_batches(measure_batch(config)))
     streams = {name: scores[name] for name in ("spatial", "temporal")}
-    network.fusion = choose_fusion(streams, labels)
-    # The weights are constants of the compiled function.
-    network.make_predict_function(force=True)
+    config = _with_fusion(config, network, choose_fusion(streams, labels))
     spatial, temporal = network.fusion
     say(
         f"fusion by {len(labels)} validation videos: spatial {spatial}, temporal {temporal}"
     )
+    return config
+
+
+def _with_fusion(config, network, fusion):
+    """`config` with these weights of fusion, which `network` gets too."""
+    network.fusion = tuple(fusion)
+    # The weights are constants of the compiled function.
+    network.make_predict_function(force=True)
     model = dataclasses.replace(config.model, fusion=network.fusion)
     return dataclasses.replace(config, model=model)
 

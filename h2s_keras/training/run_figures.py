@@ -121,6 +121,8 @@ def protocol_of(config, data):
             return "no test: set data.test_group to leave a group out"
         videos = data.validation
         which = "set aside for validation, by which the weights to keep were chosen"
+        if config.refit:
+            which += " (the saved model has learned from them since)"
     if config.model.spatial and config.model.motion != "stored":
         weights = config.model.fusion
     about = Protocol.of_run(config.data).describe(

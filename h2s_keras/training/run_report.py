@@ -89,10 +89,15 @@ def write_run_report(path, results, scores, labels, class_names, log, advice):
             if lines:
                 title = f"{stage}: {kind}"
                 report.svg(line_chart(lines, title, x_label="batches", y_label=kind))
+    kept = "The weights of the lowest validation loss were kept."
+    if "refit" in results:
+        kept = (
+            "The saved model was trained once more, on all "
+            f"{results['refit']} videos (the stages that end in _all)."
+        )
     report.paragraph(
         "Training clips are cropped, mirrored and shown with dropout, so a stream may do "
-        "better on validation videos than on them. The weights of the lowest validation "
-        "loss were kept."
+        f"better on validation videos than on them. {kept}"
     )
     report.heading("Next")
     for what, command in next_commands(os.path.dirname(path)):

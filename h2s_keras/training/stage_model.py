@@ -68,7 +68,7 @@ class StageModel(ChecksClips, keras.Model):
             before the first step, at `tf.data`, generators and PyDatasets batch by batch;
             elsewhere in a compiled step such a label makes the loss NaN.
 
-    Source: arXiv 1704.00389, sections 3.3 and 4.1.
+    Reference: arXiv 1704.00389, sections 3.3 and 4.1.
     """
 
     def __init__(

@@ -39,7 +39,7 @@ class StageUpdates:
     the first trainable variable concerned, both -1 while all is well. The weights stay as
     they were before that batch, for whoever looks for the cause.
 
-    Source: Caffe's SGDSolver (clip, normalise, regularise, update); arXiv 1704.00389,
+    Reference: Caffe's SGDSolver (clip, normalise, regularise, update); arXiv 1704.00389,
     section 4.1; Micikevicius et al. 2018 for loss scaling.
     """
 

@@ -44,9 +44,16 @@ class Position:
 
 
 def run_stages(
-    network, config, data, run, progress=None, resume=False, strategy=None, processes=None
+    network,
+    config,
+    data,
+    run,
+    progress=None,
+    strategy=None,
+    processes=None,
+    part=None,
 ):
-    """Trains `network` through config.stages.
+    """Trains `network` through config.stages, from the newest state of the run folder on.
 
     Args:
         network: a built HiddenTwoStream, made in the scope of `strategy`.
@@ -57,9 +64,10 @@ def run_stages(
         progress: object with `stage(name, steps, done, place, later)` giving a Keras
             callback that has `close()` and counts the batches in `done`, or None. `place`
             is (number, count) of the stage, `later` counts the batches of those after it.
-        resume: continue from the newest state of the run folder.
         strategy: tf.distribute strategy, or None.
         processes: `Processes` that train together, or None.
+        part: places in config.stages of the stages to run; None: all. Others count for the
+            time left and the states alone.
 
     Yields:
         (stage dict, seconds, Validation or None) after each stage that is done; those that
@@ -72,15 +80,14 @@ def run_stages(
     """
     config = RunOptions.of(config)
     scope = contextlib.nullcontext if strategy is None else strategy.scope
-    first_stage, first_step, arrays = 0, 0, None
-    if resume:
-        remove_unfinished(run.path)
-        first_stage, first_step, arrays = newest_state(run, processes)
-        names = [stage.name for stage in config.stages]
-        cut_log(run.file("log.csv"), names, first_stage, first_step)
-    for index, stage in enumerate(config.stages):
+    remove_unfinished(run.path)
+    first_stage, first_step, arrays = newest_state(run, processes)
+    names = [stage.name for stage in config.stages]
+    cut_log(run.file("log.csv"), names, first_stage, first_step)
+    for index in range(len(config.stages)) if part is None else part:
         if index < first_stage:
             continue
+        stage = config.stages[index]
         started, seconds = time.monotonic(), 0.0
         position = Position(first_step if index == first_stage else 0)
         keras.utils.set_random_seed(config.seed + index)
@@ -117,10 +124,15 @@ def run_stages(
             running.fit(progress)
             seconds = running.seconds()
         running.keep_best()
-        if stage_data is not data:
+        # A later stage reads the same flow.
+        if stage_data is not data and not _cached_later(config, index):
             stage_data.close()
         stage_model.optimizer.use_averages()
         yield stage, seconds, running.validation
+
+
+def _cached_later(config, index):
+    return any(stage.cached_flow for stage in config.stages[index + 1 :])
 
 
 def _flow_data(network, data, run, progress):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from h2s_keras.models import HiddenTwoStreamBuilder
+from h2s_keras.options import StageOptions
 from h2s_keras.training.optimizers import StageAdam, StageSchedule, StageSGD
 from h2s_keras.training.preparation import prepare_stage
 
@@ -271,3 +272,33 @@ def test_no_gradient_at_all_is_an_error():
     optimizer.build(weights)
     with pytest.raises(ValueError, match="No trainable variable has a gradient"):
         optimizer.apply([None, None], weights)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_frozen_normalization_keeps_its_statistics(frozen):
+    """What follows from it learns all the same; MotionNet's layers have none to keep."""
+    keras.utils.set_random_seed(0)
+    builder = HiddenTwoStreamBuilder(2, 3, (32, 32)).motion("tiny").temporal("small")
+    network = builder.build()
+    stage = StageOptions(
+        name="end_to_end",
+        streams=("temporal",),
+        train=("motion", "temporal"),
+        freeze_normalization=frozen,
+        steps=2,
+        learning_rate=1e-2,
+    )
+    model = prepare_stage(network, stage)
+    weights = network.temporal.weights
+    before = {weight.path: keras.ops.convert_to_numpy(weight) for weight in weights}
+    clips = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32, 3)).astype("uint8")
+    model.fit(clips, np.array([0, 1, 0, 1]), batch_size=4, epochs=2, verbose=0)
+    changed = {
+        weight.path
+        for weight in weights
+        if (before[weight.path] != keras.ops.convert_to_numpy(weight)).any()
+    }
+    norms = {path for path in before if "norm" in path}
+    assert len(norms) == 20  # four weights in each of five layers
+    assert changed & norms == (set() if frozen else norms)
+    assert set(before) - norms <= changed

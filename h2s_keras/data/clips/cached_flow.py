@@ -302,7 +302,9 @@ def zoom_flow(flow, top, left, height, width):
     down = top + ((np.arange(rows) + 0.5) * height / rows).astype(int)
     across = left + ((np.arange(columns) + 0.5) * width / columns).astype(int)
     factor = np.array([columns / width, rows / height], "float32")
-    return flow[:, down][:, :, across] * factor
+    # Twice as fast as indexing by arrays.
+    part = np.take(np.take(flow, down, axis=1), across, axis=2)
+    return np.multiply(part, factor, dtype="float32")
 
 
 def _random_crop(size, generator):
