@@ -1,9 +1,10 @@
 """What each part of a scorer of behaviours buys, from the features that its runs kept.
 
 Command: python -m benchmarks.ethogram_figures RUN... (of h2s ethogram train, one per seed)
-For every run, on its test videos with rules chosen on its validation videos: the picture
-stream alone, both streams, both smoothed over 9 frames, and the temporal head. Of several
-runs the mean and, in brackets, the least and the largest.
+For every run, on its test videos: each stream alone, both streams, both smoothed over 9
+frames, and the temporal heads. Rules of the streams are chosen on the validation videos,
+which no stream saw; those of the heads are the run's. Of several runs the mean and, in
+brackets, the least and the largest.
 """
 
 import sys
@@ -42,7 +43,7 @@ def figures_of(folder):
         "flow stream": [probabilities(one) for one in temporal],
         "both streams": [probabilities(one) for one in both],
         f"both, mean of {SMOOTHED} frames": [smoothed(probabilities(one)) for one in both],
-        "temporal head": [scorer.probabilities(one) for one in features],
+        "temporal heads": [scorer.probabilities(one) for one in features],
     }
     parts = np.array([row["part"] for row in rows])
     found = {}
@@ -51,7 +52,10 @@ def figures_of(folder):
         def of(part, values):
             return [values[index] for index in np.flatnonzero(parts == part)]
 
-        rules = choose_rules(of("validation", labels), of("validation", scores))
+        if name == "temporal heads":
+            rules = scorer.rules
+        else:
+            rules = choose_rules(of("validation", labels), of("validation", scores))
         marks = [decide(one, rules) for one in of("test", scores)]
         found[name] = measure(of("test", labels), marks, of("test", scores), samples=0)
     return found
@@ -63,13 +67,13 @@ def main(folders):
     for part in runs[0]:
         cells = [_cell([run[part].macro[name].value for run in runs]) for name in NAMES]
         print(f"| {part} | {' | '.join(cells)} |")
-    behaviors = runs[0]["temporal head"].behaviors
+    behaviors = runs[0]["temporal heads"].behaviors
     print("\n| behaviour | F1 | average precision | bout F1 | onset error |")
     print("|---|---|---|---|---|")
     for behavior in behaviors:
         cells = []
         for name in NAMES:
-            found = [run["temporal head"].behaviors[behavior][name].value for run in runs]
+            found = [run["temporal heads"].behaviors[behavior][name].value for run in runs]
             cells.append(_cell(found))
         print(f"| {behavior} | {' | '.join(cells)} |")
 

@@ -71,7 +71,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from h2s_keras.ethogram.annotation_files import choose, read_annotations
+    from h2s_keras.ethogram.formats import choose, read_annotations
 
     if arguments.rate is not None and not arguments.rate > 0:
         raise UserError(f"--rate is above 0 frames per second; received {arguments.rate:g}")
@@ -108,7 +108,7 @@ def _convert_all(arguments, found):
         )
     if arguments.entry is not None:
         raise UserError("--entry takes one video; give a file as OUT")
-    endings = format_named(arguments.format).ENDINGS
+    endings = format_named(arguments.format).endings
     ending = endings[0] if endings else _ending(arguments.format)
     places = {}
     for one in found:
@@ -139,7 +139,7 @@ def _ending(name):
 
 
 def _convert(arguments, annotation, out, video):
-    from h2s_keras.ethogram.annotation_files import resolved, write_labels
+    from h2s_keras.ethogram.formats import resolved, write_labels
 
     if os.path.exists(out):
         raise UserError(f"{out}: exists already; give another name")

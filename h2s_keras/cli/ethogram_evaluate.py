@@ -75,5 +75,8 @@ def _trained_on(model, videos):
         return []
     from h2s_keras.ethogram.scorer import read_videos
 
-    parts = {row["video"]: row["part"] for row in read_videos(model)}
-    return [one for one in videos if parts.get(os.path.realpath(one)) == "train"]
+    # The temporal heads learn from the videos for validation, too.
+    seen = {
+        row["video"] for row in read_videos(model) if row["part"] in ("train", "validation")
+    }
+    return [one for one in videos if os.path.realpath(one) in seen]

@@ -3,6 +3,7 @@
 from h2s_keras.cli.ethogram_train import (
     add_common_arguments,
     check_source,
+    interruption_told,
     names_of,
     print_results,
 )
@@ -32,8 +33,13 @@ def run(arguments):
     from h2s_keras.cli.progress import Progress
     from h2s_keras.ethogram.train import refine_ethogram
 
-    results = refine_ethogram(
-        arguments.source, arguments.model, arguments.out, names_of(arguments), Progress()
-    )
+    with interruption_told():
+        results = refine_ethogram(
+            arguments.source,
+            arguments.model,
+            arguments.out,
+            names_of(arguments),
+            Progress(),
+        )
     print_results(results, arguments)
     return 0

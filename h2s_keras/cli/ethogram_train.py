@@ -1,5 +1,6 @@
 """`h2s ethogram train` and `refine`: learning behaviours from labelled videos."""
 
+import contextlib
 import json
 import os
 import sys
@@ -8,7 +9,8 @@ from h2s_keras.errors import UserError
 
 HELP = (
     "train on labelled videos: a table with the columns video, labels and, if wanted, "
-    "group and part, or a folder of videos with their labels beside them"
+    "group and part, or a folder of videos with their labels beside them; training that is "
+    "stopped begins anew"
 )
 EXAMPLE = "h2s ethogram train videos.csv --out runs/mice"
 FLIPS = ("horizontal", "both", "none")
@@ -75,11 +77,26 @@ def run(arguments):
     from h2s_keras.cli.progress import Progress
     from h2s_keras.ethogram.train import train_ethogram
 
-    results = train_ethogram(
-        arguments.source, arguments.out, config, names_of(arguments), Progress()
-    )
+    with interruption_told():
+        results = train_ethogram(
+            arguments.source, arguments.out, config, names_of(arguments), Progress()
+        )
     print_results(results, arguments)
     return 0
+
+
+@contextlib.contextmanager
+def interruption_told():
+    """Says after Ctrl-C what is left of the work: nothing."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(
+            "h2s: training does not resume and nothing was kept; give the same command to "
+            "begin anew",
+            file=sys.stderr,
+        )
+        raise
 
 
 def recipe_values(arguments):

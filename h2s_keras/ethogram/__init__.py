@@ -17,16 +17,16 @@ _HOMES = {
     "Rule": "decision",
     "choose_rules": "decision",
     "decide": "decision",
-    "draw_split": "split",
+    "draw_split": "labelled_videos",
     "find_shift": "shift",
     "find_videos": "labelled_videos",
     "load_labels": "labelled_videos",
     "measure": "figures",
-    "read_labels": "annotation_files",
+    "read_labels": "formats",
     "refine_ethogram": "train",
     "train_ethogram": "train",
     "video_times": "times",
-    "write_labels": "annotation_files",
+    "write_labels": "formats",
 }
 
 __all__ = sorted(_HOMES)

@@ -5,8 +5,7 @@ import dataclasses
 import numpy as np
 
 from h2s_keras.errors import UserError
-from h2s_keras.ethogram.bout_matching import compare_bouts
-from h2s_keras.ethogram.labels import runs
+from h2s_keras.ethogram.labels import compare_bouts, runs
 
 _SHORTEST = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 _THRESHOLDS = 49
@@ -93,7 +92,7 @@ def decide(probabilities, rules, exclusive=False):
 
 
 def choose_rules(truth, probabilities):
-    """The rule of each behaviour that is best on validation videos.
+    """The rule of each behaviour that is best on videos that the network did not see.
 
     What is maximised is the mean of the F1 of frames and the F1 of bouts. Thresholds within
     a standard error of the best, that of a share of so many bouts, count as equally good,
@@ -101,8 +100,8 @@ def choose_rules(truth, probabilities):
     shortest bouts likewise. Frames that are not labelled are touched by nothing.
 
     Args:
-        truth: `FrameLabels` of the validation videos, and of no others: figures of test
-            videos by rules that saw them are worth nothing.
+        truth: `FrameLabels` of videos that are not for testing: figures of test videos by
+            rules that saw them are worth nothing.
         probabilities: of each video a float array (frames, behaviours).
 
     Returns:
@@ -114,7 +113,7 @@ def choose_rules(truth, probabilities):
     """
     if not truth or len(truth) != len(probabilities):
         raise UserError(
-            f"{len(truth)} labelled validation videos, but {len(probabilities)} predictions"
+            f"{len(truth)} labelled videos, but {len(probabilities)} predictions"
         )
     for labels, scores in zip(truth, probabilities, strict=True):
         if np.shape(scores) != labels.matrix.shape:
@@ -134,7 +133,7 @@ def _choose(labels, scores):
     known = np.concatenate([s[y != -1] for y, s in zip(labels, scores, strict=True)])
     if not any((one == 1).any() for one in labels):
         seen = len(known)
-        return Rule(reason=f"none of {seen} labelled validation frames shows it")
+        return Rule(reason=f"none of {seen} labelled frames shows it")
     candidates = np.quantile(known, np.linspace(0.01, 0.99, _THRESHOLDS))
     candidates = np.union1d(candidates, np.linspace(0.05, 0.95, 19))
     lengths = [stop - start for one in labels for start, stop in runs(one == 1)]

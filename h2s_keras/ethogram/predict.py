@@ -7,9 +7,8 @@ import os
 import numpy as np
 
 from h2s_keras.errors import FileError, UserError
-from h2s_keras.ethogram.annotation_files import write_labels
 from h2s_keras.ethogram.figures import measure
-from h2s_keras.ethogram.formats import format_named
+from h2s_keras.ethogram.formats import format_named, write_labels
 from h2s_keras.ethogram.labelled_videos import find_videos, load_labels
 from h2s_keras.ethogram.labels import FrameLabels
 from h2s_keras.ethogram.scorer import BehaviorScorer, Prediction, fingerprint
@@ -128,7 +127,7 @@ def _write_arrays(path, found, mark):
 
 
 def _ending(name):
-    endings = format_named(name).ENDINGS
+    endings = format_named(name).endings
     return endings[0] if endings else f"_{name}.{'json' if name in _JSON else 'csv'}"
 
 

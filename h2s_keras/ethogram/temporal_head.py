@@ -1,4 +1,4 @@
-"""A small temporal convolution from the features of all frames to behaviours."""
+"""Small temporal convolutions from the features of all frames to behaviours."""
 
 import keras
 import numpy as np
@@ -88,6 +88,52 @@ def train_head(
     return head
 
 
+def train_heads(
+    features,
+    matrices,
+    folds,
+    settings,
+    causal=False,
+    exclusive=False,
+    seed=0,
+    callbacks=lambda number: (),
+):
+    """Trains a head per fold on the videos of the other folds.
+
+    The mean of the heads varies less from seed to seed than one of them, and what each
+    says of the videos that it did not see is what rules can be chosen on.
+
+    Args:
+        features, matrices, settings, causal, exclusive, seed: as `train_head`.
+        folds: number of the fold of each video, from 0.
+        callbacks: from the number of a head to its callbacks of Keras.
+
+    Returns:
+        (keras.Model, the mean of the heads' logits; per video float32 (frames, behaviours),
+        the probabilities by the head that did not see it).
+    """
+    heads, held_out = [], [None] * len(features)
+    for fold in range(max(folds) + 1):
+        seen = [index for index, one in enumerate(folds) if one != fold]
+        head = train_head(
+            [features[index] for index in seen],
+            [matrices[index] for index in seen],
+            settings,
+            causal,
+            exclusive,
+            # Runs of other seeds share no draws.
+            1000 * seed + fold,
+            callbacks(fold),
+        )
+        for index in set(range(len(folds))) - set(seen):
+            held_out[index] = run_head(head, features[index], causal, exclusive)
+        heads.append(keras.Model(head.inputs[0], head.outputs[0], name=f"head{fold}"))
+    inputs = keras.Input(heads[0].input_shape[1:], name="features")
+    logits = [head(inputs) for head in heads]
+    mean = keras.layers.Average(name="logits", dtype="float32")(logits)
+    return keras.Model(inputs, mean, name="temporal_heads"), held_out
+
+
 class _Windows(keras.utils.PyDataset):
     """Random stretches of videos; frames beyond a short one's end are not labelled."""
 
@@ -137,18 +183,20 @@ def centred(features, causal=False):
 
 def receptive_field(head):
     """Frames to either side that an answer depends on."""
-    return sum(
+    own = sum(
         layer.dilation_rate[0] * (layer.kernel_size[0] - 1)
         for layer in head.layers
         if isinstance(layer, keras.layers.Conv1D)
     )
+    inner = (one for one in head.layers if isinstance(one, keras.Model))
+    return max([own, *map(receptive_field, inner)])
 
 
 def run_head(head, features, causal=False, exclusive=False, chunk=_CHUNK):
     """float32 (frames, behaviours): probabilities of a video of any length.
 
     Args:
-        head: of `train_head`.
+        head: of `train_head` or `train_heads`.
         features: float (frames, columns).
         causal, exclusive: as `build_head`.
         chunk: frames computed at a time; the answers do not depend on it.

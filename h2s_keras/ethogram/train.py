@@ -1,5 +1,6 @@
 """Training a scorer of behaviours from labelled videos, and refining it on new labels."""
 
+import contextlib
 import csv
 import dataclasses
 import os
@@ -17,10 +18,15 @@ from h2s_keras.ethogram.decision import choose_rules, decide
 from h2s_keras.ethogram.figures import measure
 from h2s_keras.ethogram.frame_network import FrameNetwork, build_network
 from h2s_keras.ethogram.frame_training import sample_pairs, train_streams, tune_motion
-from h2s_keras.ethogram.labelled_videos import find_videos, load_labels
+from h2s_keras.ethogram.labelled_videos import (
+    PARTS,
+    draw_folds,
+    draw_split,
+    find_videos,
+    load_labels,
+)
 from h2s_keras.ethogram.scorer import FEATURES, VIDEOS, BehaviorScorer, read_videos
-from h2s_keras.ethogram.split import PARTS, draw_split
-from h2s_keras.ethogram.temporal_head import train_head
+from h2s_keras.ethogram.temporal_head import train_heads
 from h2s_keras.files import whole_file
 from h2s_keras.recipes import ethogram as recipe
 from h2s_keras.training.run_folder import RunFolder
@@ -56,6 +62,8 @@ def train_ethogram(source, out, config=None, behaviors=None, progress=None):
         dict of results, also in `results.json`: "part" and "figures" of the test videos
         (of those for validation where none are for testing), "rules", "motion", "seconds".
 
+    Training does not resume: what is stopped or fails leaves no files behind.
+
     Raises:
         UserError: the videos or labels cannot be used, every behaviour cannot be in each
             part, or the folder holds something already.
@@ -72,8 +80,7 @@ def train_ethogram(source, out, config=None, behaviors=None, progress=None):
     data, seed, clock = config["data"], config["seed"], _Clock()
     videos, labels = _labelled(source, behaviors, progress)
     parts = _parts(videos, labels, data, seed)
-    run = RunFolder(out)
-    with run.alone():
+    with _new_run(out) as run:
         size = image_size(videos[0].video, data)
         run.write_config({**config, "data": {**data, "image_size": list(size)}})
         keras.utils.set_random_seed(seed)
@@ -95,7 +102,7 @@ def train_ethogram(source, out, config=None, behaviors=None, progress=None):
 
 
 def refine_ethogram(source, model, out, behaviors=None, progress=None):
-    """Trains the temporal head and chooses the rules anew, as after labels have changed.
+    """Trains the temporal heads and chooses the rules anew, as after labels have changed.
 
     Args:
         source: table or folder as for `find_videos`. Videos of the run keep their part
@@ -120,8 +127,7 @@ def refine_ethogram(source, model, out, behaviors=None, progress=None):
             f"{source}: has none of the videos that {model} keeps for validation; add "
             "them, or a column part with train and validation"
         )
-    run = RunFolder(out)
-    with run.alone():
+    with _new_run(out) as run:
         run.write_config(config)
         for name in os.listdir(os.path.join(model, FEATURES)):
             place = run.file(os.path.join(FEATURES, name))
@@ -149,6 +155,28 @@ def image_size(video, data):
         max(16, 8 * round(side * length / 8)) for length in (info.height, info.width)
     )
     return height, width
+
+
+@contextlib.contextmanager
+def _new_run(out):
+    """A `RunFolder` for this process alone, emptied where what is done in it fails."""
+    if os.path.isdir(out) and os.listdir(out):
+        raise UserError(
+            f"{out}: holds files already, and training does not resume; give another "
+            "--out, or remove it"
+        )
+    run = RunFolder(out)
+    with run.alone():
+        try:
+            yield run
+        except BaseException:
+            for name in os.listdir(run.path):
+                place = run.file(name)
+                if os.path.isdir(place):
+                    shutil.rmtree(place, ignore_errors=True)
+                else:
+                    os.remove(place)
+            raise
 
 
 class _Clock:
@@ -201,7 +229,7 @@ def _learn_frames(network, videos, labels, parts, config, scratch, clock, progre
     """Stages 1 to 3: (`FrameNetwork`, features of the training videos, motion)."""
     seed, random = config["seed"], np.random.default_rng(config["seed"])
     training = [index for index, part in enumerate(parts) if part == "train"]
-    # Videos for validation and testing are seen by no stage, not even without labels.
+    # These stages see no videos for validation or testing, not even without labels.
     unlabelled = [index for index, one in enumerate(labels) if one is None]
     footage, pairs = {}, []
     for index in progress.track([*training, *unlabelled], "videos decoded"):
@@ -268,7 +296,11 @@ def _motion_line(motion):
 
 
 def _finish(scorer, run, videos, labels, parts, config, clock, progress, motion):
-    """Stages 4 and 5, figures, and everything into the run folder."""
+    """Stages 4 and 5, figures, and everything into the run folder.
+
+    The heads learn from the videos for training and for validation alike; rules are chosen
+    on what they say of those that they did not see. So are figures of validation videos.
+    """
     used = [index for index, part in enumerate(parts) if part]
     features = {
         index: scorer.features(videos[index].video, keep=True)[0]
@@ -285,20 +317,37 @@ def _finish(scorer, run, videos, labels, parts, config, clock, progress, motion)
     def of(part, values):
         return [values[index] for index in used if parts[index] == part]
 
-    scorer.head = train_head(
-        of("train", features),
-        [one.matrix for one in of("train", labels)],
-        config["head"],
+    seen = [index for index in used if parts[index] != "test"]
+    settings, seed = config["head"], config["seed"]
+    folds = draw_folds(
+        [labels[index] for index in seen],
+        [videos[index].group for index in seen],
+        settings["folds"],
+        seed,
+    )
+    scorer.head, held_out = train_heads(
+        [features[index] for index in seen],
+        [labels[index].matrix for index in seen],
+        folds,
+        settings,
         config["data"]["causal"],
         scorer.exclusive,
-        config["seed"],
-        [progress.stage("head", config["head"]["steps"])],
+        seed,
+        lambda number: [
+            progress.stage(f"head {number + 1} of {max(folds) + 1}", settings["steps"])
+        ],
     )
     clock("head")
-    found = {index: scorer.probabilities(one) for index, one in features.items()}
-    scorer.rules = choose_rules(of("validation", labels), of("validation", found))
+    found = dict(zip(seen, held_out, strict=True))
+    scorer.rules = choose_rules([labels[index] for index in seen], held_out)
     scorer.save(run.path)
     part = "test" if "test" in parts else "validation"
+    if part == "test":
+        found |= {
+            index: scorer.probabilities(features[index])
+            for index in used
+            if parts[index] == "test"
+        }
     figures = measure(
         of(part, labels),
         [decide(one, scorer.rules, scorer.exclusive) for one in of(part, found)],

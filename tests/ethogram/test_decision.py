@@ -1,4 +1,4 @@
-"""Thresholds and shortest bouts, chosen on validation videos only."""
+"""Thresholds and shortest bouts, chosen on videos that the network did not see."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def test_a_behaviour_that_is_absent_keeps_the_default_and_says_so():
     chances = np.array([[0.9, 0.2], [0.1, 0.2], [0.1, 0.2]])
     rules = choose_rules([labels], [chances])
     assert rules[0].reason == "" and rules[0].f1 == 1
-    assert rules[1] == Rule(reason="none of 2 labelled validation frames shows it")
+    assert rules[1] == Rule(reason="none of 2 labelled frames shows it")
 
 
 def test_rare_bouts_of_single_frames_are_not_forbidden():
@@ -83,7 +83,7 @@ def test_rare_bouts_of_single_frames_are_not_forbidden():
 
 def test_predictions_that_do_not_fit():
     labels, chances = validation(1)
-    with pytest.raises(UserError, match="1 labelled validation videos, but 2"):
+    with pytest.raises(UserError, match="1 labelled videos, but 2"):
         choose_rules([labels], [chances, chances])
     with pytest.raises(UserError, match=r"\(800, 1\) .*\(799, 1\)"):
         choose_rules([labels], [chances[1:]])

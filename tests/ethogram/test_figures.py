@@ -8,7 +8,7 @@ from sklearn import metrics
 
 from h2s_keras.errors import UserError
 from h2s_keras.ethogram import FrameLabels, find_shift, measure
-from h2s_keras.ethogram.bout_matching import compare_bouts, match_bouts
+from h2s_keras.ethogram.labels import compare_bouts, match_bouts
 
 
 def drawn(seed, videos=4, frames=150, behaviors=("a", "b", "c"), unlabelled=0.0):

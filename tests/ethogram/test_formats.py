@@ -23,7 +23,7 @@ from h2s_keras.errors import UserError
 from h2s_keras.ethogram import FrameLabels, FrameTimes, read_labels, write_labels
 from h2s_keras.ethogram.formats import FORMATS, format_for, recognise
 
-SINGLE = [name for name, module in FORMATS.items() if module.SINGLE]
+SINGLE = [name for name, module in FORMATS.items() if module.single]
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ SAMPLES = {
 @pytest.mark.parametrize("name", SAMPLES)
 def test_the_twelve_samples_are_one_annotation(real_data, name):
     path = real_data("ethogram", "formats", name)
-    assert recognise(path)[0].NAME == SAMPLES[name]
+    assert recognise(path)[0].name == SAMPLES[name]
     labels = read_labels(path, frames=100, rate=25)
     assert labels.behaviors == ("groom", "rear")
     groom, rear = [(10, 35), (60, 61), (80, 100)], [(30, 41)]
@@ -105,7 +105,7 @@ def test_a_round_trip_is_exact_to_the_frame(tmp_path_factory, name, data):
     rate = data.draw(st.sampled_from(rates[:-1] if name == "elan" else rates))
     cells = st.lists(st.sampled_from([0, 1]), min_size=2 * frames, max_size=2 * frames)
     matrix = np.array(data.draw(cells)).reshape(frames, 2)
-    if FORMATS[name].UNLABELLED:
+    if FORMATS[name].unlabelled:
         matrix[data.draw(st.integers(0, frames - 1))] = -1
     labels = FrameLabels("a.mp4", ("groom", "rear"), matrix, FrameTimes(frames, rate=rate))
     if name in SINGLE:
@@ -121,7 +121,7 @@ def test_a_round_trip_is_exact_to_the_frame(tmp_path_factory, name, data):
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_can_be_read_without_its_name(tmp_path, name):
     write_labels(truth().later_wins(), tmp_path / "anything", name)
-    assert recognise(tmp_path / "anything")[0].NAME == name
+    assert recognise(tmp_path / "anything")[0].name == name
 
 
 @pytest.mark.parametrize("name", ["vtrace", "boris", "elan", "boris_tabular", "observer"])
@@ -146,7 +146,7 @@ def test_the_ending_of_a_name_says_the_format():
         "a_labels.csv": "deepethogram",
         "a.annot": "bento",
     }.items():
-        assert format_for(name).NAME == expected
+        assert format_for(name).name == expected
     for name in ("a.txt", "a.json"):
         with pytest.raises(UserError, match="does not say the format; give one of"):
             format_for(name)
@@ -166,7 +166,7 @@ def test_overlaps_are_refused_or_reported(tmp_path, name):
     assert same(read_labels(path, rate=10), truth().later_wins())
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if not FORMATS[name].UNLABELLED])
+@pytest.mark.parametrize("name", [name for name in FORMATS if not FORMATS[name].unlabelled])
 def test_frames_that_are_not_labelled_are_refused_or_reported(tmp_path, name):
     labels = truth().later_wins()
     labels.matrix[14:16] = -1

@@ -14,6 +14,7 @@ from h2s_keras.ethogram import (
     load_labels,
     write_labels,
 )
+from h2s_keras.ethogram.labelled_videos import draw_folds
 
 
 @pytest.fixture
@@ -202,3 +203,18 @@ def test_groups_are_not_torn_apart_even_where_that_would_help():
     labels = group_labels([[1, 1], [1, 1], [1, 1], [1, 0]])
     with pytest.raises(UserError, match="'b1' is in 2"):
         draw_split(labels, ["a", "a", "b", "c"])
+
+
+def test_folds_are_of_whole_groups_and_spread_rare_behaviours():
+    # Two rare behaviours, each in two of eight groups; eight videos more of one of them.
+    shown = [[1, 1, 0]] * 2 + [[1, 0, 1]] * 2 + [[1, 0, 0]] * 4
+    groups = list("abcdefgh")
+    for seed in range(4):
+        folds = draw_folds(group_labels(shown), groups, 4, seed)
+        assert sorted(folds) == [0, 0, 1, 1, 2, 2, 3, 3]
+        assert folds[0] != folds[1] and folds[2] != folds[3]
+        assert folds == draw_folds(group_labels(shown), groups, 4, seed)
+    folds = draw_folds(group_labels(shown), list("aabbaabb"), 4)
+    assert len(set(folds)) == 2 and folds[:4] == folds[4:] and folds[0] == folds[1]
+    # One group: each video counts as one.
+    assert sorted(draw_folds(group_labels(shown[:3]), ["a"] * 3, 4)) == [0, 1, 2]

@@ -19,6 +19,7 @@ from h2s_keras.ethogram.temporal_head import (
     receptive_field,
     run_head,
     train_head,
+    train_heads,
 )
 from h2s_keras.models import HiddenTwoStreamBuilder
 from h2s_keras.recipes import ethogram as recipe
@@ -206,6 +207,42 @@ def test_features_are_centred_on_their_video():
     assert centred(features).mean(axis=0) == pytest.approx(np.zeros(3), abs=1e-6)
     running = centred(features, causal=True)
     assert running[10] == pytest.approx(features[10] - features[:11].mean(axis=0), abs=1e-5)
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_each_video_is_judged_by_the_head_that_did_not_see_it(exclusive, tmp_path):
+    random = np.random.default_rng(0)
+    features = [random.normal(size=(40, 3)) for _ in range(4)]
+    matrices = [random.integers(0, 2, (40, 1)) for _ in range(4)]
+    settings = {**HEAD, "steps": 2, "window": 20}
+    mean, held_out = train_heads(
+        features, matrices, [1, 0, 0, 1], settings, exclusive=exclusive, seed=3
+    )
+    # Alone, the head of each fold is the same.
+    heads = [
+        train_head(
+            [features[index] for index in seen],
+            [matrices[index] for index in seen],
+            settings,
+            exclusive=exclusive,
+            seed=3000 + fold,
+        )
+        for fold, seen in ((0, (0, 3)), (1, (1, 2)))
+    ]
+    for index, fold in enumerate([1, 0, 0, 1]):
+        expected = run_head(heads[fold], features[index], exclusive=exclusive)
+        assert held_out[index] == pytest.approx(expected, abs=1e-5)
+        other = run_head(heads[1 - fold], features[index], exclusive=exclusive)
+        assert not np.allclose(held_out[index], other, atol=1e-3)
+    inputs = centred(features[0])[None]
+    logits = [ops.convert_to_numpy(head(inputs))[0] for head in heads]
+    expected = probabilities(np.mean(logits, axis=0), exclusive)
+    mean.save(tmp_path / "head.keras")
+    again = keras.saving.load_model(tmp_path / "head.keras", compile=False)
+    for one in (mean, again):
+        found = run_head(one, features[0], exclusive=exclusive, chunk=11)
+        assert found == pytest.approx(expected, abs=1e-5)
+        assert receptive_field(one) == receptive_field(heads[0])
 
 
 @pytest.mark.long

@@ -4,10 +4,13 @@ import csv
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from cli.conftest import heavy_modules
+from cli.conftest import COMMAND, heavy_modules
 from warm_process import run_warm
 
 from h2s_keras.ethogram import FrameLabels, FrameTimes, read_labels, write_labels
@@ -52,6 +55,12 @@ def streams(tmp_path_factory):
             if part is not None:
                 writer.writerow([f"v{seed}.mp4", name, part])
     (folder / "broken.mp4").write_bytes(b"not a video" * 50)
+    (folder / "empty.csv").write_text("")
+    (folder / "header.csv").write_text("video,labels\n")
+    (folder / "gone.csv").write_text("video,labels\nv9.mp4,v0_labels.csv\n")
+    (folder / "unlabelled.csv").write_text("video,labels\nv0.mp4,\n")
+    (folder / "labels_only").mkdir()
+    shutil.copy(folder / "v0_labels.csv", folder / "labels_only")
     return folder
 
 
@@ -91,7 +100,13 @@ def run_folder(streams, h2s, tmp_path_factory):
         ("predict {s}/v0.mp4 --model gone --out p", "gone: no such folder"),
         ("predict {s}/v0.mp4 --model {s} --out p", "holds no ethogram.json"),
         ("predict gone.mp4 --model {s} --out p", "gone.mp4: no such file or folder"),
+        ("predict {s}/labels_only --model {s} --out p", "holds no videos"),
         ("evaluate {s}/videos.csv --predictions gone", "gone: no such folder"),
+        ("train {s}/empty.csv --out run", "empty.csv: has no column 'video', only nothing"),
+        ("train {s}/header.csv --out run", "header.csv: lists no videos"),
+        ("train {s}/gone.csv --out run", "gone.csv: line 2: there is no"),
+        ("evaluate {s}/gone.csv --model {s}", "gone.csv: line 2: there is no"),
+        ("train {s}/unlabelled.csv --out run", "has 1 videos and labels of none of them"),
         ("refine {s}/videos.csv --model gone --out run", "gone: no such folder"),
     ],
 )
@@ -117,6 +132,86 @@ def test_a_part_that_is_missing_or_unknown(streams, h2s, tmp_path):
     done = h2s("ethogram", "train", table, "--out", tmp_path / "run", "--smoke")
     assert done.code == 2 and "a part is train, validation, test; got 'vali'" in done.err
     assert not (tmp_path / "run").exists()
+
+
+def table_of(streams, path, names=("v0", "v1")):
+    """A table of videos of `streams` with labels beside it, the last for validation."""
+    parts = ["train"] * (len(names) - 1) + ["validation"]
+    rows = [
+        f"{streams}/{name}.mp4,{name}_labels.csv,{part}"
+        for name, part in zip(names, parts, strict=True)
+    ]
+    path.write_text("\n".join(["video,labels,part", *rows]) + "\n")
+    return path
+
+
+def test_labels_that_do_not_fit_are_told_with_both_numbers(streams, h2s, tmp_path):
+    table, out = table_of(streams, tmp_path / "t.csv"), tmp_path / "run"
+    shutil.copy(streams / "v1_labels.csv", tmp_path)
+    header, *rows = (streams / "v0_labels.csv").read_text().splitlines()
+    longer = [header, *rows, f"{len(rows)},1,0,0"]
+    (tmp_path / "v0_labels.csv").write_text("\n".join(longer) + "\n")
+    line = ["ethogram", "train", table, "--out", out, "--smoke"]
+    done = h2s(*line)
+    assert done.code == 2 and "labels 91 frames, but the video has 90" in done.err
+    assert len(done.error_lines) == 1
+    shutil.copy(streams / "v0_labels.csv", tmp_path)
+    done = h2s(*line, "--behaviors", "move,lamb")
+    assert done.code == 2 and "'lamp', which is not among the 2 wanted" in done.err
+    assert len(done.error_lines) == 1 and not out.exists()
+
+
+def test_a_shift_of_labels_is_reported_by_evaluate(streams, h2s, tmp_path):
+    """Predictions that are right, beside labels that were counted five frames late."""
+    rows = ["video,labels"]
+    for seed in (7, 8):
+        labels = write_stream(str(tmp_path / f"w{seed}.mp4"), seed, 300)
+        late = np.roll(labels.matrix, 5, axis=0)
+        for name, matrix in (("late", late), ("right", labels.matrix)):
+            shown = FrameLabels(labels.video, labels.behaviors, matrix, labels.times)
+            write_labels(shown, tmp_path / f"w{seed}_{name}.csv")
+        np.savez(
+            tmp_path / f"w{seed}.npz",
+            probabilities=0.1 + 0.8 * labels.matrix.astype("float32"),
+            shown=labels.matrix,
+            behaviors=np.array(labels.behaviors),
+            starts=labels.times.starts[:-1],
+            network="none",
+        )
+        rows.append(f"w{seed}.mp4,w{seed}_late.csv")
+    table = tmp_path / "videos.csv"
+    table.write_text("\n".join(rows) + "\n")
+    line = ["ethogram", "evaluate", str(table), "--predictions", str(tmp_path)]
+    done, heavy = heavy_modules(line)
+    assert done.code == 0, done.err
+    assert "predictions come 5 frames earlier than the labels" in done.out
+    assert not heavy & {"keras", "tensorflow"}
+    # Negative control: labels that are in their place.
+    table.write_text(table.read_text().replace("late", "right"))
+    done, _ = heavy_modules(line)
+    assert done.code == 0 and "frames earlier" not in done.out + done.err
+
+
+@pytest.mark.long
+def test_training_that_is_stopped_says_that_nothing_is_kept(streams, tmp_path):
+    out = tmp_path / "run"
+    line = ["ethogram", "train", str(streams / "videos.csv"), "--out", str(out), "--smoke"]
+    # A test run in the background ignores the signal, and so would what it starts.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    process = subprocess.Popen(
+        [sys.executable, "-c", heard + COMMAND, *line], stderr=subprocess.PIPE, text=True
+    )
+    said = ""
+    for text in process.stderr:
+        said += text
+        # The run folder holds files by now.
+        if "videos decoded" in text:
+            process.send_signal(signal.SIGINT)
+            break
+    said += process.stderr.read()
+    assert process.wait(120) == 130, said
+    assert "training does not resume and nothing was kept" in said
+    assert "Traceback" not in said and not out.exists()
 
 
 # === The whole way ===
@@ -148,11 +243,17 @@ def test_predict_writes_files_goes_on_and_survives_a_bad_file(
     assert int(budget[0]["frames"]) == (shown[:, 0] == 1).sum()
     assert float(budget[0]["seconds"]) == pytest.approx((shown[:, 0] == 1).sum() / 25, 1e-3)
     assert "v3.mp4" in (out / "v3.html").read_text()
-    # A second call computes only what is new.
+    # A second call, of a folder with the broken file in it, computes only what is new.
     before = os.stat(out / "v3.npz").st_mtime_ns
-    done = h2s(*line[:2], streams / "v3.mp4", streams / "v4.mp4", *line[4:])
-    assert done.code == 0, done.err
-    assert [json.loads(one)["known"] for one in done.out.splitlines()] == [True, False]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("broken", "v3", "v4"):
+        shutil.copy(streams / f"{name}.mp4", folder)
+    done = h2s(*line[:2], folder, *line[4:])
+    assert done.code == 2 and "broken.mp4: is not a video" in done.err
+    rows = [json.loads(one) for one in done.out.splitlines()]
+    known = {os.path.basename(one["video"]): one.get("known") for one in rows}
+    assert known == {"broken.mp4": None, "v3.mp4": True, "v4.mp4": False}
     assert os.stat(out / "v3.npz").st_mtime_ns == before
     # Features that were kept with the run give what decoding gives.
     copy = tmp_path / "copy"
@@ -176,8 +277,9 @@ def test_evaluate_by_network_and_by_predictions(run_folder, streams, h2s, tmp_pa
         expected = stored["behaviors"][name]["average_precision"]["value"]
         assert found == pytest.approx(expected, abs=1e-3)
     assert (pages / "v3.html").exists() and figures["trained_on"] == []
-    done = h2s(*line, "--model", run_folder, "--part", "train")
-    assert "2 of 2 videos were trained on" in done.err
+    for part, count in (("train", 2), ("validation", 1)):
+        done = h2s(*line, "--model", run_folder, "--part", part)
+        assert f"{count} of {count} videos were trained on" in done.err
     done = h2s(*line, "--predictions", pages, "--part", "test")
     assert done.code == 2 and "predict" in done.err and "into this folder first" in done.err
 

@@ -1,30 +1,39 @@
-"""BORIS projects (.boris): every observation with its events, videos and frame rates.
+"""BORIS: projects, and the tabular and aggregated events that it exports.
 
-State events carry no mark: of one subject, behaviour and set of modifiers the first event
-starts a bout and the next stops it. Times include the observation's time offset; videos
-that a player shows one after another count on.
+Projects (.boris) hold every observation with its events, videos and frame rates. State
+events carry no mark: of one subject, behaviour and set of modifiers the first event starts
+a bout and the next stops it. Times include the observation's time offset; videos that a
+player shows one after another count on.
+
+Tabular events have a row per START, STOP or POINT. BORIS up to 7 writes a few lines about
+the observation before the table and calls the mark "Status"; later it is "Behavior type",
+and every row names its observation. Aggregated events have a row per bout.
 """
 
 import json
 
 from h2s_keras.errors import FileError, what_was_meant
-from h2s_keras.ethogram.annotation import Annotation, file_name
-from h2s_keras.ethogram.formats.states import pair_by_order
-from h2s_keras.ethogram.formats.text import number, optional_number, time_text
+from h2s_keras.ethogram.annotation import Annotation, Interval, file_name
+from h2s_keras.ethogram.formats.text import (
+    Format,
+    header,
+    number,
+    optional_number,
+    pair_by_order,
+    pair_marked,
+    records,
+    seconds_of,
+    table,
+    time_text,
+    write_table,
+)
 
-NAME = "boris"
-TITLE = "BORIS project (.boris)"
-ENDINGS = (".boris",)
-SINGLE = False
-UNLABELLED = False
-SECONDS = True
 
-
-def recognise(content):
+def _recognise_project(content):
     return isinstance(content, dict) and {"behaviors_conf", "observations"} <= set(content)
 
 
-def read(path, content):
+def _read_project(path, content):
     try:
         kinds = {
             entry["code"]: entry["type"].lower().startswith("state")
@@ -96,7 +105,7 @@ def _observation(path, entry, observation, kinds):
     return annotations
 
 
-def write(labels):
+def _write_project(labels):
     at = time_text(labels)
     video = file_name(labels.video or "video")
     events = []
@@ -157,3 +166,198 @@ def write(labels):
         "converters": {},
     }
     return json.dumps(project, indent=1) + "\n"
+
+
+BORIS = Format(
+    name="boris",
+    title="BORIS project (.boris)",
+    recognise=_recognise_project,
+    read=_read_project,
+    write=_write_project,
+    endings=(".boris",),
+    seconds=True,
+)
+
+
+_NEW = {"Observation id", "Behavior", "Behavior type", "Time"}
+_OLD = {"Time", "Media file path", "Behavior", "Status"}
+# Behaviour modifiers: "Modifiers" of old files, "Modifier #1" and so on of later ones.
+_MODIFIER = "modifier"
+_MEDIA = ("Media file name", "Media file path", "Media file")
+
+
+def _recognise_tabular(text):
+    return _NEW <= set(header(text)) or _old_header(table(text[:20_000])[0]) is not None
+
+
+def _old_header(rows):
+    for line, row in enumerate(rows):
+        if _OLD <= set(row):
+            return line
+    return None
+
+
+def _read_tabular(path, text):
+    rows, _ = table(text)
+    about, mark = {}, "Behavior type"
+    if not _NEW <= set(rows[0]):
+        start = _old_header(rows)
+        about = {row[0]: row[1] for row in rows[:start] if len(row) > 1}
+        # The lines before the table have fewer cells than it.
+        rows, mark = rows[start:], "Status"
+    found = {}
+    events = {}
+    for line, row in records(path, rows):
+        row = {**about, **row}
+        entry = observation_of(path, row, found).entry
+        offset = optional_number(path, row.get("Time offset (s)"), "the time offset") or 0
+        kind = row[mark].upper()
+        if kind not in ("START", "STOP", "POINT"):
+            raise FileError(
+                path, f"row {line}: {mark} {row[mark]!r} is not START, STOP or POINT"
+            )
+        seconds = seconds_of(path, row["Time"], f"row {line}: Time") - offset
+        modifiers = "|".join(
+            cell for name, cell in row.items() if name.lower().startswith(_MODIFIER)
+        )
+        event = (seconds, row.get("Subject", ""), row["Behavior"], modifiers, kind)
+        events.setdefault(entry, []).append(event)
+    for entry, annotation in found.items():
+        pair_marked(annotation, events[entry])
+    return list(found.values()) or [Annotation(path)]
+
+
+def observation_of(path, row, found):
+    """The `Annotation` in the dict `found` of a row's observation, made at its first."""
+    entry = row.get("Observation id", "")
+    media = next((row[name] for name in _MEDIA if row.get(name)), "")
+    media = "" if media == "NA" else file_name(media)
+    if entry not in found:
+        lengths = (row.get(name) for name in ("Media duration (s)", "Total length"))
+        rate = row.get("FPS") or row.get("FPS (frame/s)")
+        found[entry] = Annotation(
+            path,
+            video=media,
+            entry=entry,
+            rate=_number(rate),
+            duration=_number(next((length for length in lengths if length), None)),
+        )
+    annotation = found[entry]
+    if row.get("Source", "").count("#1:") > 1 or media not in ("", annotation.video):
+        annotation.problem = FileError(
+            path,
+            f"{entry} shows several videos one after another, and the table does not say "
+            "where each begins; give the BORIS project (.boris)",
+        )
+    return annotation
+
+
+def _number(text):
+    # Several videos have several rates and lengths; without one, the video decides.
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return None
+
+
+def _write_tabular(labels):
+    at = time_text(labels)
+    video = file_name(labels.video or "video")
+    length, rate = f"{labels.times.duration:.3f}", f"{labels.times.rate:.6g}"
+    before = [video, "1970-01-01 00:00:00", "", length, "Media file(s)"]
+    before += [f"player #1:{video}", "0", length, rate, "No focal subject"]
+    rows = []
+    for bout in labels.bouts():
+        for frame, mark in ((bout.start, "START"), (bout.stop, "STOP")):
+            row = [*before, bout.behavior, "", mark, at(frame), video, frame, "NA", ""]
+            rows.append((frame, mark == "START", row))
+    rows.sort(key=lambda row: row[:2])
+    return write_table([_TABULAR_COLUMNS, *(row for _, _, row in rows)])
+
+
+_TABULAR_COLUMNS = (
+    "Observation id,Observation date,Description,Observation duration,Observation type,"
+    "Source,Time offset (s),Media duration (s),FPS,Subject,Behavior,Behavioral category,"
+    "Behavior type,Time,Media file name,Image index,Image file path,Comment"
+).split(",")
+
+
+BORIS_TABULAR = Format(
+    name="boris_tabular",
+    title="BORIS tabular events (.csv, .tsv)",
+    recognise=_recognise_tabular,
+    read=_read_tabular,
+    write=_write_tabular,
+    seconds=True,
+)
+
+
+def _recognise_aggregated(text):
+    return {"Behavior", "Start (s)", "Stop (s)"} <= set(header(text))
+
+
+def _read_aggregated(path, text):
+    rows, _ = table(text)
+    found, points = {}, {}
+    for line, row in records(path, rows):
+        annotation = observation_of(path, row, found)
+        if row.get("Behavior type", "STATE").upper() == "POINT":
+            points[annotation.entry] = points.get(annotation.entry, 0) + 1
+            continue
+        offset = optional_number(path, row.get("Time offset (s)"), "the time offset") or 0
+        start, stop = (
+            seconds_of(path, row[column], f"row {line}: {column}") - offset
+            for column in ("Start (s)", "Stop (s)")
+        )
+        annotation.intervals.append(
+            Interval(row["Behavior"], start, stop, row.get("Subject", ""))
+        )
+        numbers = [row.get(f"Image index {end}") for end in ("start", "stop")]
+        annotation.frame_numbers.append(
+            tuple(
+                optional_number(path, cell, f"row {line}: Image index") for cell in numbers
+            )
+        )
+    for annotation in found.values():
+        names = (bout.behavior for bout in annotation.intervals)
+        annotation.behaviors = tuple(dict.fromkeys(names))
+        if count := points.get(annotation.entry):
+            annotation.notes.append(
+                f"{count} point event{'s' * (count > 1)} without duration left out"
+            )
+    return list(found.values()) or [Annotation(path)]
+
+
+def _write_aggregated(labels):
+    at = time_text(labels)
+    video = file_name(labels.video or "video")
+    length, rate = f"{labels.times.duration:.3f}", f"{labels.times.rate:.6g}"
+    before = [video, "1970-01-01 00:00:00", "", "Media file(s)", f"player #1:{video}"]
+    before += ["0.000", length, length, rate, "No focal subject", length]
+    starts = labels.times.starts
+    rows = [
+        [*before, bout.behavior, "", "STATE", at(bout.start), at(bout.stop)]
+        + [f"{starts[bout.stop] - starts[bout.start]:.3f}", video, bout.start, bout.stop]
+        + ["NA", "NA", "", ""]
+        for bout in labels.bouts()
+    ]
+    return write_table([_AGGREGATED_COLUMNS, *rows])
+
+
+_AGGREGATED_COLUMNS = (
+    "Observation id,Observation date,Description,Observation type,Source,Time offset (s),"
+    "Coding duration,Media duration (s),FPS (frame/s),Subject,Observation duration by "
+    "subject by observation,Behavior,Behavioral category,Behavior type,Start (s),Stop (s),"
+    "Duration (s),Media file name,Image index start,Image index stop,Image file path start,"
+    "Image file path stop,Comment start,Comment stop"
+).split(",")
+
+
+BORIS_AGGREGATED = Format(
+    name="boris_aggregated",
+    title="BORIS aggregated events (.csv, .tsv)",
+    recognise=_recognise_aggregated,
+    read=_read_aggregated,
+    write=_write_aggregated,
+    seconds=True,
+)

@@ -11,20 +11,14 @@ import numpy as np
 
 from h2s_keras.errors import FileError
 from h2s_keras.ethogram.annotation import Annotation, Interval, file_name
-
-NAME = "elan"
-TITLE = "ELAN annotations (.eaf)"
-ENDINGS = (".eaf",)
-SINGLE = False
-UNLABELLED = False
-SECONDS = True
+from h2s_keras.ethogram.formats.text import Format
 
 
-def recognise(text):
+def _recognise_elan(text):
     return text.lstrip().startswith("<") and "<ANNOTATION_DOCUMENT" in text[:4000]
 
 
-def read(path, text):
+def _read_elan(path, text):
     try:
         root = xml.fromstring(text.encode())
     except xml.ParseError as error:
@@ -84,7 +78,7 @@ def _slots(path, root):
     return dict(zip(names, (values / 1000).tolist(), strict=True))
 
 
-def write(labels):
+def _write_elan(labels):
     video = file_name(labels.video or "video")
     suffix = os.path.splitext(video)[1].lstrip(".").lower() or "mp4"
     root = xml.Element(
@@ -136,3 +130,14 @@ def write(labels):
     return xml.tostring(root, encoding="unicode", xml_declaration=False).join(
         ('<?xml version="1.0" encoding="UTF-8"?>\n', "\n")
     )
+
+
+ELAN = Format(
+    name="elan",
+    title="ELAN annotations (.eaf)",
+    recognise=_recognise_elan,
+    read=_read_elan,
+    write=_write_elan,
+    endings=(".eaf",),
+    seconds=True,
+)

@@ -1,17 +1,48 @@
-"""Reading and writing the text that all formats of labels are made of."""
+"""What formats of labels share: their description, text, tables, times, state events."""
 
 import csv
+import dataclasses
 import io
+import itertools
 import math
 import re
+from collections.abc import Callable
 
 from h2s_keras.errors import FileError
+from h2s_keras.ethogram.annotation import Interval
 
 _BOMS = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
     (b"\xef\xbb\xbf", "utf-8-sig"),
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """A format of files of labels.
+
+    Attributes:
+        name: by which users choose it.
+        title: for errors and tables.
+        recognise: from content (text, or what JSON holds) to whether it is of this format.
+        read: from (path, content) to a list of `Annotation`, one per video.
+        write: from `FrameLabels` to text.
+        endings: of file names that are written in it without being asked.
+        single: one behaviour per frame.
+        unlabelled: it can hold frames that are not labelled.
+        seconds: it needs the times of frames.
+    """
+
+    name: str
+    title: str
+    recognise: Callable
+    read: Callable
+    write: Callable
+    endings: tuple = ()
+    single: bool = False
+    unlabelled: bool = False
+    seconds: bool = False
 
 
 def read_text(path):
@@ -118,3 +149,84 @@ def time_text(labels, digits=3):
     if any(frame_at(round(starts[edge], digits)) != edge for edge in edges):
         digits = 6
     return lambda frame: f"{starts[frame]:.{digits}f}"
+
+
+def pair_marked(found, events):
+    """Adds the bouts of events that are marked START, STOP or POINT.
+
+    Args:
+        found: the `Annotation` to fill.
+        events: (seconds, subject, behaviour, modifiers, mark) each.
+
+    A START or STOP without its other half is the annotation's `problem`.
+    """
+    _pair(found, events)
+
+
+def pair_by_order(found, events, states):
+    """As `pair_marked`, of events that are not marked: the first starts, the next stops.
+
+    Args:
+        found: the `Annotation` to fill.
+        events: (seconds, subject, behaviour, modifiers) each.
+        states: names of the behaviours that have a duration.
+    """
+    running, marked = set(), []
+    for event in sorted(events, key=lambda event: event[0]):
+        key = event[1:4]
+        if event[2] not in states:
+            mark = "POINT"
+        elif key in running:
+            running.remove(key)
+            mark = "STOP"
+        else:
+            running.add(key)
+            mark = "START"
+        marked.append((*event, mark))
+    _pair(found, marked)
+
+
+def _pair(found, events):
+    open_bouts, points = {}, 0
+    events = sorted(events, key=lambda event: event[0])
+    for seconds, moment in itertools.groupby(events, key=lambda event: event[0]):
+        marks = {}
+        for _, *key, mark in moment:
+            if mark == "POINT":
+                points += 1
+            else:
+                marks.setdefault(tuple(key), []).append(mark)
+        for key, left in marks.items():
+            # At one moment a running bout stops before the next starts, whatever the order.
+            while left:
+                mark = "STOP" if key in open_bouts else "START"
+                if mark not in left:
+                    since = open_bouts.get(key, seconds)
+                    found.problem = _unpaired(found, key[1], left[0], since, mark)
+                    return
+                left.remove(mark)
+                if mark == "START":
+                    open_bouts[key] = seconds
+                else:
+                    start = open_bouts.pop(key)
+                    found.intervals.append(Interval(key[1], start, seconds, key[0]))
+    for (_, behavior, _), seconds in open_bouts.items():
+        found.problem = _unpaired(found, behavior, "START", seconds, "STOP")
+    found.intervals.sort(key=lambda interval: interval.start)
+    if points:
+        found.notes.append(
+            f"{points} point events have no duration and were left out"
+            if points > 1
+            else "1 point event has no duration and was left out"
+        )
+    if not found.behaviors:
+        found.behaviors = tuple(dict.fromkeys(bout.behavior for bout in found.intervals))
+
+
+def _unpaired(found, behavior, mark, seconds, other):
+    where = f"{found.entry}: " if found.entry else ""
+    return FileError(
+        found.path,
+        f"{where}the {mark} of {behavior!r} at {seconds:g} s has no {other}; correct the "
+        "state events in the program that wrote them",
+    )
