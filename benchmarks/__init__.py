@@ -25,7 +25,7 @@ SUITES = {
     "data_pipeline": "clips per second from videos against plain decoding loops; memory",
     "record_pipeline": "clips per second from packed records against the same videos",
     "serving_latency": "an export's serving_default against the compiled Keras model",
-    "lite": "accuracy, size and time of LiteRT files on the quickstart's test clips",
+    "formats": "accuracy, size and time of every exported file on the quickstart's clips",
     "accelerator": "on a GPU: clips per second, shares of its matrix rate and bandwidth",
     "accelerator_training": "on a GPU: full-size training steps in bfloat16; time, memory",
     "accelerator_profile": "on a GPU: MotionNet's kernels by what they do",

@@ -1,13 +1,15 @@
-"""Learns a MotionNet of two frames from pools of drawn clips: Keras on JAX, no TensorFlow.
+"""Learns a MotionNet of two frames from pools of clips: Keras on JAX, no TensorFlow.
 
     python benchmarks/draw_pool.py --filmed 0.6 --count 8192 --out pool.npz
-    KERAS_BACKEND=jax python benchmarks/learn_pairs.py pool.npz --steps 40000 --out pairs
+    KERAS_BACKEND=jax python -m benchmarks.learn_pairs pool.npz --steps 40000 --out pairs
 
 The same objective as the recipe small_video (true flow, from a quarter of the size up), for
 a machine with a GPU and without TensorFlow: all clips lie in its memory, and one compiled
-step draws, turns and recolours them, and learns. Writes OUT.keras and OUT.npz (weights in
-float16, as presets are stored) every `--every` steps, so that it may be cut at any time;
-`benchmarks/real_video.py` measures OUT.keras.
+step draws, turns and recolours them, and learns. With `--unlabelled` true flow is not read:
+census, smoothness away from edges, and `MARGIN` pixels on every side that the warp alone
+sees, so that clips of 128 pixels (`--side 128`) teach flow of 64. Writes OUT.keras and
+OUT.npz (weights in float16, as presets are stored) every `--every` steps, so that it may be
+cut at any time; `benchmarks/real_video.py` measures OUT.keras.
 """
 
 import argparse
@@ -21,10 +23,13 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
+from benchmarks.tools.make_preset import write_preset
 from h2s_keras.layers.supervised_flow_loss import SupervisedFlowLoss
+from h2s_keras.layers.unsupervised_flow_loss import UnsupervisedFlowLoss
 from h2s_keras.models.motion_net import MotionNet
-from h2s_keras.models.preset_files import write_preset
 from h2s_keras.training.flow_objective import FlowObjective
+
+MARGIN = 32
 
 
 def read_pools(paths):
@@ -63,13 +68,18 @@ def make_step(motion_net, optimizer, objective, pool, batch_size, momentum):
     """The compiled step: (state, key) to (state, loss)."""
     clips, flows = (jnp.asarray(array) for array in pool)
 
-    def loss_of(weights, frozen, clips, truth):
-        def motion(inputs, training=None):
-            return motion_net.stateless_call(weights, frozen, inputs, training=True)[0]
+    variables = motion_net.trainable_variables + motion_net.non_trainable_variables
 
-        found = motion(objective.first_view(clips))
-        extra = objective.extra_passes(motion, clips, found, 0.0)
-        return objective.evaluate(clips, {**found, **extra}, truth=truth)["total"].mean()
+    def loss_of(weights, frozen, clips, truth):
+        mapping = list(zip(variables, [*weights, *frozen], strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            seen = objective.visible_clips(clips)
+            found = motion_net.single_pass(objective.first_view(seen), training=True)
+            extra = objective.extra_passes(motion_net, seen, found, 0.0)
+            if not objective.supervised:
+                truth = None
+            terms = objective.evaluate(clips, {**found, **extra}, truth=truth)
+        return terms["total"].mean()
 
     def step(state, key):
         weights, frozen, slots, averages = state
@@ -105,6 +115,9 @@ def main():
     )
     parser.add_argument("pools", nargs="+", help=".npz files of benchmarks/draw_pool.py")
     parser.add_argument("--variant", default="small")
+    parser.add_argument("--unlabelled", action="store_true", help="do without true flow")
+    parser.add_argument("--noise_floor", type=float, default=0.0)
+    parser.add_argument("--smoothness", type=float, default=40.0, help="if unlabelled")
     parser.add_argument("--initial", help=".keras file to start from")
     parser.add_argument("--steps", type=int, default=40000)
     parser.add_argument("--batch", type=int, default=32)
@@ -115,7 +128,9 @@ def main():
     options = parser.parse_args()
 
     keras.utils.set_random_seed(options.seed)
-    motion_net = MotionNet(2, options.variant, coarse_to_fine=True)
+    motion_net = MotionNet(
+        2, options.variant, coarse_to_fine=True, noise_floor=options.noise_floor
+    )
     motion_net.build((None, 2, None, None, 3))
     if options.initial:
         trained = keras.saving.load_model(options.initial, compile=False)
@@ -126,6 +141,14 @@ def main():
     optimizer = keras.optimizers.Adam(schedule, global_clipnorm=1.0)
     optimizer.build(motion_net.trainable_variables)
     objective = FlowObjective(SupervisedFlowLoss(), refinement=2)
+    if options.unlabelled:
+        loss = UnsupervisedFlowLoss(
+            photometric="census",
+            ssim_weight=0.0,
+            smoothness_weight=options.smoothness,
+            edge_weight=50.0,
+        )
+        objective = FlowObjective(loss, refinement=2, margin=MARGIN)
     pool = read_pools(options.pools)
     step = make_step(motion_net, optimizer, objective, pool, options.batch, 0.999)
     weights = [jnp.array(v.value) for v in motion_net.trainable_variables]

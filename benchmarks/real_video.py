@@ -316,7 +316,7 @@ def main():
         for name, method in simple_methods().items():
             rows[name] = bench.figures(method, options.short)
             show(name, rows[name])
-    from h2s_keras.models.flow_network import load_flow_network
+    from h2s_keras.evaluation.flow_estimators import load_flow_network
 
     for path in options.models:
         motion_net = load_flow_network(path)

@@ -1,4 +1,4 @@
-"""Mistakes of the user, told in one line.
+"""Mistakes of the user, reported in one line.
 
 Everything that a user can get wrong (a missing file, a broken video, a value in a
 recipe) is raised as a `UserError`. The command line prints its text as one line and
@@ -85,29 +85,29 @@ class BrokenVideoError(VideoError):
     """A video that breaks half way: `good_frames` were decoded before the break."""
 
 
-class ToldWarning(UserWarning):
+class UserFacingWarning(UserWarning):
     """A warning to the user of the command line, who gets one line of it."""
 
 
-class MissingVideosWarning(ToldWarning):
+class MissingVideosWarning(UserFacingWarning):
     """Videos of a list are not there, and are left out as the caller allowed."""
 
 
-class LeftOutWarning(ToldWarning):
+class LeftOutWarning(UserFacingWarning):
     """Files that lie among the videos of a folder are not used."""
 
 
-class BrokenVideoWarning(ToldWarning):
+class BrokenVideoWarning(UserFacingWarning):
     """A broken video was used up to its break, as the caller allowed."""
 
 
-class VideoWarning(ToldWarning):
+class VideoWarning(UserFacingWarning):
     """What a video says cannot be followed; the text names what is done instead."""
 
 
-class LabelsWarning(ToldWarning):
+class LabelsWarning(UserFacingWarning):
     """Labels that can be read in two ways, of which one was taken."""
 
 
-class ServerFilesWarning(ToldWarning):
+class ServerFilesWarning(UserFacingWarning):
     """A server's configuration that was kept does not fit the version beside it."""

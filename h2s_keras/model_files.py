@@ -6,6 +6,8 @@ import shlex
 
 from h2s_keras.errors import UserError
 
+# What `save_to_preset` and `keras.Model.save(folder, zipped=False)` leave in a folder.
+WEIGHTS = "model.weights.h5"
 PRESETS = os.path.join(os.path.dirname(__file__), "models", "weights")
 INDEX = "index.json"
 
@@ -31,13 +33,23 @@ def preset_name(path):
     return path if not os.path.exists(path) and path in preset_index() else None
 
 
+def is_remote(path):
+    """Whether Keras fetches a model itself, as from "hf://user/name"."""
+    return "://" in os.fspath(path)
+
+
 def model_file(path):
-    """The .keras file that a path means: itself, or that of a run folder.
+    """What Keras loads for a path: a .keras file, a preset's folder, or a remote path.
+
+    Args:
+        path: that itself, or the folder of a run.
 
     Raises:
         UserError: there is none.
     """
     path = os.fspath(path)
+    if is_remote(path) or os.path.isfile(os.path.join(path, WEIGHTS)):
+        return path
     if os.path.isdir(path):
         check_finished(path)
         path = os.path.join(path, "model.keras")
@@ -48,6 +60,18 @@ def model_file(path):
             f"({known})"
         )
     return path
+
+
+def weights_file(path):
+    """The file on disk whose bytes tell a model from others; None of remote ones.
+
+    Args:
+        path: as for `model_file`.
+    """
+    path = model_file(path)
+    if is_remote(path):
+        return None
+    return os.path.join(path, WEIGHTS) if os.path.isdir(path) else path
 
 
 def check_finished(folder):
@@ -89,7 +113,7 @@ def check_model(path):
     Raises:
         UserError: as `model_file`.
     """
-    if preset_name(path) is not None:
+    if preset_name(path) is not None or is_remote(path):
         return
     if os.path.isdir(path):
         check_finished(path)

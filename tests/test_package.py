@@ -183,7 +183,7 @@ SLOW = {"activitynet", "thumos14", "thumos14_101", "hmdb51", "ucf101"} | {
 SLOW |= {"quickstart", "gestures", "ut_interaction"}
 # tests/training has SupervisedFlowLoss, and small_video runs.
 SLOW |= {"tiny_synthetic", "small_start"}
-LONG = {"videos"}
+LONG = {"videos", "tiny_unlabelled"}
 
 
 @pytest.mark.parametrize(

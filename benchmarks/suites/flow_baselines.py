@@ -10,9 +10,9 @@ import time
 
 import cv2
 
+from h2s_keras.evaluation.flow_estimators import load_flow_network
 from h2s_keras.evaluation.flow_pairs import find_flow_pairs
 from h2s_keras.evaluation.flow_results import flow_results, flow_rows, pair_flow
-from h2s_keras.models.flow_network import load_flow_network
 from h2s_keras.runtimes.in_runtime import in_runtime
 
 

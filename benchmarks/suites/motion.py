@@ -30,7 +30,7 @@ def _measure_variant(figures, variant, settings):
     from benchmarks.motion_cost import multiply_adds
     from h2s_keras.errors import UserError
     from h2s_keras.models.motion_net import MotionNet
-    from h2s_keras.runtimes.check_runtime import RUNTIMES
+    from h2s_keras.runtimes import RUNTIMES
     from h2s_keras.runtimes.in_runtime import in_runtime
 
     size = SMOKE_SIZE if settings.smoke else SIZE

@@ -10,16 +10,21 @@ measured anew on the held-out clips of the run.
 """
 
 import argparse
+import io
 import json
 import os
 import shutil
 import time
+import zipfile
 
 import keras
+import numpy as np
 
 from h2s_keras.data.training_data import make_data
-from h2s_keras.models.preset_files import read_preset, with_weights, write_preset
-from h2s_keras.models.presets import load_model
+from h2s_keras.files import sha256
+from h2s_keras.model_files import INDEX, PRESETS, preset_index
+from h2s_keras.models.motion_net_of import motion_net_of
+from h2s_keras.models.presets import load_model, read_preset, with_weights
 from h2s_keras.training.run_figures import measure
 
 
@@ -32,6 +37,48 @@ def in_float32(model):
         .replace('"mixed_float16"', '"float32"')
     )
     return with_weights(keras.saving.deserialize_keras_object(config), model.get_weights())
+
+
+def write_preset(model, name, about, folder=PRESETS):
+    """Writes a network as a preset: weights in float16, and its line of the index.
+
+    Args:
+        model: MotionNet or HiddenTwoStream.
+        name: of the preset.
+        about: dict of plain values to keep in the index beside what follows from the model.
+        folder: of the files.
+    """
+    config = keras.saving.serialize_keras_object(model)
+    parts = {"config": np.frombuffer(json.dumps(config).encode(), np.uint8)}
+    for number, weight in enumerate(model.get_weights()):
+        if np.abs(weight).max(initial=0.0) > np.finfo("float16").max:
+            raise ValueError(f"weight {number} of {name} does not fit into float16")
+        parts[f"weight_{number:03}"] = weight.astype("float16")
+    path = os.path.join(folder, f"{name}.npz")
+    # Not np.savez: it would stamp the time, and the same weights should be the same bytes.
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        for key, array in parts.items():
+            memory = io.BytesIO()
+            np.lib.format.write_array(memory, array, allow_pickle=False)
+            entry = zipfile.ZipInfo(key + ".npy", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, memory.getvalue())
+    with open(path, "wb") as file:
+        file.write(whole.getvalue())
+    index_path = os.path.join(folder, INDEX)
+    index = preset_index(folder) if os.path.exists(index_path) else {}
+    index[name] = {
+        "file": os.path.basename(path),
+        "sha256": sha256([whole.getvalue()]),
+        "kind": type(model).__name__,
+        "num_frames": motion_net_of(model).num_frames,
+        "parameters": int(model.count_params()),
+        **about,
+    }
+    with open(index_path, "w", encoding="utf-8") as file:
+        json.dump(dict(sorted(index.items())), file, indent=1)
+        file.write("\n")
 
 
 def main():

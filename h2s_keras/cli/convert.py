@@ -3,7 +3,6 @@
 import json
 import os
 
-from h2s_keras.cli.class_names import read_class_names
 from h2s_keras.cli.quiet import import_keras
 from h2s_keras.errors import FileError, UserError
 from h2s_keras.files import whole_file
@@ -27,7 +26,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--model",
         choices=("motionnet", "tiny", "stacked", "bn_inception"),
-        help="what FILE holds (default: told by its layers); motionnet also takes "
+        help="what FILE holds (default: found by its layers); motionnet also takes "
         "MotionNet alone out of a stacked file",
     )
     parser.add_argument(
@@ -155,9 +154,8 @@ def _bn_inception(arguments, layers):
     the published ones.
     """
     from h2s_keras.models.backbones import build_backbone
-    from h2s_keras.models.caffe_weights.layout import image_channels
+    from h2s_keras.models.caffe_weights.layout import CLASSIFIERS, image_channels
     from h2s_keras.models.caffe_weights.slot import plain_shape
-    from h2s_keras.models.caffe_weights.tsn_networks import CLASSIFIERS
     from h2s_keras.models.motion_net_variants import VARIANTS
 
     path = arguments.file
@@ -228,14 +226,16 @@ def _with_spatial(builder, arguments):
 def _layers(path):
     """(layers with weights, whether their names are those of BN-Inception)."""
     from h2s_keras.models.caffe_weights.caffe_file import read_caffemodel
-    from h2s_keras.models.caffe_weights.tsn_networks import bn_inception_sign
+    from h2s_keras.models.caffe_weights.layout import bn_inception_sign
 
     layers = [layer for layer in read_caffemodel(path) if layer.blobs]
     return layers, bn_inception_sign(layers) is not None
 
 
 def _class_names(path, count):
-    names = read_class_names(path)
+    from h2s_keras.data.datasets.dataset_list import read_lines
+
+    names = read_lines(path)
     if len(names) != count:
         raise FileError(path, f"has {len(names)} names and the network {count} classes")
     twice = [name for number, name in enumerate(names) if name in names[:number]]

@@ -31,7 +31,7 @@ def add_arguments(parser):
         help="short side of the frames (default 256); smaller ones stay, 0 keeps all",
     )
     group.add_argument(
-        "--quality", type=int, default=95, metavar="Q", help="of JPEG (default 95)"
+        "--quality", type=int, default=95, metavar="Q", help="JPEG quality (default 95)"
     )
     group.add_argument(
         "--frames_per_record",
@@ -76,7 +76,9 @@ def add_arguments(parser):
     )
     group.add_argument("--beam", action="store_true", help="pack with Apache Beam")
     group.add_argument(
-        "--runner", metavar="NAME", help="of Beam (default DirectRunner, in this process)"
+        "--runner",
+        metavar="NAME",
+        help="runner of Beam (default DirectRunner, here)",
     )
     group.add_argument(
         "--beam_options",
@@ -87,15 +89,15 @@ def add_arguments(parser):
     clips = parser.add_argument_group("synthetic clips")
     clips.add_argument("--count", type=int, default=480, help="clips to train on")
     clips.add_argument("--test_count", type=int, default=120, help="clips to test on")
-    clips.add_argument("--seed", type=int, default=0, help="of the clips (default 0)")
-    clips.add_argument("--num_frames", type=int, default=11, help="of a clip (default 11)")
+    clips.add_argument("--seed", type=int, default=0, help="seed of the clips (default 0)")
+    clips.add_argument("--num_frames", type=int, default=11, help="default 11")
     clips.add_argument(
         "--image_size",
         type=int,
         nargs=2,
         default=(64, 64),
         metavar=("H", "W"),
-        help="of a clip (default 64 64)",
+        help="height and width of a clip (default 64 64)",
     )
 
 
@@ -162,8 +164,7 @@ def pack_settings(arguments):
 
 def make_plan(arguments, lists, settings, shard_bytes):
     """The `PackPlan`, its shards as many as asked for or as fit --shard_bytes."""
-    from h2s_keras.data.records.pack_size import estimated_bytes
-    from h2s_keras.data.records.packing import list_plan, synthetic_plan
+    from h2s_keras.data.records.packing import estimated_bytes, list_plan, synthetic_plan
     from h2s_keras.data.synthetic.action_clips import CLASS_NAMES
 
     shards = arguments.shards
@@ -189,8 +190,7 @@ def make_plan(arguments, lists, settings, shard_bytes):
 def pack(plan, arguments):
     """Packs with a bar on stderr, here or with Beam; returns the `RecordIndex`."""
     from h2s_keras.cli.progress import Progress
-    from h2s_keras.data.records.pack import pack_records
-    from h2s_keras.data.records.pack_beam import pack_with_beam
+    from h2s_keras.data.records.pack import pack_records, pack_with_beam
     from h2s_keras.evaluation.flow_estimators import flow_estimator
 
     if arguments.beam or arguments.runner or arguments.beam_options:

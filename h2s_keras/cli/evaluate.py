@@ -8,13 +8,11 @@ import time
 
 from h2s_keras.cli.evaluate_data import (
     add_data_arguments,
-    check_data_arguments,
-    is_scores,
+    data_kind,
     read_examples,
     synthetic_test,
     untrained,
 )
-from h2s_keras.cli.evaluate_flow import run_flow, tell_files
 from h2s_keras.cli.quiet import import_keras, print_device
 from h2s_keras.errors import UserError
 from h2s_keras.model_files import check_model
@@ -27,14 +25,10 @@ def add_arguments(parser):
     parser.add_argument("--model", help="a .keras file, or the folder of a training run")
     add_data_arguments(parser)
     parser.add_argument(
-        "--labels",
-        metavar="L",
-        help="of scores that have none: .npz, .npy, .mat, or lines ending in a label",
-    )
-    parser.add_argument(
-        "--flow_data",
-        metavar="DIR",
-        help="measure flow: a folder in the layout of Middlebury, KITTI or FlyingChairs",
+        "--rate",
+        type=float,
+        metavar="FPS",
+        help="read videos at so many frames a second, as data.rate in training",
     )
     parser.add_argument(
         "--protocol",
@@ -63,15 +57,6 @@ def add_arguments(parser):
         help="pool the K highest views of each class instead of all",
     )
     parser.add_argument(
-        "--count",
-        type=int,
-        metavar="N",
-        help="number of synthetic clips (default: as many as the run tested on, or 240)",
-    )
-    parser.add_argument(
-        "--seed", type=int, help="seed of synthetic clips (default: the run's, or 1)"
-    )
-    parser.add_argument(
         "--batch_size", type=int, default=8, metavar="N", help="views at a time (default 8)"
     )
     parser.add_argument(
@@ -89,14 +74,14 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    _check(arguments)
-    if arguments.flow_data:
+    kind = _check(arguments)
+    if kind == "flow":
         return run_flow(arguments)
     from h2s_keras.evaluation.scores import VideoScores, align, align_classes
     from h2s_keras.evaluation.text_table import table_lines
 
     other = VideoScores.load(arguments.compare) if arguments.compare else None
-    scores, model, clip_of, seconds, trained_on = _scores(arguments)
+    scores, model, clip_of, seconds, trained_on = _scores(arguments, kind)
     import_keras()
     from h2s_keras.evaluation.recognition_results import (
         compared,
@@ -105,7 +90,7 @@ def run(arguments):
     )
     from h2s_keras.evaluation.report_pages import write_recognition_report
 
-    # What took hours is safe before anything else can fail, and told where it cannot be.
+    # What took hours is saved before anything else can fail.
     problem = None
     if arguments.scores:
         try:
@@ -130,7 +115,7 @@ def run(arguments):
     else:
         print(f"{results['videos']} videos; {results['protocol'] or 'protocol unknown'}")
         print("\n".join(table_lines(*figure_rows(results))), flush=True)
-        _tell_pairs(arguments, results)
+        _print_pairs(arguments, results)
     if problem is not None:
         raise problem
     if arguments.confusion:
@@ -138,11 +123,11 @@ def run(arguments):
     if arguments.report:
         write_recognition_report(arguments.report, results, scores, model, clip_of)
     if not arguments.json:
-        tell_files(arguments)
+        print_files(arguments)
     return 0
 
 
-def _tell_pairs(arguments, results):
+def _print_pairs(arguments, results):
     """The classes that are confused most, and the comparison."""
     if results.get("confused"):
         true, guess, videos, share = results["confused"][0]
@@ -156,29 +141,18 @@ def _tell_pairs(arguments, results):
 
 
 def _check(arguments):
-    if bool(arguments.data) == bool(arguments.flow_data):
-        raise UserError("give either --data (recognition) or --flow_data (flow)")
-    check_data_arguments(arguments)
+    """The kind of what is measured on, once the command line makes sense."""
+    kind = data_kind(arguments)
+    if not arguments.model and kind != "scores":
+        raise UserError("--model is missing; only saved scores can do without")
     if arguments.batch_size < 1 or (arguments.count is not None and arguments.count < 1):
         raise UserError("--batch_size and --count take numbers from 1")
+    if arguments.rate is not None and not arguments.rate > 0:
+        raise UserError(f"--rate is above 0 frames a second; received {arguments.rate:g}")
     if arguments.scores and not arguments.scores.endswith(".npz"):
         raise UserError(f"{arguments.scores}: scores are written to a name ending in .npz")
     if arguments.confusion and not arguments.confusion.lower().endswith((".csv", ".png")):
         raise UserError(f"{arguments.confusion}: give a name ending in .csv or .png")
-    saved = is_scores(arguments)
-    if arguments.labels and not saved:
-        raise UserError("--labels goes with a scores file as --data")
-    if not arguments.model and not saved:
-        raise UserError("--model is missing; only saved scores can do without")
-    if arguments.flow_data:
-        for name in ("scores", "compare", "confusion"):
-            if getattr(arguments, name):
-                raise UserError(f"--{name} goes with --data, not with --flow_data")
-    for name in ("scores", "model"):
-        if saved and getattr(arguments, name):
-            raise UserError(
-                f"--{name} is for fresh scores; --data is a scores file already"
-            )
     if arguments.model:
         check_model(arguments.model)
     for path in (arguments.scores, arguments.confusion, arguments.report):
@@ -189,9 +163,10 @@ def _check(arguments):
             raise UserError(f"{path}: its folder {folder} does not exist; make it")
         if path and not os.access(folder, os.W_OK):
             raise UserError(f"{path}: its folder {folder} may not be written to")
+    return kind
 
 
-def _scores(arguments):
+def _scores(arguments, kind):
     """What is evaluated, measured anew or read from a file.
 
     Returns:
@@ -199,8 +174,7 @@ def _scores(arguments):
         is known of the videos in training or None).
     """
     from h2s_keras.evaluation.protocol import Protocol
-    from h2s_keras.evaluation.score_files import load_labels
-    from h2s_keras.evaluation.scores import VideoScores
+    from h2s_keras.evaluation.scores import VideoScores, load_labels
 
     changes = {
         "sampling": arguments.sampling,
@@ -209,7 +183,7 @@ def _scores(arguments):
     }
     # A mistake answers before the model is loaded, which knows the run's own protocol.
     Protocol.parse(arguments.protocol or "1x1", **changes)
-    if is_scores(arguments):
+    if kind == "scores":
         scores = VideoScores.load(arguments.data)
         if arguments.labels:
             count, classes = next(iter(scores.streams.values())).shape
@@ -222,19 +196,20 @@ def _scores(arguments):
             raise UserError(f"{arguments.data}: has no labels; give them by --labels")
         return scores, None, None, None, None
 
-    synthetic = arguments.data == "synthetic"
-    examples, names = (None, None) if synthetic else read_examples(arguments)
+    synthetic = kind == "synthetic"
+    examples, names = (None, None) if synthetic else read_examples(arguments, kind)
     import_keras()
     from h2s_keras.cli.progress import Progress
     from h2s_keras.evaluation.report_pages import middle_clip
     from h2s_keras.evaluation.score_videos import (
+        PROTOCOLS,
         example_name,
         matched_examples,
         model_checksum,
         score_clips,
         score_videos,
+        untrimmed_examples,
     )
-    from h2s_keras.evaluation.untrimmed import PROTOCOLS, untrimmed_examples
     from h2s_keras.evaluation.video_classifier import VideoClassifier
 
     model = VideoClassifier.from_saved(arguments.model).model
@@ -274,8 +249,7 @@ def _scores(arguments):
     labels, unit = None, None
     if any(example.start is not None for example in examples):
         # A list of one's own names segments because they are what is to be recognised.
-        own = arguments.data.lower().endswith(".csv")
-        unit = arguments.untrimmed or ("segments" if own else "videos")
+        unit = arguments.untrimmed or ("segments" if kind == "csv" else "videos")
     examples, about, trained_on = untrained(arguments, examples, unit)
     if unit is not None:
         examples, labels = untrimmed_examples(examples, len(model.class_names), unit)
@@ -330,3 +304,52 @@ def _write_confusion(path, results):
         writer.writerow(["true class", *names])
         for name, row in zip(names, results["confusion"], strict=True):
             writer.writerow([name, *row])
+
+
+def run_flow(arguments):
+    """Measures flow and prints or writes what the command line asks for."""
+    from h2s_keras.evaluation.flow_pairs import find_flow_pairs
+
+    pairs = find_flow_pairs(arguments.flow_data)
+    import_keras()
+    from h2s_keras.cli.progress import Progress
+    from h2s_keras.evaluation.flow_estimators import load_flow_network
+    from h2s_keras.evaluation.flow_results import flow_results, flow_rows, pair_flow
+    from h2s_keras.evaluation.report_pages import write_flow_report
+    from h2s_keras.evaluation.score_videos import model_checksum
+    from h2s_keras.evaluation.text_table import table_lines
+
+    motion_net = load_flow_network(arguments.model)
+
+    def estimator(frames):
+        return pair_flow(motion_net, frames)
+
+    progress = Progress()
+    print_device(progress.message)
+    with progress.count("pairs", len(pairs)) as counter:
+        results = flow_results(pairs, estimator, counter.update)
+    about = (
+        f"{len(pairs)} pairs at full resolution; a network of {motion_net.num_frames} "
+        "frames that sees the pair, its second frame repeated; unknown pixels left out"
+    )
+    if motion_net.num_frames == 2:
+        about = f"{len(pairs)} pairs at full resolution; unknown pixels left out"
+    results["protocol"] = about
+    results["model_sha256"] = model_checksum(arguments.model)
+    if arguments.json:
+        print(json.dumps(results, indent=2), flush=True)
+    else:
+        print(about)
+        print("\n".join(table_lines(*flow_rows(results))), flush=True)
+    if arguments.report:
+        write_flow_report(arguments.report, results, pairs, estimator, about)
+    if not arguments.json:
+        print_files(arguments)
+    return 0
+
+
+def print_files(arguments):
+    """Names the files that were written."""
+    for name in ("scores", "confusion", "report"):
+        if getattr(arguments, name):
+            print(f"{name}: {getattr(arguments, name)}")

@@ -5,123 +5,140 @@ import dataclasses
 import os
 import sys
 
-from h2s_keras.cli.data import add_list_arguments
+from h2s_keras.cli.data import add_list_arguments, read_list
 from h2s_keras.errors import UserError
 
 DATASETS = ("ucf101", "hmdb51", "thumos14", "activitynet", "list")
-SCORES = (".npz", ".npy", ".mat")
+_SCORES = (".npz", ".npy", ".mat")
 _OF_DATASETS = ("annotations", "test_list", "classes", "root", "split")
-_OF_GROUPS = ("test_group", "group_pattern", "group_column")
-_OF_VIDEOS = ("protocol", "sampling", "step", "pool_top_k", "rate", *_OF_GROUPS)
-_OF_SYNTHETIC = ("count", "seed")
+# What can be measured on: the kind, and how messages call it.
+KINDS = {
+    "folder": "a folder",
+    "csv": "a .csv list",
+    "dataset": "a dataset whose videos are trimmed",
+    "untrimmed": "a dataset of untrimmed videos",
+    "synthetic": "synthetic clips",
+    "scores": "a scores file",
+    "flow": "--flow_data",
+}
+_VIDEOS = ("folder", "csv", "dataset", "untrimmed")
+_FRESH = (*_VIDEOS, "synthetic")
+# Options that do not go with every kind: their names, the kinds, and these in words.
+_GOES_WITH = (
+    (("model",), (*_FRESH, "flow"), "is for fresh scores and flow"),
+    (("scores",), _FRESH, "goes with --data that is scored anew"),
+    (("compare", "confusion"), (*_FRESH, "scores"), "goes with --data"),
+    (("labels",), ("scores",), "goes with a scores file as --data"),
+    (
+        ("protocol", "sampling", "step", "pool_top_k", "rate", "include_training"),
+        _VIDEOS,
+        "goes with videos as --data",
+    ),
+    (("test_group",), ("folder", "csv"), "goes with a folder or a .csv list"),
+    (("group_pattern",), ("folder",), "goes with a folder"),
+    (("group_column",), ("csv",), "goes with a .csv list"),
+    (("untrimmed",), ("csv", "untrimmed"), "goes with segments of untrimmed videos"),
+    (
+        _OF_DATASETS,
+        ("dataset", "untrimmed"),
+        "goes with a dataset as --data (" + ", ".join(DATASETS) + ")",
+    ),
+    (("count", "seed"), ("synthetic",), "goes with --data synthetic"),
+)
 
 
 def add_data_arguments(parser):
+    """What is measured on, and the options of each kind of it."""
     parser.add_argument(
         "--data",
         metavar="D",
-        help="a folder of class folders, a .csv list, 'synthetic', scores (.npz, .npy, "
-        ".mat), or the test part of a dataset with --annotations and --root as for h2s "
-        "data: " + ", ".join(DATASETS),
+        help="a folder of class folders, a .csv list, 'synthetic', a scores file (.npz, "
+        ".npy, .mat), or a dataset: " + ", ".join(DATASETS),
     )
     parser.add_argument(
-        "--annotations",
-        metavar="PATH",
-        help="of a dataset: the official lists; of kind list: the list for training",
+        "--flow_data",
+        metavar="DIR",
+        help="measure flow: a folder in the layout of Middlebury, KITTI or FlyingChairs",
     )
-    add_list_arguments(parser)
-    parser.add_argument("--root", metavar="DIR", help="of a dataset: folder of its videos")
-    parser.add_argument(
+    group = parser.add_argument_group("folders and .csv lists")
+    group.add_argument(
+        "--group_pattern", metavar="RE", help="group of a video, found in its file name"
+    )
+    group.add_argument("--group_column", metavar="NAME", help="column of the .csv list")
+    group.add_argument(
+        "--test_group", metavar="G", help="only the videos of this group, as in training"
+    )
+    group = parser.add_argument_group("datasets", "their test part, as for h2s data")
+    group.add_argument(
+        "--annotations", metavar="PATH", help="the official lists, or the training list"
+    )
+    add_list_arguments(group)
+    group.add_argument("--root", metavar="DIR", help="folder of the videos")
+    group.add_argument(
         "--split", type=int, metavar="N", help="of ucf101 and hmdb51: 1 (default), 2 or 3"
     )
-    parser.add_argument(
+    group.add_argument(
         "--untrimmed",
         choices=("videos", "segments"),
         help="for lists of segments, score whole videos (default of thumos14 and "
         "activitynet, as published) or each segment (default of a .csv list)",
     )
-    parser.add_argument(
-        "--rate",
-        type=float,
-        metavar="FPS",
-        help="read videos at so many frames a second, as data.rate in training",
+    group = parser.add_argument_group("synthetic clips")
+    group.add_argument(
+        "--count",
+        type=int,
+        metavar="N",
+        help="number of clips (default: as many as the run tested on, or 240)",
     )
-    parser.add_argument(
-        "--group_pattern", metavar="RE", help="group of a video, found in its file name"
+    group.add_argument("--seed", type=int, help="their seed (default: the run's, or 1)")
+    group = parser.add_argument_group("scores files")
+    group.add_argument(
+        "--labels",
+        metavar="L",
+        help="labels of a scores file that contains none: .npz, .npy, .mat, or lines that "
+        "end in a label",
     )
-    parser.add_argument("--group_column", metavar="NAME", help="column of the .csv list")
-    parser.add_argument(
-        "--test_group", metavar="G", help="only the videos of this group, as in training"
-    )
 
 
-def is_dataset(arguments):
-    """Whether --data names a dataset, and not a folder that has the name of one."""
-    if arguments.data not in DATASETS:
-        return False
-    told = any(getattr(arguments, name) is not None for name in _OF_DATASETS)
-    return told or not os.path.isdir(arguments.data)
+def data_kind(arguments):
+    """The key of `KINDS` that the command line asks for.
+
+    Raises:
+        UserError: nothing or two things to measure on, or an option of another kind.
+    """
+    data = arguments.data
+    if bool(data) == bool(arguments.flow_data):
+        raise UserError("give either --data (recognition) or --flow_data (flow)")
+    if arguments.flow_data:
+        kind = "flow"
+    elif data == "synthetic":
+        kind = "synthetic"
+    elif data.lower().endswith(_SCORES):
+        kind = "scores"
+    elif data.lower().endswith(".csv"):
+        kind = "csv"
+    elif data in DATASETS and (
+        any(getattr(arguments, name) is not None for name in _OF_DATASETS)
+        or not os.path.isdir(data)
+    ):
+        kind = "untrimmed" if data in ("thumos14", "activitynet") else "dataset"
+    else:
+        kind = "folder"
+    for names, kinds, words in _GOES_WITH:
+        for name in names:
+            if kind not in kinds and getattr(arguments, name) not in (None, False):
+                raise UserError(f"--{name} {words}, not with {KINDS[kind]}")
+    return kind
 
 
-def is_scores(arguments):
-    """Whether --data is a file of scores."""
-    return bool(arguments.data) and arguments.data.lower().endswith(SCORES)
-
-
-def check_data_arguments(arguments):
-    """Refuses arguments that say nothing of the data at hand."""
-    other = "--flow_data" if arguments.flow_data else None
-    if arguments.data == "synthetic":
-        other = "synthetic clips"
-    elif is_scores(arguments):
-        other = "a scores file"
-    for name in _OF_VIDEOS:
-        if other and getattr(arguments, name) is not None:
-            raise UserError(f"--{name} goes with videos as --data, not with {other}")
-    if other and arguments.include_training:
-        raise UserError(f"--include_training goes with videos as --data, not with {other}")
-    for name in _OF_SYNTHETIC:
-        if arguments.data != "synthetic" and getattr(arguments, name) is not None:
-            raise UserError(f"--{name} goes with --data synthetic")
-    if arguments.rate is not None and not arguments.rate > 0:
-        raise UserError(f"--rate is above 0 frames a second; received {arguments.rate:g}")
-    if arguments.data and is_dataset(arguments):
-        for name in _OF_GROUPS:
-            if getattr(arguments, name) is not None:
-                raise UserError(
-                    f"--{name} goes with a folder or a .csv list, a dataset has its own "
-                    "test part"
-                )
-        if arguments.untrimmed and arguments.data not in ("thumos14", "activitynet"):
-            raise UserError(
-                f"--untrimmed goes with thumos14 and activitynet; the videos of "
-                f"{arguments.data} are trimmed"
-            )
-        return
-    listed = bool(arguments.data) and arguments.data.lower().endswith(".csv")
-    if listed and arguments.group_pattern is not None:
-        raise UserError(
-            "--group_pattern goes with a folder; a .csv list has --group_column"
-        )
-    if not listed and arguments.group_column is not None:
-        raise UserError(
-            "--group_column goes with a .csv list; a folder has --group_pattern"
-        )
-    for name in (*_OF_DATASETS, *(() if listed else ("untrimmed",))):
-        if getattr(arguments, name) is not None:
-            raise UserError(
-                f"--{name} goes with a dataset as --data: " + ", ".join(DATASETS)
-            )
-
-
-def read_examples(arguments):
-    """(examples, class names) that --data names, labels counted as the names."""
+def read_examples(arguments, kind):
+    """(examples, class names) that --data of a kind names, labels counted as the names."""
     from h2s_keras.data.datasets.csv_source import csv_source
     from h2s_keras.data.datasets.sources import class_folder_source, leave_one_group_out
 
-    if is_dataset(arguments):
+    if kind in ("dataset", "untrimmed"):
         return _test_part(arguments)
-    if arguments.data.lower().endswith(".csv"):
+    if kind == "csv":
         examples, names = csv_source(
             arguments.data,
             group_column=arguments.group_column,
@@ -135,8 +152,6 @@ def read_examples(arguments):
 
 
 def _test_part(arguments):
-    from h2s_keras.cli.data import read_list
-
     values = {name: getattr(arguments, name) for name in _OF_DATASETS}
     values["split"] = values["split"] or 1
     if arguments.root is None and arguments.data != "list":
@@ -186,8 +201,9 @@ def untrained(arguments, examples, unit=None):
     if count == total:
         raise UserError(
             f"{arguments.data}: all {total} videos were in the training of "
-            f"{arguments.model}, so they do not tell how well it does; give others, train "
-            "without a group (--set data.test_group=...), or --include_training"
+            f"{arguments.model}, so they do not tell how well it does. Its report.html has "
+            "the figures of the videos that it had set aside, if any. Give other videos, "
+            "train without a group (--set data.test_group=...), or --include_training"
         )
     print(
         f"h2s: {count} of {total} videos were in training and are left out "

@@ -4,20 +4,22 @@ import json
 import os
 import shlex
 
-from h2s_keras.cli.class_names import read_class_names
 from h2s_keras.cli.quiet import import_keras
 from h2s_keras.errors import UserError
 from h2s_keras.export.web_runtime import RUNTIME, check_free, find_runtime
 from h2s_keras.model_files import check_model
 
-HELP = "export a trained model for TensorFlow Serving, LiteRT, ONNX or the browser"
+HELP = (
+    "export a trained model for TensorFlow Serving, LiteRT, ONNX, OpenVINO or the browser"
+)
 EXAMPLE = "h2s export --model h2s_runs/mine --out models/h2s"
 # What is exported, and the options that only it has.
 FORMATS = {
     "savedmodel": ("version", "classes", "top_k", "batch_sizes"),
-    "litert": (),
-    "litert_8bit": (),
-    "onnx": (),
+    "litert": ("classes",),
+    "litert_8bit": ("classes",),
+    "onnx": ("classes",),
+    "openvino": ("classes",),
     "web": ("classes", "runtime"),
 }
 _LITERT = {"litert": "float32", "litert_8bit": "dynamic"}
@@ -32,15 +34,16 @@ def add_arguments(parser):
         choices=FORMATS,
         default="savedmodel",
         help="savedmodel: for TensorFlow Serving (default); litert, litert_8bit: motion "
-        "and temporal stream for small devices; onnx: all streams; web: a page that "
-        "recognises motion in the browser",
+        "and temporal stream for small devices; onnx, openvino: all streams; web: a page "
+        "that recognises motion in the browser",
     )
     parser.add_argument(
         "--out",
         required=True,
         metavar="OUT",
         help="savedmodel: folder of the versions, its last part is the model's name in the "
-        "server; litert: a .tflite file; onnx: an .onnx file; web: a new folder",
+        "server; litert: a .tflite file; onnx: an .onnx file; openvino: an .xml file; "
+        "web: a new folder",
     )
     parser.add_argument(
         "--version",
@@ -73,8 +76,10 @@ def add_arguments(parser):
 
 
 def run(arguments):
+    from h2s_keras.data.datasets.dataset_list import read_lines
+
     _check_options(arguments)
-    classes = read_class_names(arguments.classes) if arguments.classes else None
+    classes = read_lines(arguments.classes) if arguments.classes else None
     check_model(arguments.model)
     if arguments.format == "web":
         check_free(arguments.out)
@@ -87,12 +92,14 @@ def run(arguments):
         return _saved_model(arguments, model, classes)
     if arguments.format == "web":
         return _web(arguments, model, classes)
-    from h2s_keras.export import export_lite, export_onnx
+    from h2s_keras import export
 
-    if arguments.format == "onnx":
-        size = export_onnx(model, arguments.out)
+    if arguments.format in _LITERT:
+        precision = _LITERT[arguments.format]
+        size = export.export_lite(model, arguments.out, precision, classes=classes)
     else:
-        size = export_lite(model, arguments.out, _LITERT[arguments.format])
+        write = getattr(export, f"export_{arguments.format}")
+        size = write(model, arguments.out, classes)
     if arguments.json:
         print(json.dumps({"path": arguments.out, "bytes": size}))
     else:

@@ -3,8 +3,8 @@
 import math
 import os
 
+from h2s_keras.cli.predict import add_runtime_argument
 from h2s_keras.cli.quiet import import_keras, print_device
-from h2s_keras.cli.runtime_option import add_runtime_argument
 from h2s_keras.errors import UserError
 from h2s_keras.files import missing_folders, removed_if_unused
 from h2s_keras.model_files import check_model
@@ -73,16 +73,16 @@ def _write_flows(arguments, frames, single, to_file):
     import_keras()
     from h2s_keras.cli.progress import Progress
     from h2s_keras.data.flow_files import write_flow
-    from h2s_keras.models.flow_network import load_flow_network
+    from h2s_keras.evaluation.flow_estimators import learned_flow, load_flow_network
     from h2s_keras.runtimes.in_runtime import in_runtime
 
     motion_net = in_runtime(load_flow_network(arguments.model), arguments.runtime)
-    count, name = 0, arguments.inputs[0]
+    count = 0
     progress = Progress()
     print_device(progress.message)
     pairs = 1 if single else arguments.max_pairs
     with progress.count("pairs", pairs) as counter:
-        for flow in flow_of_frames(motion_net, frames, name):
+        for flow in learned_flow(motion_net)(frames):
             if to_file:
                 write_flow(arguments.out, flow)
             else:
@@ -91,39 +91,12 @@ def _write_flows(arguments, frames, single, to_file):
             counter.update(count)
             if count == arguments.max_pairs:
                 break
+    if not count:
+        raise UserError(
+            f"{arguments.inputs[0]}: motion needs at least two frames; it has one"
+        )
     print(f"{count} flow {'field' if count == 1 else 'fields'} in {arguments.out}")
     return 0
-
-
-def flow_of_frames(motion_net, frames, name="this video"):
-    """Flow (H, W, 2) of every pair of neighbouring frames, in flat memory.
-
-    Frames pass in windows of `num_frames` that share one frame; the last window is
-    moved back so that it is full. Fewer frames than a window are extended by repeating
-    the last one, and the flow of the repetitions is dropped.
-    """
-    import numpy as np
-
-    def flows(clip):
-        return motion_net.estimate_flow(np.stack(clip)[None])[0]
-
-    window, pending, size = [], 0, motion_net.num_frames
-    for frame in frames:
-        window.append(frame)
-        if len(window) > 1:
-            pending += 1
-        if len(window) > size:
-            window.pop(0)
-        if pending == size - 1:
-            yield from flows(window)
-            pending = 0
-    if pending:
-        missing = size - len(window)
-        flow = flows(window + [window[-1]] * missing)
-        end = size - 1 - missing
-        yield from flow[end - pending : end]
-    elif len(window) < 2:
-        raise UserError(f"{name}: motion needs at least two frames; it has one")
 
 
 def _frames(inputs):

@@ -26,7 +26,7 @@ def add_arguments(parser):
         help="search for the weights; the accuracy is cross-validated",
     )
     parser.add_argument(
-        "--folds", type=int, default=5, metavar="N", help="of the search (default 5)"
+        "--folds", type=int, default=5, metavar="N", help="folds of the search (default 5)"
     )
     parser.add_argument(
         "--labels",
@@ -97,8 +97,7 @@ def run(arguments):
 
 def _splits(arguments):
     """A tuple (VideoScores of the first file, matrices, labels) for every split."""
-    from h2s_keras.evaluation.score_files import load_labels
-    from h2s_keras.evaluation.scores import align, align_classes, load_stream
+    from h2s_keras.evaluation.scores import align, align_classes, load_labels, load_stream
 
     if arguments.weights and arguments.search:
         raise UserError("give --weights or --search, not both")

@@ -8,7 +8,7 @@ import warnings
 from absl import app, logging
 from absl.flags import argparse_flags
 
-from h2s_keras.errors import UserError
+from h2s_keras.errors import UserError, UserFacingWarning
 from h2s_keras.version import __version__
 
 USAGE, INTERRUPTED = 2, 130
@@ -132,7 +132,5 @@ def _one_line(error):
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
-    from h2s_keras.errors import ToldWarning
-
-    if issubclass(category, ToldWarning):
+    if issubclass(category, UserFacingWarning):
         print(f"h2s: warning: {message}", file=sys.stderr)

@@ -7,9 +7,9 @@ import sys
 import time
 
 from h2s_keras.cli.quiet import import_keras, print_device
-from h2s_keras.cli.runtime_option import add_runtime_argument
 from h2s_keras.errors import FileError, UserError
 from h2s_keras.model_files import check_model
+from h2s_keras.runtimes import RUNTIMES
 
 HELP = "name the action in video files, in a camera's picture or in a stream"
 EXAMPLE = "h2s predict jump.mp4 --model h2s_runs/mine/model.keras --top_k 3"
@@ -23,7 +23,10 @@ def add_arguments(parser):
         help="video files, folders of them, or - for a list of names on stdin",
     )
     parser.add_argument(
-        "--model", required=True, help="a .keras file, or the folder of a training run"
+        "--model",
+        required=True,
+        help="a .keras file, the folder of a training run, a preset, or what h2s export "
+        "wrote",
     )
     parser.add_argument(
         "--top_k", type=int, default=5, metavar="K", help="classes shown (default 5)"
@@ -62,7 +65,7 @@ def add_arguments(parser):
         help="watch camera N (0 is the first) or a stream (rtsp://, http://)",
     )
     parser.add_argument(
-        "--max_frames", type=int, metavar="N", help="of the camera: stop after N frames"
+        "--max_frames", type=int, metavar="N", help="with --camera, stop after N frames"
     )
     parser.add_argument(
         "--annotate",
@@ -115,7 +118,7 @@ def run(arguments):
             continue
         seconds += length
         _print(record, arguments.json)
-    _tell_speed(seconds, time.monotonic() - started)
+    _print_speed(seconds, time.monotonic() - started)
     return 2 if failed else 0
 
 
@@ -180,28 +183,28 @@ def _slide(arguments, classifier, video):
     from h2s_keras.evaluation.streaming import merged_timeline, sliding_windows
 
     model = classifier.model
-    times = FrameTimes(video, classifier.rate, probe_video(video).rate)
+    times = FrameTimes(video, classifier.rate, lambda: probe_video(video).rate)
     # Frames of their full size are needed only where they are written again.
     side = None if arguments.annotate else frame_size(model.image_size)
     reading = {"on_broken": "keep", "rate": classifier.rate, "times": times}
     frames = iterate_frames(video, side, **reading)
-    told = []
+    answers = []
     with contextlib.ExitStack() as stack:
         writer = None
         if arguments.annotate:
             writer = AnnotatedVideo(arguments.annotate, model.class_names)
             stack.enter_context(writer)
         for window in sliding_windows(model, frames, arguments.step, arguments.reuse_flow):
-            told.append((window.start, window.stop, window.probabilities))
+            answers.append((window.start, window.stop, window.probabilities))
             if writer is not None:
                 writer.add(window, times.of(window))
-    mean = np.mean([probabilities for *_, probabilities in told], axis=0)
+    mean = np.mean([probabilities for *_, probabilities in answers], axis=0)
     record = {"video": video, "predictions": _best(mean, model, arguments.top_k)}
-    told = [(times.at(start), times.at(stop), scores) for start, stop, scores in told]
-    record["timeline"] = merged_timeline(told, model.class_names)
+    answers = [(times.at(start), times.at(stop), scores) for start, stop, scores in answers]
+    record["timeline"] = merged_timeline(answers, model.class_names)
     if arguments.annotate:
         record["annotated"] = arguments.annotate
-    return record, told[-1][1]
+    return record, answers[-1][1]
 
 
 def _watch(arguments, model):
@@ -210,8 +213,7 @@ def _watch(arguments, model):
 
     from h2s_keras.data.video.frame_times import FrameTimes
     from h2s_keras.evaluation.annotated_video import AnnotatedVideo
-    from h2s_keras.evaluation.camera import stream_frames
-    from h2s_keras.evaluation.streaming import sliding_windows
+    from h2s_keras.evaluation.streaming import sliding_windows, stream_frames
 
     times = FrameTimes(arguments.camera)
     _, frames = stream_frames(
@@ -219,7 +221,7 @@ def _watch(arguments, model):
     )
     started, last = time.monotonic(), 0.0
     with contextlib.ExitStack() as stack:
-        stack.callback(lambda: _tell_speed(last, time.monotonic() - started))
+        stack.callback(lambda: _print_speed(last, time.monotonic() - started))
         writer = None
         if arguments.annotate:
             writer = AnnotatedVideo(arguments.annotate, model.class_names)
@@ -272,10 +274,20 @@ def _print(record, as_json):
         )
 
 
-def _tell_speed(video_seconds, wall_seconds):
+def _print_speed(video_seconds, wall_seconds):
     if video_seconds > 0 and wall_seconds > 0:
         print(
             f"{video_seconds:.1f} s of video in {wall_seconds:.1f} s: real-time factor "
             f"{video_seconds / wall_seconds:.2f} (above 1 is faster than real time)",
             file=sys.stderr,
         )
+
+
+def add_runtime_argument(parser):
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        default="keras",
+        help="what computes the network (default keras); litert_8bit takes about a third "
+        "of the time and rounds",
+    )

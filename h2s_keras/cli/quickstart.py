@@ -42,6 +42,7 @@ def run(arguments):
         result_rows,
         write_quickstart_report,
     )
+    from h2s_keras.evaluation.text_table import table_lines
 
     report = write_quickstart_report(done)
     results = done["results"]
@@ -49,10 +50,7 @@ def run(arguments):
         print(json.dumps(results, indent=2))
         return 0
     header, rows = result_rows(results)
-    widths = [max(len(str(row[i])) for row in [header, *rows]) for i in range(len(header))]
-    for row in [header, *rows]:
-        cells = [str(cell).rjust(width) for cell, width in zip(row, widths, strict=True)]
-        print("  ".join([str(row[0]).ljust(widths[0]), *cells[1:]]).rstrip())
+    print("\n".join(table_lines(header, rows)))
     print(f"\nMotion: {flow_row(results)}")
     print(f"\n{CEILINGS}\n")
     print(f"Measured on {results['test']}.")

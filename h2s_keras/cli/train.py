@@ -60,7 +60,9 @@ def add_arguments(parser):
         "--process", type=int, default=0, help="number of this process, from 0"
     )
     parser.add_argument(
-        "--coordinator", metavar="ADDRESS:PORT", help="of process 0, reachable from all"
+        "--coordinator",
+        metavar="ADDRESS:PORT",
+        help="address of process 0",
     )
     parser.add_argument(
         "--data_service",
@@ -142,7 +144,7 @@ def run(arguments):
     recipe = arguments.recipe if arguments.resume else None
     done = run_training(config, out, arguments.resume, together, recipe)
     if arguments.process:
-        return 0  # Process 0 tells the results.
+        return 0  # Process 0 prints the results.
     if arguments.json:
         print(json.dumps(done["results"], indent=2))
     else:

@@ -141,9 +141,9 @@ class VideoData:
         """The groups of the videos that are trained on; {None} where they have none."""
         return {example.group for example in self.train}
 
-    def training(self, batch_size, start_step=0, seed=0, host=0, hosts=1):
+    def training(self, batch_size, start_step=0, seed=0, process=0, processes=1):
         clips = self._clips(self.train)
-        return clips.training(batch_size, start_step, seed, host, hosts)
+        return clips.training(batch_size, start_step, seed, process, processes)
 
     def explain(self, error):
         """The UserError behind `error`: tf.data wraps it in a traceback of its own."""

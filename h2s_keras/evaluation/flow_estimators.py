@@ -2,6 +2,7 @@
 
 import collections
 import os
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,8 @@ from h2s_keras.data.records.classical_flow import (
 )
 from h2s_keras.data.records.file_systems import checksum_of
 from h2s_keras.errors import UserError
-from h2s_keras.model_files import model_file, preset_index, preset_name
-from h2s_keras.models.flow_network import load_flow_network
+from h2s_keras.model_files import preset_index, preset_name, weights_file
+from h2s_keras.models.motion_net import MotionNet
 
 
 def check_flow_method(name):
@@ -40,7 +41,7 @@ def flow_checksum(name):
     if preset is not None:
         return preset_index()[preset]["sha256"]
     if os.path.isdir(name) or name.endswith(".keras") and os.path.isfile(name):
-        return checksum_of(model_file(name))
+        return checksum_of(weights_file(name))
     return None
 
 
@@ -66,10 +67,18 @@ def flow_estimator(name):
     """
     if name in CLASSICAL_FLOWS:
         return classical_flow(name)
-    return _learned(load_flow_network(name))
+    return learned_flow(load_flow_network(name))
 
 
-def _learned(motion):
+def learned_flow(motion):
+    """The generator function of `flow_estimator` by a network at hand.
+
+    Frames pass in windows of `num_frames` that share one frame; a last window is moved back
+    so that it is full.
+
+    Args:
+        motion: what has `num_frames` and `estimate_flow`, as a `MotionNet` has.
+    """
     window = motion.num_frames
 
     def estimate(frames):
@@ -91,3 +100,13 @@ def _learned(motion):
             yield from flows[:waiting] if len(recent) < window else flows[-waiting:]
 
     return pairs
+
+
+def load_flow_network(path: str | os.PathLike[str]) -> Any:
+    """The MotionNet of `MotionNet.from_preset` for flow of single pairs of frames.
+
+    One with `coarse_to_fine` takes two frames, whatever clips it was saved for; any other
+    keeps its own number.
+    """
+    motion_net = MotionNet.from_preset(path)
+    return motion_net.with_num_frames(2) if motion_net.coarse_to_fine else motion_net

@@ -89,7 +89,7 @@ def find_flow_pairs(root):
         else:
             pairs += _beside(folder, names, prefix)
     if not pairs:
-        pairs = _untold(root)
+        pairs = _unlabelled_pairs(root)
     if not pairs:
         raise FileError(
             root,
@@ -157,7 +157,7 @@ def _image(folder, names, stem):
     return None
 
 
-def _untold(root):
+def _unlabelled_pairs(root):
     """Neighbouring images of each folder, where there is no true flow anywhere."""
     pairs = []
     for folder, _, files in os.walk(root):

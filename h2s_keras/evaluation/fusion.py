@@ -28,7 +28,7 @@ def normalize_scores(scores, rule="l1"):
         >>> normalize_scores(np.array([[3.0, 1.0, -2.0]]))
         array([[0.75, 0.25, 0.  ]])
 
-    Source: arXiv 1704.00389, section 4.1, and the fusion script of the release.
+    Reference: arXiv 1704.00389, section 4.1, and the fusion script of the release.
     """
     scores = np.asarray(scores, "float64")
     if rule == "l1":

@@ -26,7 +26,7 @@ def grad_cam(model, clips, classes=None):
         >>> grad_cam(model, clips)["spatial"].shape
         (2, 64, 64)
 
-    Source: Selvaraju et al., "Grad-CAM", 2017, equations 1 and 2.
+    Reference: Selvaraju et al., "Grad-CAM", 2017, equations 1 and 2.
     """
     clips = np.asarray(clips)
     if classes is None:

@@ -12,10 +12,10 @@ from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.fusion import normalize_scores
 from h2s_keras.evaluation.measure import check_finite, log_softmax
+from h2s_keras.evaluation.protocol import video_views
 from h2s_keras.evaluation.scores import VideoScores
-from h2s_keras.evaluation.views import video_views
 from h2s_keras.files import sha256, sha256_of
-from h2s_keras.model_files import preset_index, preset_name
+from h2s_keras.model_files import preset_index, preset_name, weights_file
 from h2s_keras.out_of_memory import JAX_ERRORS, is_out_of_memory
 
 _OUTPUTS = {"temporal": "temporal_logits", "spatial": "spatial_logits"}
@@ -290,13 +290,12 @@ def fuse_published(model, streams):
 
 
 def model_checksum(path):
-    """SHA-256 in hex of a preset, a .keras file, a run folder or an exported folder."""
+    """SHA-256 in hex of a model: a preset, a file, a folder; None of a remote path."""
     path = os.fspath(path)
     preset = preset_name(path)
     if preset is not None:
         return preset_index()[preset]["sha256"]
-    if os.path.isfile(os.path.join(path, "model.keras")):
-        path = os.path.join(path, "model.keras")
+    from h2s_keras.export.exported_file import PAGE, is_page
     from h2s_keras.export.saved_network import find_version
     from h2s_keras.export.serving_files import file_digests
 
@@ -305,7 +304,8 @@ def model_checksum(path):
         # The graph and its weights; the files beside them are there to be edited.
         digests = json.dumps(file_digests(version), sort_keys=True)
         return sha256([digests.encode()])
-    return sha256_of(path)
+    path = os.path.join(path, PAGE[0]) if is_page(path) else weights_file(path)
+    return path and sha256_of(path)
 
 
 def matched_examples(examples, class_names, model_names):
@@ -325,3 +325,54 @@ def matched_examples(examples, class_names, model_names):
     return [
         dataclasses.replace(example, label=labels[example.label]) for example in examples
     ]
+
+
+UNTRIMMED = ("videos", "segments")
+PROTOCOLS = {
+    "videos": "whole untrimmed videos",
+    "segments": "annotated segments, each taken for a video",
+}
+
+
+def untrimmed_examples(examples, num_classes, unit="videos"):
+    """Gathers examples that are segments by what is to be scored, with all its classes.
+
+    The recognition tasks of THUMOS14 and ActivityNet ask which actions an untrimmed video
+    shows, so the published figures are of whole videos; one that shows several actions has
+    several classes. A segment may have several, too: every cliff dive of THUMOS14 is
+    listed as a dive once more.
+
+    Args:
+        examples: `VideoExample`s with `start` and `end`.
+        num_classes: how many classes there are.
+        unit: "videos": one example for each video, without its segments; "segments": one
+            for each segment.
+
+    Returns:
+        (examples, labels): a list, and int (examples,) or, where an example has several
+        classes, bool (examples, num_classes).
+
+    Example:
+        >>> rows = [VideoExample("a.mp4", 0, None, 1.0, 2.0),
+        ...         VideoExample("a.mp4", 1, None, 1.0, 2.0)]
+        >>> untrimmed_examples(rows, 2, "segments")[1]
+        array([[ True,  True]])
+
+    Reference: the evaluation kits TH14evalkit (classification) and ActivityNet's.
+    """
+    if unit not in UNTRIMMED:
+        raise ValueError(f"unit must be one of {UNTRIMMED}; received {unit!r}.")
+    gathered = {}
+    for example in examples:
+        if unit == "videos":
+            example = dataclasses.replace(example, start=None, end=None)
+        key = (example.path, example.start, example.end)
+        gathered.setdefault(key, (example, set()))[1].add(example.label)
+    kept = [example for example, _ in gathered.values()]
+    classes = [labels for _, labels in gathered.values()]
+    if all(len(labels) == 1 for labels in classes):
+        return kept, np.array([example.label for example in kept])
+    matrix = np.zeros((len(kept), num_classes), bool)
+    for row, labels in enumerate(classes):
+        matrix[row, sorted(labels)] = True
+    return kept, matrix

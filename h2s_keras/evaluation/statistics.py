@@ -83,7 +83,7 @@ def expected_calibration_error(probabilities, labels, bins=15):
         >>> expected_calibration_error(np.array([[0.8, 0.2]]), np.array([0]))
         0.2
 
-    Source: Guo et al., "On Calibration of Modern Neural Networks", 2017, equation 3.
+    Reference: Guo et al., "On Calibration of Modern Neural Networks", 2017, equation 3.
     """
     probabilities = np.asarray(probabilities, "float64")
     confidence = probabilities.max(axis=1)
@@ -168,7 +168,7 @@ def bootstrap_interval(statistic, *arrays, level=0.95, samples=1000, seed=0):
         >>> bootstrap_interval(np.median, np.array([3.1, 2.9, 3.4, 3.0, 2.8]))
         (2.8, 3.4)
 
-    Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+    Reference: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
     """
     arrays = [np.asarray(array) for array in arrays]
     count = len(arrays[0])
@@ -220,7 +220,7 @@ def mcnemar_test(first_correct, second_correct):
     Raises:
         ValueError: different lengths.
 
-    Source: McNemar 1947, in its exact binomial form.
+    Reference: McNemar 1947, in its exact binomial form.
     """
     first, second = np.asarray(first_correct, bool), np.asarray(second_correct, bool)
     if first.shape != second.shape or first.ndim != 1:

@@ -16,7 +16,7 @@ class VideoClassifier:
     """Names the action in video files with a trained two-stream model.
 
     Args:
-        model: HiddenTwoStream with `class_names`, or a SavedNetwork.
+        model: HiddenTwoStream with `class_names`, a SavedNetwork or an ExportedFile.
         clips_per_video: evenly spaced clips whose log-probabilities are averaged; None for
             as many as the run that trained the model measured with.
         batch_size: clips computed at a time.
@@ -69,18 +69,22 @@ class VideoClassifier:
 
     @classmethod
     def from_saved(cls, path, **options):
-        """From a .keras file, the folder of a training run, or an exported SavedModel.
+        """From a .keras file, the folder of a training run, or anything that was exported.
 
         Args:
-            path: the file or folder; of exported versions the highest is taken.
+            path: the file or folder; of exported versions the highest is taken, and files
+                for other runtimes are computed by these.
             **options: of the constructor.
 
         Raises:
             UserError: it is missing, damaged, something else, or could run code.
         """
+        from h2s_keras.export.exported_file import ExportedFile, is_exported_file
         from h2s_keras.export.saved_network import SavedNetwork, find_version
         from h2s_keras.models.presets import load_model
 
+        if is_exported_file(path):
+            return cls(ExportedFile(path), **options)
         if find_version(path) is not None:
             return cls(SavedNetwork(path), **options)
         return cls(load_model(path), **options)

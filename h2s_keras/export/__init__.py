@@ -1,4 +1,4 @@
-"""Trained networks as files for other programs: TensorFlow Serving, LiteRT, ONNX, browsers.
+"""Trained networks as files: for TensorFlow Serving, LiteRT, ONNX, OpenVINO, browsers.
 
 Importing this package imports neither TensorFlow nor Keras; the names do when asked for.
 """
@@ -6,9 +6,11 @@ Importing this package imports neither TensorFlow nor Keras; the names do when a
 from h2s_keras.lazy_names import lazy_names
 
 _HOMES = {
+    "ExportedFile": "exported_file",
     "SavedNetwork": "saved_network",
     "export_lite": "lite",
     "export_onnx": "onnx_file",
+    "export_openvino": "openvino_file",
     "export_saved_model": "saved_model",
     "export_web_page": "web",
 }

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from h2s_keras.errors import FileError, UserError
+from h2s_keras.export.exported_file import write_facts
 from h2s_keras.export.inference import inference_network
 from h2s_keras.files import write_file
 from h2s_keras.ops.flow import flow_to_channels
@@ -13,7 +14,9 @@ from h2s_keras.ops.flow import flow_to_channels
 PRECISIONS = ("float32", "dynamic", "int8")
 
 
-def export_lite(model, path, precision="float32", calibration=None, batch_size=1):
+def export_lite(
+    model, path, precision="float32", calibration=None, batch_size=1, classes=None
+):
     """Exports motion and temporal stream as a LiteRT file of built-in operations.
 
     The file takes `clips` uint8 (batch_size, T, H, W, 3) RGB and gives `logits` float32
@@ -22,12 +25,14 @@ def export_lite(model, path, precision="float32", calibration=None, batch_size=1
 
     Args:
         model: built HiddenTwoStream, as for `export_saved_model`.
-        path: of the new file, ending in .tflite.
+        path: of the new file, ending in .tflite; `path.json` beside it gets the classes
+            and how frames are taken.
         precision: "float32"; "dynamic": weights of 8 bits, computed in float32; "int8":
             weights and activations of 8 bits, with ranges measured on `calibration`.
         calibration: for "int8", an iterable of uint8 clips (T, H, W, 3), about 100 of
             them from training data.
         batch_size: fixed in the file.
+        classes: names in the order of the logits; by default the model's own.
 
     Returns:
         Size of the file in bytes.
@@ -60,6 +65,7 @@ def export_lite(model, path, precision="float32", calibration=None, batch_size=1
         calibration = _checked_clips(calibration, shape)
     content = _convert(network, (batch_size, *shape), precision, calibration)
     write_file(path, content, FileError)
+    write_facts(path, network, classes)
     return len(content)
 
 

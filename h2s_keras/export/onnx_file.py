@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from h2s_keras.errors import FileError, UserError
+from h2s_keras.export.exported_file import write_facts
 from h2s_keras.export.inference import inference_network
 from h2s_keras.files import write_file
 
@@ -13,7 +14,7 @@ TOLERANCE = 1e-3  # of logits and of flow in pixels, relative to values above 1
 OPSET = 17
 
 
-def export_onnx(model, path):
+def export_onnx(model, path, classes=None):
     """Exports a network as an ONNX file and compares it with the network in onnxruntime.
 
     The file takes `clips` uint8 (batch, T, H, W, 3) RGB of any batch size and gives
@@ -22,7 +23,9 @@ def export_onnx(model, path):
 
     Args:
         model: built HiddenTwoStream, as for `export_saved_model`.
-        path: of the new file, ending in .onnx.
+        path: of the new file, ending in .onnx; `path.json` beside it gets the classes and
+            how frames are taken.
+        classes: names in the order of the logits; by default the model's own.
 
     Returns:
         Size of the file in bytes.
@@ -45,8 +48,9 @@ def export_onnx(model, path):
     network, _ = inference_network(model)
     shape = (2, network.num_frames, *network.image_size, 3)
     clips = np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
-    content, _ = onnx_content(_Answers(network), clips, batch=None)
+    content, _ = onnx_content(Answers(network), clips, batch=None)
     write_file(path, content, FileError)
+    write_facts(path, network, classes)
     return len(content)
 
 
@@ -86,11 +90,14 @@ def onnx_content(answers, clips, batch):
 
     content = _convert(answers, (batch, *clips.shape[1:]))
     expected = {name: np.asarray(value) for name, value in answers(clips).items()}
-    _compare(onnxruntime.InferenceSession(content), clips, expected)
+    session = onnxruntime.InferenceSession(content)
+    names = [output.name for output in session.get_outputs()]
+    actual = session.run(names, {"clips": clips})
+    check_answers("ONNX", dict(zip(names, actual, strict=True)), expected)
     return content, expected
 
 
-class _Answers(keras.Model):
+class Answers(keras.Model):
     """A network with the outputs of the file."""
 
     def __init__(self, network):
@@ -132,15 +139,18 @@ def _convert(answers, shape):
             return file.read()
 
 
-def _compare(session, clips, expected):
-    names = [output.name for output in session.get_outputs()]
-    actual = dict(
-        zip(names, session.run(names, {session.get_inputs()[0].name: clips}), strict=True)
-    )
+def check_answers(format, actual, expected):
+    """UserError where a file's answers are not those of its network.
+
+    Args:
+        format: of the file, for the message.
+        actual, expected: dicts of arrays or tensors by the names of the outputs.
+    """
     for name, values in expected.items():
+        values = np.asarray(values)
         error = np.abs(actual[name] - values).max() / max(1.0, np.abs(values).max())
         if not error < TOLERANCE:
             raise UserError(
-                f"the ONNX file gives another {name} in onnxruntime than the network (by "
+                f"the {format} file gives another {name} than the network (by "
                 f"{error:.2g}); it is not written"
             )

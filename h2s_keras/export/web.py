@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from h2s_keras.errors import UserError
+from h2s_keras.export.exported_file import network_facts
 from h2s_keras.export.inference import inference_network
 from h2s_keras.export.web_runtime import ENTRIES, RUNTIME, check_free, find_runtime
 from h2s_keras.version import __version__
@@ -108,18 +109,14 @@ class _PageAnswers(keras.Model):
 
 
 def _describe(network, classes):
-    from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO
     from h2s_keras.data.clips.video_clips import frame_size
 
-    protocol = network.test_protocol or {}
+    facts = network_facts(network, classes)
+    protocol = facts["test_protocol"]
     return {
         "format": 1,
-        "classes": classes,
-        "num_frames": network.num_frames,
-        "image_size": list(network.image_size),
-        "frame_stride": network.frame_stride,
-        "frame_rate": network.frame_rate,
-        "clips": protocol.get("clips", CLIPS_PER_VIDEO),
+        **facts,
+        "clips": protocol["clips"],
         "short": protocol.get("short", "loop"),
         "decode_size": frame_size(network.image_size, protocol.get("decode_size")),
         "parameters": int(sum(np.prod(weight.shape) for weight in network.weights)),

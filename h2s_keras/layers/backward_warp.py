@@ -38,7 +38,7 @@ class BackwardWarp(keras.layers.Layer):
         >>> BackwardWarp()([next_frame, flow]).shape      # equals next_frame
         (1, 64, 64, 3)
 
-    Source: arXiv 1704.00389, section 3.1; Jaderberg et al. 2015, equation 5.
+    Reference: arXiv 1704.00389, section 3.1; Jaderberg et al. 2015, equation 5.
     """
 
     def __init__(

@@ -37,7 +37,7 @@ class CaffePooling(keras.layers.Layer):
         >>> CaffePooling(3, strides=2)(keras.ops.ones((1, 112, 112, 64))).shape
         (1, 56, 56, 64)
 
-    Source: Caffe's PoolingLayer, as the released networks were trained with.
+    Reference: Caffe's PoolingLayer, as the released networks were trained with.
     """
 
     def __init__(

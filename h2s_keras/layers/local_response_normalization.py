@@ -32,7 +32,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         >>> LocalResponseNormalization()(keras.ops.ones((1, 2, 2, 3))).shape
         (1, 2, 2, 3)
 
-    Source: Krizhevsky et al. 2012, section 3.3; released train prototxt.
+    Reference: Krizhevsky et al. 2012, section 3.3; released train prototxt.
     """
 
     def __init__(

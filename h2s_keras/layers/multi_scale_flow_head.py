@@ -53,7 +53,7 @@ class MultiScaleFlowHead(keras.layers.Layer):
         >>> head(features)["flow2"].shape
         (1, 10, 32, 32, 2)
 
-    Source: arXiv 1704.00389, table 1; released MotionNet prototxt.
+    Reference: arXiv 1704.00389, table 1; released MotionNet prototxt.
     """
 
     def __init__(

@@ -51,7 +51,7 @@ class QuantizedFlowAdapter(keras.layers.Layer):
         >>> QuantizedFlowAdapter()(flow).shape
         (1, 224, 224, 20)
 
-    Source: arXiv 1704.00389, section 3.2; released end-to-end prototxt.
+    Reference: arXiv 1704.00389, section 3.2; released end-to-end prototxt.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ class SegmentConsensus(keras.layers.Layer):
         >>> SegmentConsensus()(keras.ops.ones((2, 3, 101))).shape
         (2, 101)
 
-    Source: Wang et al. 2016, Temporal Segment Networks, section 3.1.
+    Reference: Wang et al. 2016, Temporal Segment Networks, section 3.1.
     """
 
     def __init__(self, mode: str = "average", k: int = 3, **kwargs: Any) -> None:

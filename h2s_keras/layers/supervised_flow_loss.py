@@ -40,8 +40,8 @@ class SupervisedFlowLoss(keras.layers.Layer):
         >>> SupervisedFlowLoss()(truth, flows)["total"].shape       # (0.01^2)^0.4 each
         (2,)
 
-    Source: Dosovitskiy et al. 2015 (FlowNet), section 3; robust penalty of Sun et al. 2018
-    (PWC-Net), equation 7.
+    Reference: Dosovitskiy et al. 2015 (FlowNet), section 3; robust penalty of Sun et al.
+    2018 (PWC-Net), equation 7.
     """
 
     terms = ("end_point_error",)

@@ -30,7 +30,7 @@ class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
         >>> SynchronizedBatchNormalization(epsilon=1e-5)(keras.ops.ones((2, 4, 4, 8))).shape
         (2, 4, 4, 8)
 
-    Source: Ioffe & Szegedy 2015; freezing: Wang et al. 2016, Temporal Segment Networks,
+    Reference: Ioffe & Szegedy 2015; freezing: Wang et al. 2016, Temporal Segment Networks,
     section 3.2 ("partial BN").
     """
 

@@ -113,7 +113,7 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         >>> UnsupervisedFlowLoss()(clips, flows)["total"].shape
         (2,)
 
-    Source: arXiv 1704.00389, equations 1 to 4; released train and end-to-end prototxts.
+    Reference: arXiv 1704.00389, equations 1 to 4; released train and end-to-end prototxts.
     """
 
     def __init__(

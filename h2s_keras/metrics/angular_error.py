@@ -28,7 +28,7 @@ class AngularError(keras.metrics.Mean):
         >>> float(metric.result())
         45.0
 
-    Source: Baker et al. 2011, equation 1.
+    Reference: Baker et al. 2011, equation 1.
     """
 
     def __init__(self, name: str = "angular_error", dtype: str | None = None) -> None:

@@ -27,7 +27,7 @@ class EndPointError(keras.metrics.Mean):
         >>> float(metric.result())      # sqrt(18)
         4.2426...
 
-    Source: Baker et al. 2011, section 4.1.
+    Reference: Baker et al. 2011, section 4.1.
     """
 
     def __init__(self, name: str = "end_point_error", dtype: str | None = None) -> None:

@@ -30,7 +30,7 @@ class FlowOutlierRate(keras.metrics.Mean):
         >>> float(metric.result())
         1.0
 
-    Source: Menze and Geiger, "Object Scene Flow for Autonomous Vehicles", 2015; the
+    Reference: Menze and Geiger, "Object Scene Flow for Autonomous Vehicles", 2015; the
     development kit of KITTI 2015 counts errors above both limits.
     """
 

@@ -35,7 +35,7 @@ class MeanClassAccuracy(keras.metrics.Metric):
         >>> float(metric.result())      # all of class 0, none of class 1
         0.5
 
-    Source: equals `balanced_accuracy_score` of scikit-learn.
+    Reference: equals `balanced_accuracy_score` of scikit-learn.
     """
 
     def __init__(

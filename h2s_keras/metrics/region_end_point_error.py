@@ -33,7 +33,7 @@ class RegionEndPointError(EndPointError):
     Example:
         >>> slow = RegionEndPointError((0, 10), name="s0-10")
 
-    Source: Baker et al. 2011, section 4.1 (thresholded gradient of the true flow,
+    Reference: Baker et al. 2011, section 4.1 (thresholded gradient of the true flow,
     dilated by a 9x9 box; the threshold is ours); Butler et al. 2012 (speeds).
     """
 

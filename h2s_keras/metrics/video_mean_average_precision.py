@@ -47,7 +47,7 @@ class VideoMeanAveragePrecision(keras.metrics.Metric):
         >>> float(metric.result())
         1.0
 
-    Source: THUMOS14 evaluation kit (TH14evalkit); ActivityNet toolkit
+    Reference: THUMOS14 evaluation kit (TH14evalkit); ActivityNet toolkit
     (`interpolated_prec_rec`). "thumos" equals `average_precision_score` of scikit-learn
     where no scores are equal.
     """

@@ -67,7 +67,7 @@ def bn_inception(
         >>> bn_inception((64, 64, 20), width=0.125).output_shape
         (None, 2, 2, 128)
 
-    Source: Ioffe & Szegedy 2015, figure 5; Wang et al. 2016, Temporal Segment Networks,
+    Reference: Ioffe & Szegedy 2015, figure 5; Wang et al. 2016, Temporal Segment Networks,
     and its released BN-Inception networks.
     """
     height, breadth, _ = input_shape

@@ -11,7 +11,7 @@ import h5py
 import keras
 import numpy as np
 
-from h2s_keras.errors import ToldWarning, UserError
+from h2s_keras.errors import UserError, UserFacingWarning
 from h2s_keras.tensor_types import Tensor
 
 
@@ -31,7 +31,7 @@ def inflate_channels(kernel: Any, channels: int) -> Tensor:
     Raises:
         ValueError: if kernel has another rank.
 
-    Source: arXiv 1704.00389, section 4.1; Wang et al. 2016, section 3.2.
+    Reference: arXiv 1704.00389, section 4.1; Wang et al. 2016, section 3.2.
     """
     kernel = np.asarray(kernel)
     if kernel.ndim != 4:
@@ -84,7 +84,7 @@ def inflate_kernel(kernel: Any, time: int) -> Tensor:
         >>> inflate_kernel(np.ones((3, 3, 4, 8)), 3).shape
         (3, 3, 3, 4, 8)
 
-    Source: Carreira & Zisserman 2017, section 2.4.
+    Reference: Carreira & Zisserman 2017, section 2.4.
     """
     kernel = np.asarray(kernel)
     if kernel.ndim != 4 or time < 1:
@@ -271,7 +271,7 @@ def copy_dense_layers(
     warnings.warn(
         f"{' and '.join(names)} of {model.name!r} begin at random: {weights!r} {reason}. "
         "Give weights with their top; ImageNet's read images of 224x224 pixels.",
-        ToldWarning,
+        UserFacingWarning,
         stacklevel=2,
     )
 
@@ -296,7 +296,7 @@ def _image_model(build, name, shape, weights):
     problems = []
     for options in attempts:
         try:
-            # Keras tells of its download on stdout, which is for results.
+            # Keras reports its download on stdout, which is for results.
             with contextlib.redirect_stdout(sys.stderr):
                 return build(weights=weights, **options)
         except Exception as error:

@@ -57,7 +57,7 @@ def inception_v1(
         >>> inception_v1((64, 64, 3), width=0.125).output_shape
         (None, 2, 2, 128)
 
-    Source: Szegedy et al. 2015, table 1, with 3x3 instead of 5x5 and batch normalisation
+    Reference: Szegedy et al. 2015, table 1, with 3x3 instead of 5x5 and batch normalisation
     as Carreira & Zisserman 2017 inflated it.
     """
     inputs = keras.Input(tuple(input_shape), name="images")
@@ -97,7 +97,7 @@ def i3d(
         >>> i3d((32, 32, 20), width=0.125).output_shape
         (None, 2, 1, 1, 128)
 
-    Source: Carreira & Zisserman 2017, figure 3. The classifier of `build_backbone`
+    Reference: Carreira & Zisserman 2017, figure 3. The classifier of `build_backbone`
     averages over all of time and space; the published one averages pairs of steps first,
     which is the same up to two steps and gives the outer ones half the weight beyond.
     """

@@ -12,12 +12,10 @@ from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.multi_scale_flow_head import SLOPE, MultiScaleFlowHead
 from h2s_keras.models.checks_clips import ChecksClips
 from h2s_keras.models.coarse_to_fine import clip_pairs, coarse_to_fine_flows, without_noise
-from h2s_keras.models.full_resolution_flow import full_resolution_flow
 from h2s_keras.models.motion_net_of import motion_net_of
 from h2s_keras.models.motion_net_variants import VARIANTS, ContrastFilters
-from h2s_keras.models.named_shapes import NamedShapes
-from h2s_keras.models.preset_class import as_class
-from h2s_keras.models.presets import load_model
+from h2s_keras.models.network_answers import NamedShapes, full_resolution_flow
+from h2s_keras.models.presets import SavesPreset, as_class, load_model
 from h2s_keras.ops.aligned_convolution import aligned_clip, aligned_convolution
 from h2s_keras.ops.backend_forms import leaky_relu
 from h2s_keras.ops.clip_range import warn_unit_range
@@ -37,7 +35,7 @@ class _PredictFunctions:
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
-class MotionNet(ChecksClips, keras.Model):
+class MotionNet(ChecksClips, SavesPreset, keras.Model):
     """Predicts the flow between all neighbouring frames of a clip.
 
     The published network sees all frames of a clip in one pass. With `coarse_to_fine` a
@@ -81,7 +79,7 @@ class MotionNet(ChecksClips, keras.Model):
         >>> motion_net.estimate_flow(np.zeros((1, 3, 61, 83, 3), "uint8")).shape
         (1, 2, 61, 83, 2)
 
-    Source: arXiv 1704.00389, table 1; released MotionNet prototxt; the tiny variant as
+    Reference: arXiv 1704.00389, table 1; released MotionNet prototxt; the tiny variant as
     rebuilt by later work.
     """
 
@@ -391,8 +389,9 @@ class MotionNet(ChecksClips, keras.Model):
         """A trained MotionNet that comes with the package, or from a .keras file.
 
         Args:
-            preset: name of a preset such as "tiny_synthetic", or the path of a .keras file
-                or of a run; of a whole two-stream model its MotionNet.
+            preset: name of a preset such as "tiny_synthetic", or the path of a .keras
+                file, of a run or of a `save_to_preset`, also as "hf://user/name"; of a
+                whole two-stream model its MotionNet.
             num_frames: frames of a clip; None for those it was saved with. Networks with
                 `coarse_to_fine`, as all presets of flow, take any number; of others this
                 must be their own.

@@ -5,7 +5,7 @@ import keras
 from keras import ops
 
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
-from h2s_keras.models.named_shapes import NamedShapes
+from h2s_keras.models.network_answers import NamedShapes
 from h2s_keras.models.two_stream import num_logits
 from h2s_keras.tensor_types import Flows, Tensor
 
@@ -37,7 +37,7 @@ class StoredFlowStream(keras.Model):
         >>> StoredFlowStream(temporal)(flow)["logits"].shape
         (1, 5)
 
-    Source: arXiv 1704.00389, table 2, rows of the two-stage methods.
+    Reference: arXiv 1704.00389, table 2, rows of the two-stage methods.
     """
 
     motion = spatial = None

@@ -8,9 +8,8 @@ from keras import ops
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
 from h2s_keras.models.checks_clips import ChecksClips
-from h2s_keras.models.named_shapes import NamedShapes
-from h2s_keras.models.preset_class import as_class
-from h2s_keras.models.presets import load_model
+from h2s_keras.models.network_answers import NamedShapes
+from h2s_keras.models.presets import SavesPreset, as_class, load_model
 from h2s_keras.ops.clip_range import looked_at, warn_unit_range
 from h2s_keras.tensor_types import Flows, Tensor
 
@@ -28,7 +27,7 @@ def num_logits(classifier: Any) -> int:
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
-class HiddenTwoStream(ChecksClips, keras.Model):
+class HiddenTwoStream(ChecksClips, SavesPreset, keras.Model):
     """Recognises actions from raw clips: MotionNet, a temporal CNN, a spatial CNN.
 
     Made by `HiddenTwoStreamBuilder`. Without a spatial stream it is the stacked
@@ -72,7 +71,7 @@ class HiddenTwoStream(ChecksClips, keras.Model):
         >>> model(np.zeros((2, 3, 64, 64, 3), "uint8"))["logits"].shape
         (2, 5)
 
-    Source: arXiv 1704.00389, figure 1 and section 3.4.
+    Reference: arXiv 1704.00389, figure 1 and section 3.4.
     """
 
     def __init__(
@@ -235,7 +234,7 @@ class HiddenTwoStream(ChecksClips, keras.Model):
 
         Args:
             preset: "quickstart" (see `h2s_keras.models.presets`), or the path of a .keras
-                file or of a run.
+                file, of a run or of a `save_to_preset`, also as "hf://user/name".
 
         Raises:
             UserError: no such preset or file, it is damaged, or holds another network.

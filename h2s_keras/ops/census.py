@@ -27,7 +27,7 @@ def census_transform(image: Tensor, radius: int = 3) -> Tensor:
     census_transform(ops.ones((1, 8, 8, 3)))[0, 4, 4]       # zeros: no structure
     ```
 
-    Source: Meister, Hur and Roth 2018 (UnFlow), section 3; soft form of Stein 2004.
+    Reference: Meister, Hur and Roth 2018 (UnFlow), section 3; soft form of Stein 2004.
     """
     grey = ops.mean(ops.cast(image, "float32"), axis=-1, keepdims=True)
     padded = grey
@@ -57,7 +57,7 @@ def census_distance(first: Tensor, second: Tensor, radius: int = 3) -> Tensor:
     census_distance(image, image + 20.0)        # zeros
     ```
 
-    Source: Meister, Hur and Roth 2018 (UnFlow), section 3; constants as in its released
+    Reference: Meister, Hur and Roth 2018 (UnFlow), section 3; constants as in its released
     code. It sums over the neighbours where this is their mean, takes grey as 0.30 R +
     0.59 G + 0.11 B where this is the mean of the channels, and leaves out the pixels whose
     neighbourhood reaches over the edge, which is mirrored here.

@@ -22,6 +22,6 @@ def charbonnier(difference: Tensor, alpha: float, epsilon: float = 1e-3) -> Tens
     Example:
         >>> charbonnier(ops.zeros((1,)), alpha=0.5, epsilon=1e-3)     # 1e-3
 
-    Source: arXiv 1704.00389, equation 1; Sun, Roth and Black 2014.
+    Reference: arXiv 1704.00389, equation 1; Sun, Roth and Black 2014.
     """
     return ops.power(ops.square(ops.cast(difference, "float32")) + epsilon**2, alpha)

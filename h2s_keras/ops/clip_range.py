@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
-from h2s_keras.errors import ToldWarning
+from h2s_keras.errors import UserFacingWarning
 from h2s_keras.ops.host_values import host_values
 from h2s_keras.tensor_types import Tensor
 
@@ -17,7 +17,7 @@ _warned: set[str] = set()
 _inside = threading.local()
 
 
-class ClipRangeWarning(ToldWarning):
+class ClipRangeWarning(UserFacingWarning):
     """Clips look scaled to 0..1; the networks take 0..255."""
 
 

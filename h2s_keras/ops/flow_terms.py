@@ -35,7 +35,7 @@ def warp_from_margin(
     Returns:
         (n, height, width, channels).
 
-    Source: Stone et al. 2021 (SMURF), section 3.2, "full-image warping".
+    Reference: Stone et al. 2021 (SMURF), section 3.2, "full-image warping".
     """
     if not margin:
         return backward_warp(image, flow, padding)
@@ -100,7 +100,7 @@ def flow_terms(
         dict "photometric", "smoothness", and "ssim" as (n, rows, columns, 3) of 1 - SSIM
         for the caller to reduce.
 
-    Source: arXiv 1704.00389, equations 1 to 4, and the sources of the options.
+    Reference: arXiv 1704.00389, equations 1 to 4, and the sources of the options.
     """
     compared = (first, second) if normalized is None else normalized
     target = crop_margin(compared[0], margin)
@@ -150,7 +150,7 @@ def motion_consistency(flow: Tensor, border: float = 0.1) -> Tensor:
     Returns:
         float32 (batch,): mean Charbonnier penalty (alpha 0.45) over pixels and pairs.
 
-    Source: Janai et al. 2018, "Unsupervised Learning of Multi-Frame Optical Flow with
+    Reference: Janai et al. 2018, "Unsupervised Learning of Multi-Frame Optical Flow with
     Occlusions", constant-velocity constraint.
     """
     pairs, height, width = flow.shape[1] - 1, size_of(flow, 2), size_of(flow, 3)

@@ -23,7 +23,7 @@ def local_response_normalization(
         Tensor of the shape and dtype of `inputs`, float32 for integers; computed in
         float32.
 
-    Source: Krizhevsky et al. 2012, section 3.3; the input of the released losses.
+    Reference: Krizhevsky et al. 2012, section 3.3; the input of the released losses.
     """
     values = ops.cast(inputs, "float32")
     dtype = inputs.dtype if "float" in str(inputs.dtype) else "float32"

@@ -33,8 +33,8 @@ def forward_backward_visibility(
     forward_backward_visibility(ops.ones((1, 8, 8, 2)), -ops.ones((1, 8, 8, 2)))
     ```
 
-    Source: Sundaram, Brox and Keutzer 2010; Meister, Hur and Roth 2018 (UnFlow), equation
-    2, whose released code masks flow out of the image as well.
+    Reference: Sundaram, Brox and Keutzer 2010; Meister, Hur and Roth 2018 (UnFlow),
+    equation 2, whose released code masks flow out of the image as well.
     """
     flow = ops.stop_gradient(ops.cast(flow, "float32"))
     backward_flow = ops.stop_gradient(ops.cast(backward_flow, "float32"))
@@ -88,7 +88,7 @@ def range_map(flow: Tensor) -> Tensor:
     range_map(ops.zeros((1, 8, 8, 2)))      # ones
     ```
 
-    Source: Wang et al. 2018, "Occlusion Aware Unsupervised Learning of Optical Flow".
+    Reference: Wang et al. 2018, "Occlusion Aware Unsupervised Learning of Optical Flow".
     """
     flow = ops.stop_gradient(ops.cast(flow, "float32"))
     height, width = size_of(flow, 1), size_of(flow, 2)
@@ -126,7 +126,7 @@ def range_map_visibility(backward_flow: Tensor, threshold: float = 0.6) -> Tenso
     Returns:
         float32 (n, height, width, 1), without gradient.
 
-    Source: as `range_map`, which the authors use as it is, cut at 1, as a soft mask. A
+    Reference: as `range_map`, which the authors use as it is, cut at 1, as a soft mask. A
     threshold keeps slow stretches fully visible; Jonschkowski et al. 2020 (UFlow) try 0.75,
     0.6 is this library's.
     """

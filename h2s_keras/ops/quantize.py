@@ -21,7 +21,7 @@ def quantize_flow(flow: Tensor, bound: float = 20.0, levels: int | None = None) 
     Example:
         >>> quantize_flow(ops.convert_to_tensor([-30.0, 0.0, 20.0]))     # 0, 127.5, 255
 
-    Source: arXiv 1704.00389, section 3.2; "+20, x6.375" of the released prototxt.
+    Reference: arXiv 1704.00389, section 3.2; "+20, x6.375" of the released prototxt.
     """
     unit = (ops.clip(flow, -bound, bound) + bound) / (2.0 * bound)
     if levels is None:

@@ -46,10 +46,10 @@ def flow_smoothness(
     Raises:
         ValueError: for another order or `undefined`, or an edge weight without an image.
 
-    Source: arXiv 1704.00389, equation 2 (order 1, no edges). Edges and second order follow
-    Jonschkowski et al. 2020 (UFlow), equation 4, with three differences: UFlow has an edge
-    weight of 150 with alpha 0.5, takes half the sum, and for the second order takes the
-    edge between the outer two of three pixels, which misses lines of one pixel.
+    Reference: arXiv 1704.00389, equation 2 (order 1, no edges). Edges and second order
+    follow Jonschkowski et al. 2020 (UFlow), equation 4, with three differences: UFlow has
+    an edge weight of 150 with alpha 0.5, takes half the sum, and for the second order takes
+    the edge between the outer two of three pixels, which misses lines of one pixel.
     """
     if undefined not in ("skip", "zero"):
         raise ValueError(f"undefined must be 'skip' or 'zero'; received {undefined!r}.")

@@ -36,7 +36,7 @@ def patch_ssim(first: Tensor, second: Tensor, c1: float = 1e-4, c2: float = 1e-3
     Example:
         >>> patch_ssim(image, image)        # ones
 
-    Source: Wang et al. 2004; window and constants of the released SSIM layer.
+    Reference: Wang et al. 2004; window and constants of the released SSIM layer.
     """
     first, second = ops.cast(first, "float32"), ops.cast(second, "float32")
     mean_1, mean_2 = _patch_mean(first), _patch_mean(second)

@@ -47,7 +47,7 @@ def backward_warp(
         >>> backward_warp(image, right)[0, :, :, 0]     # +1 in x: the right neighbour
         [[1.0, 2.0, 0.0], [4.0, 5.0, 0.0], [7.0, 8.0, 0.0]]
 
-    Source: Jaderberg et al. 2015, equation 5; the warp of arXiv 1704.00389, section 3.1.
+    Reference: Jaderberg et al. 2015, equation 5; the warp of arXiv 1704.00389, section 3.1.
     """
     check_grids(image, flow, padding)
     if "float" not in str(image.dtype):

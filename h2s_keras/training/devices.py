@@ -142,6 +142,8 @@ def run_header(config, data, devices):
         split = f"{test} to test on" if test else "none to test on"
         if group is not None:
             split += f" (group {group!r} left out)"
+        if getattr(data, "validates", False):
+            split = f"{len(data.validation)} to choose by, {split}"
         what = f"{len(train)} videos of {classes} to train on, {split}"
     lines = [what, device_line(devices, config.dtype_policy)]
     if config.strategy == "mirrored" and len(devices) == 1:

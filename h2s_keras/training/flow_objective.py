@@ -55,8 +55,8 @@ class FlowObjective(keras.layers.Layer):
             would need these passes at every size; for a margin with true flow, which would
             be taken for that of the cut clips.
 
-    Reference: arXiv 1704.00389, equations 1 to 4; occlusion Meister et al. 2018; second pass
-    Liu et al. 2019 (SelFlow) and Jonschkowski et al. 2020 (UFlow), section 4.4; margin
+    Reference: arXiv 1704.00389, equations 1 to 4; occlusion Meister et al. 2018; second
+    pass Liu et al. 2019 (SelFlow) and Jonschkowski et al. 2020 (UFlow), section 4.4; margin
     Stone et al. 2021 (SMURF), section 3.2. The second pass differs from theirs in its mask:
     it compares every pixel. UFlow compares those where flow forth and back agree for the
     whole clip and disagree for the crop, SelFlow those that only the second pass hides;

@@ -2,7 +2,7 @@
 
 import os
 
-from h2s_keras.errors import ToldWarning, UserError
+from h2s_keras.errors import UserError, UserFacingWarning
 from h2s_keras.models import load_model
 from h2s_keras.models.backbones import application_names
 from h2s_keras.models.frame_inflation import inflate_frames
@@ -62,7 +62,7 @@ def copy_initial_weights(network, path):
     return tuple(taken)
 
 
-class RandomStartWarning(ToldWarning):
+class RandomStartWarning(UserFacingWarning):
     """Parts of a network begin at random."""
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import inspect
 
-from h2s_keras.data.clips.sampling import host_batch_size
+from h2s_keras.data.clips.sampling import process_batch_size
 from h2s_keras.errors import UserError
 from h2s_keras.layers.mixed_flow_loss import MixedFlowLoss
 from h2s_keras.layers.supervised_flow_loss import SupervisedFlowLoss
@@ -43,7 +43,7 @@ def check_stages(network, config, processes=None):
         with stage_errors(stage):
             if processes is not None:
                 size = stage.batch_size or config.batch_size
-                host_batch_size(size, processes.index, processes.count)
+                process_batch_size(size, processes.index, processes.count)
             _compiled(network, stage)
 
 

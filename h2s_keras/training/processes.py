@@ -66,7 +66,7 @@ class Processes:
 
     def share(self):
         """Arguments of `data.training` for this process's rows of every global batch."""
-        return {"host": self.index, "hosts": self.count}
+        return {"process": self.index, "processes": self.count}
 
     def rows(self, names):
         """This process's part of a list with an entry for each row of the global batch."""

@@ -3,7 +3,7 @@
 Hue is the direction (right red, down yellow, left cyan-blue, up violet), saturation the
 magnitude; no motion is white, unknown motion black.
 
-Source: Baker, Scharstein, Lewis, Roth, Black, Szeliski, "A Database and Evaluation
+Reference: Baker, Scharstein, Lewis, Roth, Black, Szeliski, "A Database and Evaluation
 Methodology for Optical Flow", IJCV 92, 2011, and the colour code published with it.
 """
 
@@ -35,7 +35,7 @@ def color_wheel():
         >>> color_wheel()[[0, 15, 54]].tolist()     # red, yellow, the last before red
         [[255, 0, 0], [255, 255, 0], [255, 0, 43]]
 
-    Source: Baker et al. 2011, `makecolorwheel` of the published code.
+    Reference: Baker et al. 2011, `makecolorwheel` of the published code.
     """
     color = [255, 0, 0]
     wheel = []
@@ -96,7 +96,7 @@ def flow_to_color(flow, max_magnitude=None):
         >>> flow_to_color(still_right_left)[0].tolist()
         [[255, 255, 255], [255, 0, 0], [0, 209, 255]]
 
-    Source: Baker et al. 2011, `computeColor` of the published code. Computed here in
+    Reference: Baker et al. 2011, `computeColor` of the published code. Computed here in
     float64 on 0..255, so that a vector of exactly max_magnitude has the pure colour.
     """
     if np.ndim(flow) < 3:

@@ -72,7 +72,7 @@ def inputs_of(name, folder):
     """What a suite needs beside the options that all have."""
     if name == "full_size_step":
         return ["--batch", "2"]
-    if name == "lite":
+    if name == "formats":
         from h2s_keras.models import HiddenTwoStreamBuilder
 
         builder = HiddenTwoStreamBuilder(12, 3, (32, 32)).motion("tiny")

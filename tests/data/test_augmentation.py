@@ -13,7 +13,7 @@ from h2s_keras.data.clips.augmentation import (
     checked_jitter,
     class_numbers,
 )
-from h2s_keras.data.synthetic.stateless_draws import StatelessDraws
+from h2s_keras.data.clips.sampling import StatelessDraws
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
 

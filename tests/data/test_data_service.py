@@ -78,7 +78,9 @@ def test_a_service_gives_every_batch_once(packed):
 
     assert sorted(map(key, found)) == sorted(map(key, local))
     halves = [
-        batches(clips.training(2, host=h, hosts=2, steps=3, service=dispatcher.target))
+        batches(
+            clips.training(2, process=h, processes=2, steps=3, service=dispatcher.target)
+        )
         for h in (0, 1)
     ]
     labels = np.concatenate([labels for half in halves for _, labels in half])

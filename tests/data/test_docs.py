@@ -4,7 +4,9 @@ A block runs as it stands, or is marked: "bash fragment", "python fragment".
 """
 
 import contextlib
+import dataclasses
 import doctest
+import functools
 import inspect
 import io
 import json
@@ -16,6 +18,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import textwrap
 from importlib.util import find_spec
 
 import keras
@@ -28,10 +31,13 @@ from h2s_keras.cli.train import load_recipe
 from h2s_keras.data import write_flow, write_png
 from h2s_keras.data.records.record_index import read_index
 from h2s_keras.data.training_data import make_data
+from h2s_keras.ethogram import write_labels
+from h2s_keras.ethogram.train import train_ethogram
 from h2s_keras.evaluation import VideoScores
 from h2s_keras.models import HiddenTwoStreamBuilder, load_model
 from h2s_keras.option_types import apply_setting
 from h2s_keras.options import DataOptions, RunOptions, run_options
+from h2s_keras.recipes.ethogram import get_config as ethogram_config
 
 ROOT = pathlib.Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "data"
@@ -184,6 +190,32 @@ def make_caffe_files(folder, make_video):
     pathlib.Path(path).rename(folder / "bn_inception.caffemodel")
 
 
+def make_labelled_videos(folder, make_video):
+    """Videos of three mice, labelled in one BORIS project of many observations."""
+    from ethogram.test_scoring_commands import write_stream
+
+    def make(name, seed):
+        labels = write_stream(str(folder / f"{name}.mp4"), seed)
+        labels = dataclasses.replace(labels, behaviors=("groom", "rear"))
+        write_labels(labels, folder / f"{name}.boris")
+
+    (folder / "new_videos").mkdir()
+    rows, project = ["video,labels,group"], None
+    days = "mouse1_day1", "mouse1_day2", "mouse2_day1", "mouse3_day1"
+    for seed, name in enumerate((*days, "mouse3_day2", "mouse7", "new_videos/mouse8")):
+        make(name, seed)
+        path = folder / f"{name}.boris"
+        if name in days:
+            read = json.loads(path.read_text())
+            project = project or read
+            project["observations"] |= read["observations"]
+            rows.append(f"{name}.mp4,study.boris,{name[:6]}")
+        path.unlink()
+    (folder / "study.boris").write_text(json.dumps(project))
+    write(folder / "videos.csv", *rows, "mouse3_day2.mp4,,mouse3")
+    make("mouse1", 7)
+
+
 # What the blocks of a page find in their folder.
 PAGES = {
     "README.md": make_own_videos,
@@ -192,6 +224,7 @@ PAGES = {
     "docs/data/hmdb51.md": make_hmdb51,
     "docs/data/thumos14.md": make_thumos14,
     "docs/data/ucf101.md": make_ucf101,
+    "docs/ethogram.md": make_labelled_videos,
     "docs/evaluation.md": make_evaluation,
     "docs/flow.md": make_flow_pair,
     "docs/improve_accuracy.md": make_own_videos,
@@ -209,6 +242,7 @@ PAGES = {
 MARKS = {
     "docs/data/activitynet.md": pytest.mark.long,
     "docs/data/thumos14.md": pytest.mark.long,
+    "docs/ethogram.md": pytest.mark.long,
     "docs/evaluation.md": pytest.mark.long,
     "docs/layers.md": pytest.mark.long,
     "docs/data/prepare.md": pytest.mark.long,
@@ -219,12 +253,9 @@ MARKS = {
     "docs/training.md": pytest.mark.long,
     "docs/weights.md": pytest.mark.long,
 }
-ELSEWHERE = {
-    "docs/records.md": "test_the_commands_on_records",
-    "docs/ethogram.md": "tests/ethogram",
-}
+ELSEWHERE = {"docs/records.md": "test_the_commands_on_records"}
 # What a line that holds the word needs; without it the line is only parsed.
-NEEDS = {"litert": "ai_edge_litert", "tvl1": "cv2"}
+NEEDS = {"litert": "ai_edge_litert", ".tflite": "ai_edge_litert", "tvl1": "cv2"}
 
 
 def save_network(folder, class_names):
@@ -244,7 +275,8 @@ def save_network(folder, class_names):
 
 def blocks(page, language="bash"):
     text = page.read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.S | re.M)
+    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```", text, re.S | re.M)
+    return [textwrap.dedent(block) for _, block in found]
 
 
 def commands(page):
@@ -265,8 +297,10 @@ def pages_with(language):
 def test_every_block_runs_or_is_marked_a_fragment():
     for path in pages():
         page = str(path.relative_to(ROOT))
-        kinds = re.findall(r"^```(\w.*)\n", path.read_text(encoding="utf-8"), re.M)
-        others = set(kinds) - {"bash", "python", "json", "text"}
+        fences = re.findall(r"^ *```(.*)\n", path.read_text(encoding="utf-8"), re.M)
+        # Every second one ends a block; braces are directives of Sphinx.
+        kinds = [kind for kind in fences[::2] if not kind.startswith("{")]
+        others = set(kinds) - {"", "bash", "python", "json", "text"}
         assert all(kind.endswith(" fragment") for kind in others), (page, others)
         if {"bash", "python"} & set(kinds):
             assert page in PAGES or page in ELSEWHERE, page
@@ -294,6 +328,8 @@ def check_command(line):
     if command == "train" and "--smoke" not in arguments:
         return check_training(arguments)
     parsed = build_parser().parse_args([command, *arguments])
+    if arguments[:1] == ["train"]:  # h2s ethogram train
+        parsed.smoke = True
     needed = [module for word, module in NEEDS.items() if word in " ".join(arguments)]
     if "--smoke" not in arguments and all(map(find_spec, needed)):
         assert not parsed.run(parsed), line
@@ -356,6 +392,8 @@ def test_the_code_of_a_page(page_folder, monkeypatch):
         return {"results": {"test": "4 videos", "final": {"fused_accuracy": 1.0}}}
 
     monkeypatch.setattr("h2s_keras.training.own_videos.trainer", lambda config: train)
+    short = functools.partial(train_ethogram, config=ethogram_config(smoke=True))
+    monkeypatch.setattr("h2s_keras.ethogram.train_ethogram", short, raising=False)
     names = {"__name__": "__main__"}
     others = {"tensorflow", "torch", "jax"} - {keras.backend.backend()}
     for code in blocks(ROOT / page_folder, "python"):
@@ -382,6 +420,7 @@ PACKAGES = (
 # Examples that run elsewhere, or need what tests do not have.
 NOT_HERE = {
     "BehaviorScorer": "needs a trained scorer: tests/ethogram/test_scoring.py",
+    "ExportedFile": "needs an exported file: tests/export/test_exported_file.py",
     "export_web_page": "needs the runtime of browsers: tests/export/test_web.py",
     "load_caffe_weights": "docs/weights.md has the same lines",
     "train": "minutes: tests/training/test_run.py",
@@ -449,7 +488,7 @@ def docstring_folder(make_video, tmp_path):
     for sequence in ("Hydrangea", "RubberWhale", "Venus"):
         shutil.copytree(tmp_path / "middlebury", tmp_path / "flow" / sequence)
     make_video("mouse1.mp4", count=50)
-    h2s_keras.ethogram.write_labels(truth("mouse1.mp4"), tmp_path / "mouse1.boris")
+    write_labels(truth("mouse1.mp4"), tmp_path / "mouse1.boris")
     write(tmp_path / "videos.csv", "video,labels", "mouse1.mp4,mouse1.boris")
     save_network(tmp_path / "runs/gestures", ("wave", "clap"))
     return tmp_path
@@ -494,7 +533,8 @@ def test_the_examples_of_docstrings(package, request, tmp_path, monkeypatch):
     for name, thing in public_names(package).items():
         names = dict(known)
         for code, expected in () if name in NOT_HERE else examples_of(thing):
-            if "onnx" in code and not find_spec("tf2onnx"):
+            extras = {"onnx": "tf2onnx", "openvino": "openvino"}
+            if any(a in code and not find_spec(b) for a, b in extras.items()):
                 continue
             shown_names.add(name)
             check_example(name, code, expected, names)
@@ -666,3 +706,68 @@ def test_the_table_of_values_names_values_of_videos():
     }
     known = {*filter(DataOptions(kind="ucf101").supports, DataOptions.fields())}
     assert len(names) >= 12 and names <= known, names - known
+
+
+# === Figures stand on one page ===
+
+NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
+# "0.3 px", "96.5, 97.1 %", "1.118 ± 0.016 px": numbers that share a unit.
+FIGURE = re.compile(
+    rf"(?<![\w.,-])((?:{NUMBER}(?: ± |, then |, | and | to | or ))*{NUMBER})"
+    r" ?(px|%|ms|s|minutes|GFLOP|MB|kB|MiB|GiB|clips/s|frames/s|points|°)(?![\w/])"
+)
+# Figures of different things that happen to be equal.
+COINCIDENCES = {
+    "83.3 %": "five of six: fusion in results.md, classes kept in int8 in serving.md",
+    "95.6 %": "459 of 480 clips: bfloat16 in results.md, the preset in serving.md",
+}
+
+
+def figures(text):
+    """Numbers with a unit and three significant digits or more, such as "0.263 px"."""
+    for numbers, unit in FIGURE.findall(text):
+        for number in re.findall(NUMBER, numbers):
+            digits = re.sub(r"\D", "", number).lstrip("0")
+            if len(digits if "." in number else digits.rstrip("0")) >= 3:
+                yield f"{number} {unit}"
+
+
+def figures_of_presets():
+    """What a model card may repeat: the figures that are stored with the weights."""
+    index = json.loads((ROOT / "h2s_keras/models/weights/index.json").read_text())
+    for preset in index.values():
+        for name, value in preset["figures"].items():
+            yield f"{value:.3f} px" if "error" in name else f"{100 * value:.1f} %"
+
+
+def repeated_figures(texts):
+    """{figure: pages} of the figures that stand in two of {page: text} and more."""
+    found = {}
+    for page, text in texts.items():
+        for figure in figures(text):
+            found.setdefault(figure, set()).add(page)
+    for figure in figures_of_presets():
+        found.get(figure, set()).discard("docs/presets/README.md")
+    most = {figure: 2 for figure in COINCIDENCES}
+    return {
+        figure: sorted(where)
+        for figure, where in found.items()
+        if len(where) > most.get(figure, 1)
+    }
+
+
+def test_a_figure_stands_on_one_page():
+    """Measured anew, it is changed in one place; the other pages link there."""
+    texts = {str(page.relative_to(ROOT)): page.read_text("utf-8") for page in pages()}
+    assert not repeated_figures(texts)
+    cards = texts["docs/presets/README.md"]
+    held_out = set(figures("\n".join(re.findall(r"^\| held out.*", cards, re.M))))
+    assert len(held_out) >= 6 and held_out <= set(figures_of_presets())
+    all_figures = {figure for text in texts.values() for figure in figures(text)}
+    assert len(all_figures) > 100 and set(COINCIDENCES) <= all_figures
+    # The same with a figure copied into a second page.
+    results = texts["docs/results.md"]
+    for figure in ("0.263 px", "96.7 %", "1.118 px"):
+        assert figure in set(figures(results))
+        twice = texts | {"README.md": f"{texts['README.md']} It reaches {figure}."}
+        assert repeated_figures(twice) == {figure: ["README.md", "docs/results.md"]}

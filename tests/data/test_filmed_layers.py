@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from h2s_keras.data import MovingLayerClips
-from h2s_keras.data.synthetic.codec_artifacts import CODECS, through_codec
-from h2s_keras.data.synthetic.textures import texture_bank
+from h2s_keras.data.synthetic.moving_layers import CODECS, texture_bank, through_codec
 from h2s_keras.data.training_data import make_data
 from h2s_keras.ops.warp import backward_warp
 

@@ -14,12 +14,11 @@ from h2s_keras.data import (
     probe_video,
     video_clip_dataset,
 )
-from h2s_keras.data.datasets.segments import segment_frames
 from h2s_keras.data.video.frame_source import FrameSource
-from h2s_keras.data.video.frame_times import FrameTimes
+from h2s_keras.data.video.frame_times import FrameTimes, segment_frames
 from h2s_keras.errors import VideoError, VideoWarning
 from h2s_keras.evaluation.annotated_video import AnnotatedVideo
-from h2s_keras.evaluation.windows import Window
+from h2s_keras.evaluation.streaming import Window
 
 # Three seconds at 10 and three seconds at 30 frames per second, in milliseconds.
 CHANGING = [100 * n for n in range(30)] + [3000 + round(n * 100 / 3) for n in range(90)]
@@ -133,6 +132,13 @@ def test_frames_without_stamps_are_counted_at_a_named_rate(make_video, tmp_path)
     with pytest.warns(VideoWarning, match=r"folder of frames \(give its rate\)"):
         count_frames(str(folder), times=times)
     assert times.at(2) == pytest.approx(0.08)
+    # A function that finds the rate is called only where it is needed.
+    times = FrameTimes(str(folder), fallback=lambda: 10)
+    with pytest.warns(VideoWarning, match="counted at 10 frames"):
+        count_frames(str(folder), times=times)
+    assert times.at(2) == pytest.approx(0.2)
+    times = FrameTimes(path := make_video("a.mp4", 5), fallback=pytest.fail)
+    assert count_frames(path, times=times) == 5 and times.at(5) > times.at(4) > 0
     with pytest.raises(VideoError, match="give the rate"):
         segment_frames(VideoExample(str(folder), 0, start=0.0, end=1.0), 3)
 

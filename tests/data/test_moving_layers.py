@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from h2s_keras.data import MovingLayerClips
-from h2s_keras.data.synthetic.textures import texture_bank
+from h2s_keras.data.synthetic.moving_layers import texture_bank
 from h2s_keras.data.training_data import make_data
 from h2s_keras.options import RunOptions
 

@@ -3,8 +3,7 @@
 import pytest
 from data.record_videos import folder_list, plan_of
 
-from h2s_keras.data.records.pack import pack_records
-from h2s_keras.data.records.pack_beam import pack_with_beam
+from h2s_keras.data.records.pack import pack_records, pack_with_beam
 from h2s_keras.data.records.record_index import read_index
 
 

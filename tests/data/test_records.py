@@ -23,23 +23,25 @@ from h2s_keras.data import (
     write_png,
 )
 from h2s_keras.data.clips import crops, sampling
+from h2s_keras.data.clips.sampling import StatelessDraws
 from h2s_keras.data.datasets.dataset_list import DatasetList
-from h2s_keras.data.records import record_frames
+from h2s_keras.data.records import record_format, record_writer
 from h2s_keras.data.records.file_systems import file_errors
-from h2s_keras.data.records.pack import pack_records
-from h2s_keras.data.records.pack_folder import begin
+from h2s_keras.data.records.pack import begin, pack_records
 from h2s_keras.data.records.packing import PackSettings, list_plan, synthetic_plan
 from h2s_keras.data.records.record_clips import epoch_place
 from h2s_keras.data.records.record_data import RecordData
-from h2s_keras.data.records.record_format import decode_flow, encode_flow, flow_as_uint8
-from h2s_keras.data.records.record_frames import crop_jpegs
-from h2s_keras.data.records.record_index import read_index
-from h2s_keras.data.records.record_verify import verify_shard
+from h2s_keras.data.records.record_format import (
+    crop_jpegs,
+    decode_flow,
+    encode_flow,
+    flow_as_uint8,
+)
+from h2s_keras.data.records.record_index import read_index, verify_shard
 from h2s_keras.data.records.record_writer import PackingStopped, merged, thinned
 from h2s_keras.data.synthetic.action_clips import CLASS_NAMES, SyntheticClips
-from h2s_keras.data.synthetic.stateless_draws import StatelessDraws
 from h2s_keras.data.training_data import make_data
-from h2s_keras.data.video import decoder, frame_spool
+from h2s_keras.data.video import decoder
 from h2s_keras.errors import FileError, UserError, VideoError
 from h2s_keras.files import alone_in
 from h2s_keras.ops import flow_to_uint8
@@ -337,7 +339,7 @@ def test_the_stream_is_a_function_of_the_seed_alone(packed):
     assert not same(whole, batches(data.training(3, seed=5), 6))
     # Three epochs of 6 examples, each once.
     assert collections.Counter(data.training_names(18, 0, 4)).most_common(1)[0][1] == 3
-    halves = [batches(data.training(6, seed=4, host=h, hosts=2), 2) for h in (0, 1)]
+    halves = [batches(data.training(6, seed=4, process=h, processes=2), 2) for h in (0, 1)]
     for step in range(2):
         joined = np.concatenate([halves[0][step][0], halves[1][step][0]])
         assert np.array_equal(
@@ -385,15 +387,15 @@ def test_cropping_and_shrinking_agree_with_the_video_path():
 def test_plain_sampling_is_near_averaging_where_it_is_taken(real_data, name):
     frames = read_frames(real_data("videos", name), [10, 30], size=256).astype("float32")
     differences = []
-    for ratio in (8 / 7, record_frames._AVERAGE_ABOVE, 2.0):
+    for ratio in (8 / 7, record_format._AVERAGE_ABOVE, 2.0):
         side = min(frames.shape[1:3])
         image_size = (round(side / ratio),) * 2
         square = frames[:, :side, :side]
         averaged = tf.image.resize(square, image_size, antialias=True)
         plain = tf.image.resize(square, image_size)
         differences.append(float(tf.reduce_mean(tf.abs(plain - averaged))))
-        taken = record_frames.resize(square, tf.constant([side, side]), image_size)
-        nearer = plain if ratio <= record_frames._AVERAGE_ABOVE + 0.01 else averaged
+        taken = record_format.resize(square, tf.constant([side, side]), image_size)
+        nearer = plain if ratio <= record_format._AVERAGE_ABOVE + 0.01 else averaged
         np.testing.assert_array_equal(taken, nearer)
     assert differences[0] < 0.5 and differences[1] < 0.7 < differences[2]
 
@@ -685,7 +687,7 @@ def test_a_full_disk_is_told_in_a_line_and_packing_goes_on(listed, tmp_path, mon
         pack_records(plan, str(out))
     assert str(caught.value).startswith(f"{out}{os.sep}shard-00000-of-00001.tfrecord: ")
     assert "cannot be read or written (" in str(caught.value)
-    monkeypatch.setattr(frame_spool, "_MEMORY", 1000)
+    monkeypatch.setattr(record_writer, "_MEMORY", 1000)
     with longest_file(1 << 12), pytest.raises(FileError, match="set TMPDIR") as caught:
         pack_records(plan, str(out))
     assert caught.value.path == tempfile.gettempdir()

@@ -14,11 +14,11 @@ from h2s_keras.data import (
     read_frames,
     video_clip_dataset,
 )
-from h2s_keras.data.video import frame_index, resampling
+from h2s_keras.data.video import frame_index, time_stamps
 from h2s_keras.data.video.decoder import open_and_decode
 from h2s_keras.data.video.frame_index import FrameIndexer
 from h2s_keras.data.video.frame_source import FrameSource
-from h2s_keras.data.video.resampling import rate_indices
+from h2s_keras.data.video.time_stamps import rate_indices
 from h2s_keras.errors import VideoError
 
 KINDS = {
@@ -244,7 +244,7 @@ def test_real_avi_files_have_a_rate(real_data):
 def test_a_video_refused_once_decoded_gives_its_memory_back(make_video, monkeypatch):
     late = make_video("late.mp4", count=5, times=[0, 40, 80, 120, 5000])
     good = make_video("good.mp4", count=5)
-    monkeypatch.setattr(resampling, "MAX_GAP", 3)
+    monkeypatch.setattr(time_stamps, "MAX_GAP", 3)
     store = FrameSource(8, rate=5)
     with pytest.raises(VideoError, match="gap of more than 3 s"):
         store.read(late, np.arange)
@@ -259,7 +259,7 @@ def test_rates_that_make_no_sense(make_video, monkeypatch):
     for rate in (0, -1):
         with pytest.raises(ValueError, match="above 0"):
             read_frames(path, rate=rate)
-    monkeypatch.setattr(resampling, "MAX_GAP", 3)
+    monkeypatch.setattr(time_stamps, "MAX_GAP", 3)
     with pytest.raises(VideoError, match="gap of more than 3 s"):
         read_frames(path, rate=5)
     with pytest.raises(VideoError, match="gap of more than 3 s"):

@@ -10,8 +10,7 @@ from h2s_keras.data.synthetic.action_clips import (
     MOTIONS,
     SyntheticClips,
 )
-from h2s_keras.data.synthetic.synthetic_data import SyntheticData
-from h2s_keras.data.training_data import make_data
+from h2s_keras.data.training_data import SyntheticData, make_data
 from h2s_keras.errors import UserError
 
 NOISE = 2.0  # standard deviation of the noise of a frame, grey levels

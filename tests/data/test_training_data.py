@@ -1,4 +1,4 @@
-"""Segments, hosts, names and random skipping of training data."""
+"""Segments, processes, names and random skipping of training data."""
 
 import itertools
 import json
@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from h2s_keras.data import ClipReport, VideoExample, video_clip_dataset, write_png
-from h2s_keras.data.clips.sampling import example_numbers, host_batch_size
+from h2s_keras.data.clips.sampling import example_numbers, process_batch_size
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import MissingVideosWarning, UserError, VideoError
 
@@ -69,8 +69,8 @@ def test_segments_of_a_csv_file_are_what_is_trained_and_tested_on(
 
 def test_hosts_share_the_rows_of_every_batch():
     numbers = [
-        list(example_numbers(6, 2, host, 3).take(4).as_numpy_iterator())
-        for host in range(3)
+        list(example_numbers(6, 2, process, 3).take(4).as_numpy_iterator())
+        for process in range(3)
     ]
     assert numbers == [[12, 13, 18, 19], [14, 15, 20, 21], [16, 17, 22, 23]]
     assert list(example_numbers(6, 2).take(3).as_numpy_iterator()) == [12, 13, 14]
@@ -80,8 +80,8 @@ def test_hosts_share_the_rows_of_every_batch():
     "arguments", [(5, 0, 2), (4, 2, 2), (4, -1, 2), (4, 0, 0), (0, 0, 1)]
 )
 def test_hosts_that_make_no_sense(arguments):
-    with pytest.raises(UserError, match="host"):
-        host_batch_size(*arguments)
+    with pytest.raises(UserError, match="process"):
+        process_batch_size(*arguments)
 
 
 @pytest.mark.parametrize("kind", ["videos", "synthetic"])
@@ -90,21 +90,21 @@ def test_all_hosts_together_read_what_one_would(video_data, kind, segments):
     make = video_data if kind == "videos" else synthetic_data
     data = make(segments=segments)
     whole = take(data.training(4, 1, seed=5), 3)
-    parts = [take(data.training(4, 1, seed=5, host=h, hosts=2), 3) for h in range(2)]
+    parts = [take(data.training(4, 1, seed=5, process=h, processes=2), 3) for h in range(2)]
     for step, (clips, labels) in enumerate(whole):
         rows = zip(parts[0][step], parts[1][step], strict=True)
         joined = [np.concatenate(pair) for pair in rows]
         np.testing.assert_array_equal(joined[0], clips)
         np.testing.assert_array_equal(joined[1], labels)
         assert parts[0][step][0].shape[0] == 2
-    # The control: the hosts read different examples.
+    # The control: the processes read different examples.
     assert not np.array_equal(parts[0][0][0], parts[1][0][0])
 
 
 def test_a_batch_that_hosts_cannot_share_is_told(video_data):
     for data in (video_data(), synthetic_data()):
         with pytest.raises(UserError, match="batch of 3 cannot be shared evenly by 2"):
-            data.training(3, host=0, hosts=2)
+            data.training(3, process=0, processes=2)
 
 
 # === Missing videos ===
@@ -228,7 +228,7 @@ def test_synthetic_segments_are_parts_of_one_clip():
 
 @pytest.mark.parametrize("kept_bytes", [2**28, 10_000, 0])
 def test_test_clips_are_the_same_every_time_kept_or_not(monkeypatch, kept_bytes):
-    monkeypatch.setattr("h2s_keras.data.synthetic.synthetic_data._KEPT_BYTES", kept_bytes)
+    monkeypatch.setattr("h2s_keras.data.training_data._KEPT_BYTES", kept_bytes)
     data = synthetic_data(test_count=5)
     first, again = list(data.evaluation(2)), list(data.evaluation(2))
     other = next(data.evaluation(5))

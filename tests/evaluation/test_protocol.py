@@ -5,8 +5,7 @@ from evaluation.samples import write_video
 from h2s_keras.data import even_clip_starts, read_frames
 from h2s_keras.data.clips.crops import centre_crop_box, crop_frames, ten_crop_boxes
 from h2s_keras.errors import UserError, VideoError
-from h2s_keras.evaluation.protocol import Protocol
-from h2s_keras.evaluation.views import crop_views, video_views, view_indices
+from h2s_keras.evaluation.protocol import Protocol, crop_views, video_views, view_indices
 
 
 def test_named_protocols():

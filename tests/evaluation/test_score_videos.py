@@ -7,7 +7,7 @@ import pytest
 from h2s_keras.data import VideoExample, class_folder_source
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation import score_videos as module
-from h2s_keras.evaluation.protocol import Protocol
+from h2s_keras.evaluation.protocol import Protocol, video_views
 from h2s_keras.evaluation.score_videos import (
     fuse_published,
     fuse_streams,
@@ -17,7 +17,6 @@ from h2s_keras.evaluation.score_videos import (
     score_videos,
     view_logits,
 )
-from h2s_keras.evaluation.views import video_views
 
 PROTOCOL = Protocol(2, 2)
 

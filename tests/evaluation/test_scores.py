@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from h2s_keras.errors import FileError, LabelsWarning
-from h2s_keras.evaluation.score_files import load_labels
 from h2s_keras.evaluation.scores import (
     VideoScores,
     align,
     align_classes,
+    load_labels,
     load_stream,
 )
 

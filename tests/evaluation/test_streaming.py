@@ -9,9 +9,12 @@ from h2s_keras.data import read_frames
 from h2s_keras.data.clips.crops import centre_crop_box, crop_frames
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.annotated_video import AnnotatedVideo, annotate, draw_text
-from h2s_keras.evaluation.camera import stream_frames
-from h2s_keras.evaluation.streaming import merged_timeline, sliding_windows
-from h2s_keras.evaluation.windows import Window
+from h2s_keras.evaluation.streaming import (
+    Window,
+    merged_timeline,
+    sliding_windows,
+    stream_frames,
+)
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (11, 40, 56, 3)).astype("uint8")
 

@@ -12,11 +12,9 @@ from h2s_keras.data import VideoExample, read_frames, write_png
 from h2s_keras.data.clips.video_clips import frame_size
 from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError, VideoError
-from h2s_keras.evaluation.protocol import Protocol
-from h2s_keras.evaluation.score_videos import example_name, score_videos
+from h2s_keras.evaluation.protocol import Protocol, crop_views, video_views, view_indices
+from h2s_keras.evaluation.score_videos import example_name, score_videos, untrimmed_examples
 from h2s_keras.evaluation.scores import VideoScores
-from h2s_keras.evaluation.untrimmed import untrimmed_examples
-from h2s_keras.evaluation.views import crop_views, video_views, view_indices
 
 SIZE = (32, 32)
 

@@ -139,3 +139,19 @@ def jpeg_frames():
         return [tf.io.encode_jpeg(frame, quality=95).numpy() for frame in frames]
 
     return of
+
+
+@pytest.fixture
+def video(tmp_path):
+    """A video of 8 frames of noise, 48 x 64."""
+    import av
+
+    path = tmp_path / "noise.avi"
+    frames = np.random.default_rng(1).integers(0, 256, (8, 48, 64, 3), dtype="uint8")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=8)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    return str(path)

@@ -10,7 +10,7 @@ import sys
 import pytest
 from warm_process import run_warm
 
-from h2s_keras.export.serving_readme import readme
+from h2s_keras.export.serving_files import readme
 from h2s_keras.recipes.videos import get_config
 
 H2S = shutil.which("h2s", path=os.path.dirname(sys.executable)) or "h2s"

@@ -20,22 +20,6 @@ def copy(exported, tmp_path):
     return tmp_path / "h2s"
 
 
-@pytest.fixture
-def video(tmp_path):
-    """A video of 8 frames of noise, 48 x 64."""
-    import av
-
-    path = tmp_path / "noise.avi"
-    frames = np.random.default_rng(1).integers(0, 256, (8, 48, 64, 3), dtype="uint8")
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mjpeg", rate=8)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode(None))
-    return str(path)
-
-
 def test_a_classifier_from_either_file_says_the_same(two_stream, exported, video, tmp_path):
     two_stream.save(tmp_path / "model.keras")
     path = tmp_path / "model.keras"

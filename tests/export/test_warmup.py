@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from h2s_keras.export.warmup import _varint, predict_request, prediction_log
+from h2s_keras.export.saved_model import _varint, predict_request, prediction_log
 
 
 def test_records_are_read_by_the_package(exported):

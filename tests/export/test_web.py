@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from h2s_keras.errors import UserError
-from h2s_keras.export import export_web_page
+from h2s_keras.export import ExportedFile, export_web_page
 from h2s_keras.export.web import check_clip
 from h2s_keras.export.web_runtime import find_runtime
 
@@ -113,3 +113,11 @@ def test_the_folder_of_a_page(coarse_to_fine, runtime, tmp_path):
     assert flow[..., 0].mean() > 0.5
     np.testing.assert_allclose(facts["check"]["logits"], logits[0], atol=1e-3)
     np.testing.assert_allclose(facts["check"]["mean_flow"], flow.mean((0, 1, 2)), atol=1e-3)
+
+    # Python takes the page back: one clip at a time, as the file is.
+    network = ExportedFile(folder)
+    clips = np.concatenate([clip, clip[..., ::-1]])
+    found = network.predict_on_batch(clips)["logits"]
+    expected = coarse_to_fine.predict_on_batch(clips)["logits"]
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert network.test_protocol == coarse_to_fine.test_protocol

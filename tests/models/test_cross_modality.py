@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from h2s_keras.errors import ToldWarning, UserError
+from h2s_keras.errors import UserError, UserFacingWarning
 from h2s_keras.models import HiddenTwoStreamBuilder
 from h2s_keras.models.backbones import build_backbone
 from h2s_keras.models.cross_modality import (
@@ -196,7 +196,7 @@ def test_vgg16_takes_its_dense_layers_for_images_and_for_flow(whole_vgg16, recwa
             np.testing.assert_array_equal(own[0], other[0])
         wanted = first[1][0] if channels == 3 else inflate_channels(first[1][0], channels)
         np.testing.assert_allclose(first[0][0], wanted, atol=1e-7)
-    assert not [one for one in recwarn if issubclass(one.category, ToldWarning)]
+    assert not [one for one in recwarn if issubclass(one.category, UserFacingWarning)]
     # The whole network says the same as its parts, up to the last layer.
     image = np.random.default_rng(2).normal(0, 50, (1, 32, 32, 3)).astype("float32")
     images = build_backbone("vgg16", (32, 32, 3), 7, weights=path)
@@ -206,11 +206,15 @@ def test_vgg16_takes_its_dense_layers_for_images_and_for_flow(whole_vgg16, recwa
 
 
 def test_dense_layers_that_do_not_fit_or_are_not_there_are_reported(whole_vgg16, image_net):
-    with pytest.warns(ToldWarning, match="fc6 and fc7.*random.*top for images of another"):
+    with pytest.warns(
+        UserFacingWarning, match="fc6 and fc7.*random.*top for images of another"
+    ):
         model = build_backbone("vgg16", (64, 64, 3), 4, weights=whole_vgg16[1])
     for own, other in zip(convolutions(model), convolutions(whole_vgg16[0]), strict=True):
         np.testing.assert_array_equal(own[0], other[0])
-    with pytest.warns(ToldWarning, match="fc6 and fc7 of .* at random: .* came without"):
+    with pytest.warns(
+        UserFacingWarning, match="fc6 and fc7 of .* at random: .* came without"
+    ):
         build_backbone("vgg16", (32, 32, 3), 4, weights=image_net[1])
 
 

@@ -7,12 +7,14 @@ import keras
 import numpy as np
 import pytest
 from checks import assert_close
+from from_clone import ROOT  # noqa: F401
 
+from benchmarks.tools.make_preset import write_preset
 from h2s_keras.errors import UserError
-from h2s_keras.model_files import PRESETS, preset_index, preset_name
-from h2s_keras.models import MotionNet, load_model, preset_files
+from h2s_keras.model_files import PRESETS, check_model, preset_index, preset_name
+from h2s_keras.models import MotionNet, load_model, presets
 from h2s_keras.models.motion_net_of import motion_net_of
-from h2s_keras.models.preset_files import read_preset, write_preset
+from h2s_keras.models.presets import read_preset
 
 NAMES = sorted(preset_index())
 FRAMES = np.random.default_rng(0).integers(0, 256, (1, 11, 40, 56, 3), dtype="uint8")
@@ -23,7 +25,7 @@ def test_all_together_stay_small():
         os.path.getsize(os.path.join(PRESETS, name)) for name in os.listdir(PRESETS)
     )
     assert total <= 12e6
-    assert {"tiny_synthetic", "small_video", "quickstart"} <= set(NAMES)
+    assert {"tiny_synthetic", "tiny_unlabelled", "small_video", "quickstart"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -119,10 +121,44 @@ def test_an_unknown_name_lists_what_there_is():
     with pytest.raises(UserError, match="quickstart"):
         load_model("quickstrat")
     with pytest.raises(UserError, match="no preset 'nothing'"):
-        preset_files.read_preset("nothing")
+        presets.read_preset("nothing")
 
 
 def test_every_preset_of_pairs_serves_clips_of_any_length():
-    for name in ("tiny_synthetic", "small_video"):
+    for name in ("tiny_synthetic", "tiny_unlabelled", "small_video"):
         longer = MotionNet.from_preset(name, num_frames=4)
         assert longer.count_params() == preset_index()[name]["parameters"]
+
+
+# === Folders of presets, and what Keras loads itself ===
+
+
+@pytest.mark.parametrize("name", ["small_video", "quickstart"])
+def test_a_network_comes_back_from_its_folder(tmp_path, name):
+    network = load_model(name)
+    folder = tmp_path / "mine"
+    network.save_to_preset(folder)
+    names = {"config.json", "metadata.json", "model.weights.h5"}
+    assert names <= {entry.name for entry in folder.iterdir()}
+    again = type(network).from_preset(folder)
+    assert again.get_config() == network.get_config()
+    for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
+        assert np.array_equal(one, other)
+    with pytest.raises(UserError, match="mine: exists and is not an empty folder"):
+        network.save_to_preset(folder)
+
+
+def test_remote_paths_are_for_keras(monkeypatch):
+    asked, network = [], load_model("small_video")
+
+    def load(path, compile):
+        asked.append(path)
+        return network
+
+    monkeypatch.setattr(keras.saving, "load_model", load)
+    check_model("hf://someone/motion")
+    assert MotionNet.from_preset("hf://someone/motion") is network
+    assert asked == ["hf://someone/motion"]
+    # A path on this disk is still looked for.
+    with pytest.raises(UserError, match="no such model file"):
+        check_model("hf/someone/motion")

@@ -11,8 +11,8 @@ from checks import assert_close, only_tensorflow, to_numpy
 from gradient import gradient
 
 from h2s_keras.models import HiddenTwoStreamBuilder, MotionNet, load_model
+from h2s_keras.models.backbones import RematerializedBlock, rematerialize_model
 from h2s_keras.models.bn_inception import bn_inception
-from h2s_keras.models.rematerialization import RematerializedBlock, rematerialize_model
 
 
 def weight_gradients(model, inputs):

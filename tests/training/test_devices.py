@@ -77,6 +77,12 @@ def test_the_header_of_a_run(monkeypatch):
         "'3' left out)",
         device_line(devices, "float32"),
     ]
+
+    class WithValidation(Data):
+        validation, validates = range(4), True
+
+    line = run_header(config, WithValidation, devices)[0]
+    assert line.endswith("to train on, 4 to choose by, 9 to test on (group '3' left out)")
     monkeypatch.setattr(module, "nvidia_gpus", lambda: ["NVIDIA T4"])
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert "NVIDIA T4 is there" in run_header(config, Data, devices)[-1]

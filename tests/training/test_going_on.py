@@ -43,8 +43,8 @@ def test_a_second_process_is_refused_until_the_first_is_gone(small_config, tmp_p
         (folder / "config.json").write_text(json.dumps({"config": {}}))
         with pytest.raises(UserError, match="another process trains here"):
             train(None, folder, resume=True)
-        # A host's own folder lies inside and is another.
-        with RunFolder(folder / "host-1").alone():
+        # A process's own folder lies inside and is another.
+        with RunFolder(folder / "process-1").alone():
             pass
     finally:
         first.kill()  # As kill -9: what it held is free.

@@ -5,8 +5,7 @@ import functools
 import numpy as np
 
 from h2s_keras.data.clips.crops import crop_frames, random_crop_box
-from h2s_keras.data.clips.sampling import array_module, given
-from h2s_keras.data.synthetic.stateless_draws import StatelessDraws
+from h2s_keras.data.clips.sampling import StatelessDraws, array_module, given
 from h2s_keras.errors import UserError
 
 JITTERS = ("brightness", "contrast", "saturation", "hue")

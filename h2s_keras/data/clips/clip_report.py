@@ -67,7 +67,7 @@ class ClipReport:
         try:
             yield self
         except Exception as error:
-            told = self.explain(error)
-            if told is None:
+            explained = self.explain(error)
+            if explained is None:
                 raise
-            raise told from None
+            raise explained from None

@@ -9,7 +9,6 @@ from h2s_keras.data.video.video_info import probe_video
 from h2s_keras.errors import UserError, VideoError
 
 _PROBED = 50  # videos, spread over the list
-_SAME = 0.02  # rates that differ by less are one rate
 # Folders of frames have no rate of their own.
 _FOLDER_RATE = 25.0
 

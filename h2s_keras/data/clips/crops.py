@@ -126,7 +126,7 @@ def ten_crop_boxes(frame_size, image_size):
     ten_crop_boxes((256, 340), (224, 224))[0]   # ((16, 58, 224, 224), False)
     ```
 
-    Source: arXiv 1704.00389, section 4.1 (as in Simonyan and Zisserman 2014).
+    Reference: arXiv 1704.00389, section 4.1 (as in Simonyan and Zisserman 2014).
     """
     height, width = map(int, _box_size(frame_size, image_size, (CENTRE_SCALE,) * 2))
     down, right = frame_size[0] - height, frame_size[1] - width

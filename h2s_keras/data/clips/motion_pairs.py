@@ -1,11 +1,11 @@
 import numpy as np
 
 from h2s_keras.data.synthetic.moving_layers import MovingLayerClips
-from h2s_keras.data.synthetic.synthetic_data import SyntheticData
+from h2s_keras.data.training_data import SyntheticData
 from h2s_keras.errors import UserError
 
 _HELD_OUT = 100  # pairs, about
-# Synthetic clips that are really made; each is shown in 48 guises.
+# Synthetic clips that are really made; each is shown in 48 augmented forms.
 _POOL = 256
 
 

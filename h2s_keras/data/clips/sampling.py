@@ -1,4 +1,4 @@
-"""Which frames make a clip, and which videos an epoch and a host show in which order.
+"""Which frames make a clip, and which videos an epoch and a process show in which order.
 
 A clip of `num_frames` frames taken every `stride` frames spans
 `(num_frames - 1) * stride + 1` frames. Where a clip is longer than its video, `short`
@@ -269,50 +269,51 @@ def segment_clip_indices(
     return clip_indices(starts, frame_count, num_frames, stride, short)
 
 
-def host_batch_size(batch_size, host=0, hosts=1):
-    """Rows of every global batch that one host of `hosts` reads, counted from 0.
+def process_batch_size(batch_size, process=0, processes=1):
+    """Rows of every global batch that one process of `processes` reads, counted from 0.
 
     Raises:
-        UserError: there is no such host, or the batch cannot be shared evenly.
+        UserError: there is no such process, or the batch cannot be shared evenly.
     """
-    if batch_size < 1 or hosts < 1 or not 0 <= host < hosts:
+    if batch_size < 1 or processes < 1 or not 0 <= process < processes:
         raise UserError(
-            f"no host {host} of {hosts} can read batches of {batch_size}; count the hosts "
-            "from 0 and give a batch of 1 or more"
+            f"no process {process} of {processes} can read batches of {batch_size}; count "
+            "the processes from 0 and give a batch of 1 or more"
         )
-    if batch_size % hosts:
+    if batch_size % processes:
         raise UserError(
-            f"a batch of {batch_size} cannot be shared evenly by {hosts} hosts; make it a "
-            f"multiple of {hosts}"
+            f"a batch of {batch_size} cannot be shared evenly by {processes} processes; "
+            f"make it a multiple of {processes}"
         )
-    return batch_size // hosts
+    return batch_size // processes
 
 
-def example_numbers(batch_size, start_step=0, host=0, hosts=1):
-    """The endless stream of example numbers of one host, as a `tf.data.Dataset` of int64.
+def example_numbers(batch_size, start_step=0, process=0, processes=1):
+    """The endless stream of example numbers of one process, a `tf.data.Dataset` of int64.
 
     Global batch `k` holds the examples `k * batch_size ... (k + 1) * batch_size - 1`; the
-    host reads the same rows of every batch, so that all hosts together read what one
+    process reads the same rows of every batch, so that all processes together read what one
     would, each example once.
 
     Args:
         batch_size: examples of the global batch.
         start_step: first batch.
-        host, hosts: as `host_batch_size`, which also says what is refused.
+        process, processes: as `process_batch_size`, which also says what is refused.
 
     Example:
 
     ```python
-    list(example_numbers(4, host=1, hosts=2).take(4).as_numpy_iterator())   # 2, 3, 6, 7
+    numbers = example_numbers(4, process=1, processes=2).take(4)
+    list(numbers.as_numpy_iterator())   # 2, 3, 6, 7
     ```
     """
     import tensorflow as tf
 
-    rows = host_batch_size(batch_size, host, hosts)
+    rows = process_batch_size(batch_size, process, processes)
     numbers = tf.data.Dataset.range(start_step * rows, tf.int64.max)
-    if hosts == 1:
+    if processes == 1:
         return numbers
-    return numbers.map(lambda i: i // rows * batch_size + host * rows + i % rows)
+    return numbers.map(lambda i: i // rows * batch_size + process * rows + i % rows)
 
 
 def given(settings, names):
@@ -338,3 +339,54 @@ def _check(frame_count, num_frames, stride, short):
 def _check_positive(name, value):
     if value < 1:
         raise UserError(f"{name} must be 1 or more. Received: {value}")
+
+
+# Streams of one seed that share nothing.
+SPLITS = {"train": 0, "test": 1}
+
+
+class StatelessDraws:
+    """Random numbers for tf.data: the n-th draw depends on (seed, index, n) alone.
+
+    `integers` and `random` stand in for those of `np.random.Generator` where clips are
+    sampled and cropped in a graph.
+
+    Args:
+        tf: the TensorFlow module, which is not imported before clips are made.
+        seed: int or scalar integer tensor.
+        index: of the example; int or scalar integer tensor.
+    """
+
+    def __init__(self, tf, seed, index):
+        self.tf, self.count = tf, 0
+        base = tf.stack([tf.cast(seed, tf.int64), tf.cast(index, tf.int64)])
+        self.base = tf.random.experimental.stateless_fold_in(base, 0)
+
+    def seed(self):
+        """The seed of the next draw, int64 (2,)."""
+        self.count += 1
+        return self.tf.random.experimental.stateless_fold_in(self.base, self.count)
+
+    def uniform(self, low=0.0, high=1.0, shape=()):
+        return self.tf.random.stateless_uniform(shape, self.seed(), low, high)
+
+    def integer(self, below):
+        return self.tf.random.stateless_uniform(
+            (), self.seed(), 0, below, dtype=self.tf.int32
+        )
+
+    def normal(self, deviation, shape):
+        return self.tf.random.stateless_normal(shape, self.seed(), 0.0, deviation)
+
+    def integers(self, below):
+        """int64 in [0, below), of the shape of `below`."""
+        below = self.tf.cast(below, self.tf.int64)
+        # A product of a float would never reach the highest numbers of a long range.
+        bits = self.tf.random.stateless_uniform(
+            self.tf.shape(below), self.seed(), 0, 1 << 62, dtype=self.tf.int64
+        )
+        return bits % below
+
+    def random(self):
+        """float32 in [0, 1)."""
+        return self.uniform()

@@ -16,12 +16,12 @@ from h2s_keras.data.clips.crops import CENTRE_SCALE, centre_crop_box, crop_frame
 from h2s_keras.data.clips.process_end import called_by_threads
 from h2s_keras.data.clips.sampling import (
     ClipSampling,
+    StatelessDraws,
     epoch_order,
     example_numbers,
     given,
-    host_batch_size,
+    process_batch_size,
 )
-from h2s_keras.data.synthetic.stateless_draws import StatelessDraws
 from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError, VideoError
 
@@ -31,7 +31,7 @@ _SAMPLING = ("short", "segments", "max_skip")
 _AUGMENTATION = ("flip", "no_flip_classes", "flip_map", "color_jitter", "rand_augment")
 _SOURCE = ("cache_bytes", "timeout", "rate")
 _CLIPS = ("report", "on_bad_file", "balanced", "num_parallel_calls")
-_STREAM = ("start_step", "host", "hosts")
+_STREAM = ("start_step", "process", "processes")
 
 
 def video_clip_dataset(
@@ -57,7 +57,7 @@ def video_clip_dataset(
         num_frames: frames in a clip.
         stride: step between the frames of a clip.
         image_size: `(height, width)` of the clips.
-        batch_size: clips in a batch, over all hosts; the last batch of a test may be
+        batch_size: clips in a batch, over all processes; the last batch of a test may be
             smaller.
         training: whether to shuffle, augment and repeat.
         seed: 0 or above; everything random follows from it.
@@ -65,8 +65,8 @@ def video_clip_dataset(
             `no_flip_classes`, `flip_map`, `color_jitter` and `rand_augment` of
             `ClipAugmentation`; `cache_bytes`, `timeout` and `rate` of `FrameSource`, and
             `decode_size` (see `frame_size`); `report`, `on_bad_file`, `balanced` and
-            `num_parallel_calls` of `VideoClips`; for training `start_step`, `host` and
-            `hosts` of `VideoClips.training`, for testing `clips_per_video` (1).
+            `num_parallel_calls` of `VideoClips`; for training `start_step`, `process` and
+            `processes` of `VideoClips.training`, for testing `clips_per_video` (1).
 
     Returns:
         `tf.data.Dataset` as from `VideoClips.training` or `VideoClips.testing`.
@@ -176,26 +176,26 @@ class VideoClips:
         self.labels = np.array([example.label for example in self.examples], np.int32)
         self._order = functools.lru_cache(maxsize=4)(self._new_order)
 
-    def training(self, batch_size, start_step=0, seed=0, host=0, hosts=1):
+    def training(self, batch_size, start_step=0, seed=0, process=0, processes=1):
         """The endless stream of batches, from a step on.
 
         Every epoch takes each video once, in an order of its own.
 
         Args:
-            batch_size: clips in a batch, over all hosts.
+            batch_size: clips in a batch, over all processes.
             start_step: first batch of the stream, to resume a training.
             seed: 0 or above; everything random follows from it.
-            host, hosts: this host gets its rows of every global batch, see
+            process, processes: this process gets its rows of every global batch, see
                 `example_numbers`.
 
         Returns:
             `tf.data.Dataset` of `(clips, labels)`, uint8 (batch, num_frames, height, width,
-            3) and int32 (batch,), batch being `batch_size / hosts`; with segments the clips
-            are (batch, segments, num_frames, height, width, 3).
+            3) and int32 (batch,), batch being `batch_size / processes`; with segments the
+            clips are (batch, segments, num_frames, height, width, 3).
         """
         import tensorflow as tf
 
-        rows = _checked_batch(batch_size, seed, start_step, host, hosts)
+        rows = _checked_batch(batch_size, seed, start_step, process, processes)
         shape = (*self.sampling.shape, *self.image_size, 3)
 
         def load(number):
@@ -211,7 +211,7 @@ class VideoClips:
                 clip = tf.reshape(frames, shape)
             return clip, label
 
-        dataset = example_numbers(batch_size, start_step, host, hosts)
+        dataset = example_numbers(batch_size, start_step, process, processes)
         dataset = self._mapped(dataset, load).batch(rows, drop_remainder=True)
         count = tf.data.INFINITE_CARDINALITY
         return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)
@@ -383,14 +383,14 @@ class VideoClips:
         )
 
 
-def _checked_batch(batch_size, seed=0, start_step=0, host=0, hosts=1):
+def _checked_batch(batch_size, seed=0, start_step=0, process=0, processes=1):
     if batch_size < 1:
         raise UserError(f"`batch_size` must be 1 or more. Received: {batch_size}")
     if seed < 0 or start_step < 0:
         raise UserError(
             f"`seed` and `start_step` must be 0 or more. Received: {seed}, {start_step}"
         )
-    return host_batch_size(batch_size, host, hosts)
+    return process_batch_size(batch_size, process, processes)
 
 
 def _checked_size(image_size):

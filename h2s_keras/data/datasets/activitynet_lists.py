@@ -24,7 +24,7 @@ def activitynet_list(annotations, root=None):
     Raises:
         UserError: the file is missing, no JSON, or an entry of it makes no sense.
 
-    Source: Caba Heilbron et al. 2015; the file of its web page.
+    Reference: Caba Heilbron et al. 2015; the file of its web page.
     """
     try:
         with open(annotations, encoding="utf-8") as file:

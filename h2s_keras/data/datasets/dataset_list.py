@@ -188,7 +188,7 @@ def _common_end(one, other):
 
 
 def read_lines(path):
-    """Non-empty lines of an official text file.
+    """Non-empty lines of a text file, without its byte order mark.
 
     Raises:
         UserError: if it is missing or no text.
@@ -198,10 +198,10 @@ def read_lines(path):
             return [line.strip() for line in file if line.strip()]
     except FileNotFoundError:
         raise FileError(
-            path, "no such file; give the folder of the official lists as distributed"
+            path, "no such file; check the name, or the folder of the official lists"
         ) from None
     except (UnicodeDecodeError, IsADirectoryError):
-        raise FileError(path, "is not a text file; fetch the official list again") from None
+        raise FileError(path, "is not a text file in UTF-8; fetch it again") from None
 
 
 def check_split(split):

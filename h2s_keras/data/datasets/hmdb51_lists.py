@@ -38,7 +38,7 @@ def hmdb51_list(annotations, root=None, split=1):
     hmdb51_list("testTrainMulti_7030_splits", split=2).counts()["test"]     # 1530
     ```
 
-    Source: Kuehne et al. 2011; the files of its web page.
+    Reference: Kuehne et al. 2011; the files of its web page.
     """
     check_split(split)
     if not os.path.isdir(annotations):

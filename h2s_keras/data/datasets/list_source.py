@@ -20,8 +20,8 @@ def list_source(train_list, test_list=None, root=None, classes=None):
 
     The second form is that of TSN and its heirs: `path` is a folder of frames and `frames`
     how many of them to use. Whether labels count from 0 or from 1 is found out from all
-    labels of both lists: the lowest tells, and every number above it must occur. With
-    `classes` labels may be missing: a 0 tells, or the highest, or the numbers in that file.
+    labels of both lists: by the lowest, above which every number must occur. With `classes`
+    labels may be missing: by a 0, by the highest, or by the numbers in that file.
     Whether frame files count from 0 or 1 is found out in each folder (`find_frames`).
 
     Args:
@@ -176,7 +176,7 @@ def _example(path, frames, label, table, number):
 
 
 def check_lists(settings):
-    """`list_source` from a recipe's values, told what is missing."""
+    """`list_source` from the values of a recipe."""
     if not settings.get("train_list"):
         raise UserError("kind list needs train_list, a file with lines 'path label'")
     return list_source(

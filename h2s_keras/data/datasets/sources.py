@@ -209,9 +209,9 @@ def videos_below(folder, depth=None):
 
 def warn_of_left_out(root, others, deeper=()):
     """Warns of what lies among the videos of a folder and is not used."""
-    told = []
+    reasons = []
     if deeper:
-        told.append(
+        reasons.append(
             f"{_number(deeper, 'video')} in folders deeper than CLASS/FOLDER (the first is "
             f"{deeper[0]})"
         )
@@ -220,13 +220,13 @@ def warn_of_left_out(root, others, deeper=()):
             os.path.splitext(path)[1].lower() or "none" for path in others
         )
         counts = ", ".join(f"{name} {count}" for name, count in suffixes.most_common(4))
-        told.append(
+        reasons.append(
             f"{_number(others, 'file')} without the suffix of a video ({counts}; the first "
             f"is {others[0]})"
         )
-    if told:
+    if reasons:
         warnings.warn(
-            f"{root}: left out: {' and '.join(told)}", LeftOutWarning, stacklevel=3
+            f"{root}: left out: {' and '.join(reasons)}", LeftOutWarning, stacklevel=3
         )
 
 

@@ -27,7 +27,7 @@ def thumos14_list(annotations, root=None):
         UserError: a folder is missing, the two parts name different classes, or a line
             makes no sense.
 
-    Source: Jiang et al. 2014; the files of the challenge's web page.
+    Reference: Jiang et al. 2014; the files of the challenge's web page.
     """
     finder = VideoFinder(root)
     parts, classes = [], None

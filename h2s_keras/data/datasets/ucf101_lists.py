@@ -39,7 +39,7 @@ def ucf101_list(annotations, root=None, split=1):
     ucf101_list("ucfTrainTestlist", split=1).counts()["train"]      # 9537
     ```
 
-    Source: Soomro, Zamir and Shah 2012; the files of its web page.
+    Reference: Soomro, Zamir and Shah 2012; the files of its web page.
     """
     check_split(split)
     labels = {}

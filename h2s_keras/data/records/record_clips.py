@@ -2,17 +2,20 @@
 
 Training is a stream of examples numbered 0, 1, 2, ... as in `clips`: example `i` is a
 function of `(seed, i)` alone. Records are found by an index of offsets, so order, resuming
-and sharing between hosts need no shuffle buffer and no reading ahead.
+and sharing between processes need no shuffle buffer and no reading ahead.
 """
 
 import numpy as np
 
 from h2s_keras.cores import usable_cores
 from h2s_keras.data.clips.crops import CENTRE_SCALE, centre_crop_box, random_crop_box
-from h2s_keras.data.clips.sampling import even_clip_starts, host_batch_size
+from h2s_keras.data.clips.sampling import (
+    StatelessDraws,
+    even_clip_starts,
+    process_batch_size,
+)
 from h2s_keras.data.records.data_service import distribute
-from h2s_keras.data.records.record_frames import crop_flows, crop_jpegs, stored_frames
-from h2s_keras.data.synthetic.stateless_draws import StatelessDraws
+from h2s_keras.data.records.record_format import crop_flows, crop_jpegs, stored_frames
 from h2s_keras.errors import FileError, UserError
 
 CONTENTS = ("clips", "flow", "both")
@@ -77,8 +80,8 @@ class RecordClips:
         batch_size,
         start_step=0,
         seed=0,
-        host=0,
-        hosts=1,
+        process=0,
+        processes=1,
         steps=None,
         service=None,
         on_error=None,
@@ -89,7 +92,7 @@ class RecordClips:
             batch_size: examples of the global batch.
             start_step: first batch.
             seed: 0 or above.
-            host, hosts: this host gets its rows of every global batch.
+            process, processes: this process gets its rows of every global batch.
             steps: end after so many batches; None: never.
             service: `grpc://host:port` of a tf.data service that prepares the batches,
                 which may then come in another order, see `data_service`.
@@ -104,7 +107,7 @@ class RecordClips:
         import tensorflow as tf
 
         plain = tf.autograph.experimental.do_not_convert
-        rows = host_batch_size(batch_size, host, hosts)
+        rows = process_batch_size(batch_size, process, processes)
         if seed < 0 or start_step < 0:
             raise UserError(
                 f"`seed` and `start_step` must be 0 or more. Received: {seed}, {start_step}"
@@ -113,7 +116,7 @@ class RecordClips:
         batches = tf.data.Dataset.range(start_step, stop)
 
         def numbers(batch):
-            first = batch * batch_size + host * rows
+            first = batch * batch_size + process * rows
             return tf.data.Dataset.range(first, first + rows)
 
         # The batch, not the example, is what a data service hands to a worker.

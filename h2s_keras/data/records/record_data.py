@@ -84,14 +84,14 @@ class RecordData:
         if settings.get("test_group") is not None:
             self.train, self.test = self._by_group(settings)
 
-    def training(self, batch_size, start_step=0, seed=0, host=0, hosts=1):
+    def training(self, batch_size, start_step=0, seed=0, process=0, processes=1):
         """The endless stream of batches, see `RecordClips.training`."""
         return self._clips(self.index, self.train).training(
             batch_size,
             start_step,
             seed,
-            host,
-            hosts,
+            process,
+            processes,
             service=self.settings.get("service"),
             on_error=self._service_errors.append,
         )
@@ -115,10 +115,10 @@ class RecordData:
             except StopIteration:
                 return
             except Exception as error:
-                told = self.explain(error)
-                if told is None:
+                explained = self.explain(error)
+                if explained is None:
                     raise
-                raise told from None
+                raise explained from None
             if clips.contents != "both":
                 loaded = {"clip" if clips.contents == "clips" else "flow": loaded}
             yield {**loaded, "label": labels, "video": videos}

@@ -2,7 +2,7 @@
 
 import abc
 
-from h2s_keras.data.synthetic.stateless_draws import SPLITS, StatelessDraws
+from h2s_keras.data.clips.sampling import SPLITS, StatelessDraws
 
 # Graphs of the latest kinds of clips, for every stream of that kind: a run asks for one at
 # every stage and test, and to trace one takes about a second.

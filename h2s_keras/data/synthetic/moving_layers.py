@@ -5,13 +5,13 @@ own way, hide and uncover each other; then blur, a change of light and noise. Un
 `SyntheticClips` they have no classes: they teach and measure motion alone.
 """
 
+import io
+
 import numpy as np
 
+from h2s_keras.data.clips.sampling import StatelessDraws
 from h2s_keras.data.synthetic.clip_stream import ClipStream
-from h2s_keras.data.synthetic.codec_artifacts import CODECS, through_codec
-from h2s_keras.data.synthetic.filmed_layers import FilmedLayers
-from h2s_keras.data.synthetic.layer_motion import BANK, TEXTURE, MovingLayers
-from h2s_keras.data.synthetic.stateless_draws import StatelessDraws
+from h2s_keras.data.synthetic.layer_motion import BANK, TEXTURE, FilmedLayers, MovingLayers
 
 CLASS_NAMES = ("moving layers",)
 
@@ -69,7 +69,7 @@ class MovingLayerClips(ClipStream):
             raise ValueError(f"filmed is a share, 0 to 1; received {filmed!r}.")
         self.max_displacement, self.degrade = max_displacement, degrade
         self.pool, self.filmed = pool, filmed
-        self._textures = self._texels = self._pool = self._guises = None
+        self._textures = self._texels = self._pool = self._augmented = None
 
     @property
     def kind(self):
@@ -135,18 +135,18 @@ class MovingLayerClips(ClipStream):
         return tf.stack(frames), tf.stack(flows[:-1])
 
     def training_examples(self, tf):
-        """As they are, or of a pool its guises; those with flow for tests are made anew."""
+        """As they are, or augmented ones of a pool; those with flow for tests are new."""
         if not self.pool:
             return self.traced(tf)
-        if self._guises is None:
+        if self._augmented is None:
             clips, flows = self._made(tf)
             number = tf.TensorSpec((), tf.int64)
-            self._guises = tf.function(
-                lambda index: self._guise(tf, clips, flows, index),
+            self._augmented = tf.function(
+                lambda index: self._augment(tf, clips, flows, index),
                 [number],
                 autograph=False,
             )
-        return self._guises
+        return self._augmented
 
     def _made(self, tf):
         """The clips of the pool and their flow, made once."""
@@ -159,8 +159,8 @@ class MovingLayerClips(ClipStream):
             self._pool = tf.constant(clips), tf.constant(flow)
         return self._pool
 
-    def _guise(self, tf, clips, flows, index):
-        """One of the pool in one of its guises; which is a function of the number."""
+    def _augment(self, tf, clips, flows, index):
+        """One of the pool, augmented; which one and how is a function of the number."""
         draw = StatelessDraws(tf, self.stream_seed + 7, index)
         number = draw.integer(self.pool)
         clip, flow = clips[number], tf.cast(flows[number], tf.float32)
@@ -179,8 +179,6 @@ class MovingLayerClips(ClipStream):
     def textures(self):
         """The bank that layers are painted from, uint8 (count, side, side, 3)."""
         if self._textures is None:
-            from h2s_keras.data.synthetic.textures import texture_bank
-
             self._textures = texture_bank(BANK, TEXTURE, self.stream_seed)
         return self._textures
 
@@ -241,3 +239,123 @@ def _encode(tf, draw, clip):
         return tf.ensure_shape(coded, clip.shape)
 
     return tf.cond(draw.uniform() < 0.6, encoded, lambda: clip)
+
+
+def texture_bank(count, size, seed):
+    """Periodic colour textures.
+
+    Half are 1/f noise alone, half a mosaic of regions with sharp outlines and noise on
+    top: photographs have both, and flow needs both to learn from.
+
+    Args:
+        count: of textures.
+        size: side in pixels.
+        seed: int; the same seed gives the same bytes on every machine with one NumPy.
+
+    Returns:
+        uint8 (count, size, size, 3), RGB.
+
+    Example:
+
+    ```python
+    texture_bank(4, 64, seed=1).shape       # (4, 64, 64, 3)
+    ```
+
+    Reference: amplitude 1/f of natural images, Field 1987.
+    """
+    generator = np.random.default_rng(seed)
+    frequency = np.hypot(*np.meshgrid(*[np.fft.fftfreq(size) * size] * 2))
+    frequency[0, 0] = 1.0
+
+    def noise(exponent):
+        """A field of mean 0 and deviation 1."""
+        white = np.fft.fft2(generator.normal(size=(size, size)))
+        field = np.fft.ifft2(white / frequency**exponent).real
+        return (field - field.mean()) / field.std()
+
+    textures = np.empty((count, size, size, 3), np.uint8)
+    for number in range(count):
+        light = noise(generator.uniform(0.8, 1.4))
+        tint = noise(generator.uniform(1.0, 1.6))
+        direction = generator.normal(size=3)
+        direction -= direction.mean()
+        direction /= np.linalg.norm(direction)
+        colour = light[..., None] + 0.7 * tint[..., None] * direction
+        if number % 2:
+            colour = 0.35 * colour + _mosaic(noise(generator.uniform(1.3, 1.9)), generator)
+        deviation = generator.uniform(25.0, 60.0)
+        colour = 128.0 + deviation * colour / colour.std()
+        textures[number] = np.clip(np.rint(colour), 0, 255)
+    return textures
+
+
+def _mosaic(field, generator):
+    """Regions between level lines of a field, each of one colour."""
+    regions = int(generator.integers(3, 9))
+    borders = np.quantile(field, np.sort(generator.uniform(0.05, 0.95, regions - 1)))
+    return generator.normal(size=(regions, 3))[np.digitize(field, borders)]
+
+
+# The encoder, its container, and the range of its quality setting, fine to coarse: from
+# barely visible to blocks that swim.
+CODECS = (
+    ("libx264", "mp4", 18, 38),
+    ("mpeg4", "avi", 2, 16),
+    ("mjpeg", "avi", 2, 20),
+)
+
+
+def through_codec(frames, codec, coarseness, offset=(0, 0)):
+    """The frames as they come back from a video file.
+
+    Args:
+        frames: uint8 (time, height, width, 3) RGB.
+        codec: number of an entry of CODECS.
+        coarseness: 0..1, from the finest to the coarsest quality of that codec.
+        offset: (rows, columns), 0..15: where the frames lie on the grid of 16-pixel blocks.
+
+    Returns:
+        uint8 of the same shape.
+
+    Raises:
+        ValueError: FFmpeg was built without that encoder.
+
+    Example:
+
+    ```python
+    through_codec(clip, 0, 0.5).shape == clip.shape     # H.264 of medium quality
+    ```
+    """
+    import av
+
+    name, container, finest, coarsest = CODECS[codec]
+    quality = round(finest + coarseness * (coarsest - finest))
+    time, height, width, _ = frames.shape
+    above, left = (int(side) for side in offset)
+    # Whole blocks, so that no codec pads in a way of its own.
+    below, right = -(above + height) % 16, -(left + width) % 16
+    frames = np.pad(frames, ((0, 0), (above, below), (left, right), (0, 0)), mode="edge")
+    if name == "libx264":
+        options = {"crf": str(quality), "preset": "veryfast", "tune": "zerolatency"}
+    else:
+        options = {"qmin": str(quality), "qmax": str(quality), "flags": "+qscale"}
+        options["global_quality"] = str(quality * 118)
+    memory = io.BytesIO()
+    try:
+        with av.open(memory, "w", format=container) as file:
+            stream = file.add_stream(name, rate=25, options=options)
+            stream.height, stream.width = frames.shape[1:3]
+            stream.pix_fmt = "yuvj420p" if name == "mjpeg" else "yuv420p"
+            stream.codec_context.thread_count = 1
+            for picture in frames:
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
+                file.mux(stream.encode(frame))
+            file.mux(stream.encode())
+    except av.codec.codec.UnknownCodecError:
+        raise ValueError(f"FFmpeg has no encoder {name!r}") from None
+    memory.seek(0)
+    with av.open(memory) as file:
+        decoded = [picture.to_ndarray(format="rgb24") for picture in file.decode(video=0)]
+    if len(decoded) != time:
+        raise ValueError(f"{name} gave {len(decoded)} of {time} frames back")
+    return np.stack(decoded)[:, above : above + height, left : left + width]

@@ -1,10 +1,10 @@
-"""From decoded frames to upright RGB arrays of one size."""
+"""From decoded frames to upright RGB arrays of one size, and FFmpeg's filters for it."""
 
 import warnings
+from fractions import Fraction
 
 import numpy as np
 
-from h2s_keras.data.video.frame_filter import FrameFilter
 from h2s_keras.errors import VideoError, VideoWarning
 
 
@@ -34,7 +34,7 @@ class FrameConverter:
                 )
         self.size, self.path = size, path
         self.native, self.target = None, None
-        self.told = set()
+        self.warned = set()
         self.upper_field = FrameFilter(("field", "type=top"))
         self.reformatter = VideoReformatter()
         # One thread: clips are what runs in parallel.
@@ -51,20 +51,20 @@ class FrameConverter:
         if self.target is None:
             self.native, self.target = upright, _target_size(upright, self.size)
         elif upright != self.native:
-            self._tell(
+            self._warn(
                 f"changes its picture size from {self.native[1]} x {self.native[0]} to "
                 f"{upright[1]} x {upright[0]} pixels on the way; all frames are scaled to "
                 "the size of the first"
             )
         if frame.interlaced_frame:
-            self._tell(
+            self._warn(
                 "is marked as interlaced; of its frames only the upper field (every other "
                 "row) is used"
             )
 
-    def _tell(self, text):
-        if text not in self.told:
-            self.told.add(text)
+    def _warn(self, text):
+        if text not in self.warned:
+            self.warned.add(text)
             warnings.warn(f"{self.path}: {text}", VideoWarning, stacklevel=3)
 
     def __call__(self, frame):
@@ -133,3 +133,59 @@ def apply_rotation(array, quarter_turns):
         quarter_turns: as `frame_rotation`.
     """
     return np.rot90(array, quarter_turns, axes=(0, 1)) if quarter_turns else array
+
+
+class FrameFilter:
+    """A chain of filters that give one frame for each one, whatever came before.
+
+    Args:
+        *chain: pairs of a filter's name and its arguments, such as `("crop", "64:48:8:0")`.
+
+    Example:
+
+    ```python
+    upper = FrameFilter(("field", "type=top"))
+    half = upper(frame)
+    ```
+    """
+
+    def __init__(self, *chain):
+        self.chain = chain
+        self.kind = None
+
+    def __call__(self, frame):
+        """The filtered `av.VideoFrame`, with the time stamp of the frame."""
+        kind = (frame.width, frame.height, frame.format.name)
+        if kind != self.kind:
+            self._build(frame)
+            self.kind = kind
+        self.source.push(frame)
+        filtered = self.sink.pull()
+        filtered.pts = frame.pts
+        if frame.time_base is not None:
+            filtered.time_base = frame.time_base
+        return filtered
+
+    def _build(self, frame):
+        from av.filter import Graph
+
+        graph = Graph()
+        self.source = last = graph.add_buffer(
+            width=frame.width,
+            height=frame.height,
+            format=frame.format,
+            time_base=frame.time_base or Fraction(1, 25),
+        )
+        for name, arguments in self.chain:
+            node = graph.add(name, arguments)
+            graph.link_nodes(last, node)
+            last = node
+        self.sink = graph.add("buffersink")
+        graph.link_nodes(last, self.sink)
+        graph.configure()
+        self.graph = graph
+
+
+def mirroring():
+    """The filters that mirror a frame top to bottom, into rows that run downwards."""
+    return ("vflip", None), ("copy", None)

@@ -5,7 +5,7 @@ import time
 import warnings
 
 from h2s_keras.data.video.container_files import gif_images, is_cut, shown_pictures
-from h2s_keras.data.video.frame_filter import FrameFilter, mirroring
+from h2s_keras.data.video.conversion import FrameFilter, mirroring
 from h2s_keras.data.video.frame_folder import folder_frames
 from h2s_keras.data.video.images import careful_decoder, jpeg_ends
 from h2s_keras.data.video.time_stamps import JOINED, stamps_of

@@ -119,10 +119,10 @@ def _find_frames(path, changed):
     if len(patterns) > 1:
         shown = [key for key in patterns if not _FLOW.match(key[0])]
         if len(shown) != 1:
-            told = sorted(f"{prefix}NUMBER{suffix}" for prefix, suffix in patterns)
+            shown = sorted(f"{prefix}NUMBER{suffix}" for prefix, suffix in patterns)
             raise VideoError(
                 path,
-                f"holds images of several patterns ({', '.join(told[:4])}); keep the "
+                f"holds images of several patterns ({', '.join(shown[:4])}); keep the "
                 "frames of one video in a folder",
             )
         patterns = {shown[0]: patterns[shown[0]]}

@@ -8,7 +8,6 @@ import threading
 import numpy as np
 
 from h2s_keras.data.clips.process_end import ENDING, EndingError
-from h2s_keras.data.datasets.segments import segment_frames
 from h2s_keras.data.video.conversion import FrameConverter
 from h2s_keras.data.video.decoder import (
     decoded_frames,
@@ -18,13 +17,14 @@ from h2s_keras.data.video.decoder import (
 )
 from h2s_keras.data.video.frame_folder import find_frames
 from h2s_keras.data.video.frame_index import FrameIndexer, SeenFrame, numbered_frames
+from h2s_keras.data.video.frame_times import segment_frames
 from h2s_keras.data.video.reading import (
     MAX_BYTES,
     iterate_frames,
     keep_or_raise,
     read_frames,
 )
-from h2s_keras.data.video.resampling import frames_shown
+from h2s_keras.data.video.time_stamps import frames_shown
 from h2s_keras.errors import BrokenVideoError, UserError, VideoError
 
 _SEEN = operator.attrgetter(*SeenFrame._fields)

@@ -1,11 +1,15 @@
-"""Seconds at which frames are shown, by their time stamps."""
+"""Seconds at which frames are shown, and the frames of annotated segments."""
 
 import array
+import functools
+import math
 import os
 import warnings
 
 import numpy as np
 
+from h2s_keras.data.video.decoder import open_and_decode
+from h2s_keras.data.video.frame_index import FrameIndexer
 from h2s_keras.errors import VideoError, VideoWarning
 
 # Frames per second where nothing says how many there are.
@@ -26,7 +30,8 @@ class FrameTimes:
         path: the video, for warnings.
         rate: frames per second that the frames are read at, which then decides; of a
             folder of frames the rate that it was extracted at.
-        fallback: frames per second to count by where time stamps are missing or fall.
+        fallback: frames per second to count by where time stamps are missing or fall, or a
+            function that finds them, called where they are needed.
 
     Example:
 
@@ -39,9 +44,9 @@ class FrameTimes:
 
     def __init__(self, path, rate=None, fallback=None):
         self.path, self.rate = path, rate
-        self.step = 1 / float(fallback or DEFAULT_RATE)
+        self.fallback, self.step = fallback, None
         self.seconds = array.array("d")
-        self.first, self.last_length, self.told = None, None, False
+        self.first, self.last_length, self.warned = None, None, False
 
     def note(self, frame):
         """Notes the next `av.VideoFrame`."""
@@ -56,10 +61,10 @@ class FrameTimes:
             self.last_length = float((frame.duration or 0) * frame.time_base)
         last = self.seconds[-1] if self.seconds else None
         if now is None or (last is not None and now < last):
-            if not self.told:
-                _tell_no_stamps(self.path, 1 / self.step)
-            self.told, self.last_length = True, 0
-            now = 0.0 if last is None else last + self.step
+            if not self.warned:
+                _warn_no_stamps(self.path, 1 / self._last_step())
+            self.warned, self.last_length = True, 0
+            now = 0.0 if last is None else last + self._last_step()
         elif last is not None and now > last:
             self.step = now - last
         self.seconds.append(now)
@@ -75,7 +80,14 @@ class FrameTimes:
             return self.seconds[number]
         if self.rate is not None:
             return number / self.rate
-        return self.seconds[-1] + (self.last_length or self.step)
+        return self.seconds[-1] + (self.last_length or self._last_step())
+
+    def _last_step(self):
+        """Seconds from the last frame but one to the last."""
+        if self.step is None:
+            rate = self.fallback() if callable(self.fallback) else self.fallback
+            self.step = 1 / float(rate or DEFAULT_RATE)
+        return self.step
 
     def of(self, window):
         """Seconds at which the frames of a `Window` begin."""
@@ -83,7 +95,7 @@ class FrameTimes:
 
     def mean_rate(self):
         """Frames per second of what was noted; None of one frame or without time stamps."""
-        span = self.seconds[-1] if self.seconds and not self.told else 0
+        span = self.seconds[-1] if self.seconds and not self.warned else 0
         return (len(self.seconds) - 1) / span if span > 0 else None
 
 
@@ -123,11 +135,11 @@ def _seconds(index, path):
             "has neither time stamps that rise nor a frame rate, so seconds of it mean no "
             "frames; convert it to mp4",
         )
-    _tell_no_stamps(path, rate)
+    _warn_no_stamps(path, rate)
     return np.arange(len(index.stamps)) / rate
 
 
-def _tell_no_stamps(path, rate):
+def _warn_no_stamps(path, rate):
     lack = "no time stamps, or stamps that fall"
     if os.path.isdir(path):
         lack = "no time stamps, being a folder of frames (give its rate)"
@@ -136,3 +148,62 @@ def _tell_no_stamps(path, rate):
         VideoWarning,
         stacklevel=3,
     )
+
+
+def segment_frames(example, frame_count, rate=None, index=None):
+    """(first frame, number of frames) of an example's segment in its video.
+
+    Seconds are counted from the first frame. They become frames by the time stamps of the
+    file, or by `rate` where it is read at one (of a folder: was extracted at). A segment
+    beyond the end of the file is moved to its last frames. None is shorter than two
+    frames, unless the video is.
+
+    Args:
+        example: `VideoExample`.
+        frame_count: number of frames of the video, at the rate.
+        rate: frames per second that the video is read at, or None for its own frames.
+        index: `FrameIndex` of the file; without one it is decoded for its time stamps.
+    """
+    if example.start is None:
+        if example.frames is not None and example.frames > frame_count:
+            raise VideoError(
+                example.path,
+                f"has {frame_count} frames, but its list says {example.frames}; extract "
+                "the frames again",
+            )
+        return 0, example.frames or frame_count
+    if rate is not None:
+        first, end = int(example.start * rate), math.ceil(example.end * rate)
+    else:
+        index = read_index(example.path) if index is None else index
+        first, end = frames_between(index, example.start, example.end, example.path)
+    end = min(frame_count, max(2, end))
+    first = max(0, min(first, end - 2))
+    return first, end - first
+
+
+def read_index(path, timeout=60):
+    """`FrameIndex` of a video's time stamps alone, by decoding it once.
+
+    Raises:
+        VideoError: the video is bad, or is a folder, whose frames have no time stamps.
+    """
+    if os.path.isdir(path):
+        raise VideoError(
+            path,
+            "has no frame rate, so seconds of it mean no frames; give the rate that its "
+            "frames were extracted at",
+        )
+    try:
+        known = os.stat(path)
+    except OSError:
+        return _read_index(path, timeout, None)
+    return _read_index(path, timeout, (known.st_mtime_ns, known.st_size))
+
+
+@functools.lru_cache(maxsize=256)
+def _read_index(path, timeout, version):
+    indexer = FrameIndexer()
+    for frame in open_and_decode(path, timeout, per_frame=True):
+        indexer.add(frame, checked=False)
+    return indexer.index()

@@ -9,7 +9,7 @@ decoding the file once, reading seeks and checks each frame (see `frame_index`).
 
 A video may break half way (cut short, damaged). `on_broken` says what to do then:
 
-- `"raise"` (the default): `BrokenVideoError`, which tells how many frames are good.
+- `"raise"` (the default): `BrokenVideoError`, which says how many frames are good.
   Right for data sets, where a broken file means a broken download.
 - `"keep"`: use the good frames before the break and give a `BrokenVideoWarning`. Right
   for predicting on one's own recording, where most of the video is fine.
@@ -34,7 +34,7 @@ from h2s_keras.data.video.decoder import (
 )
 from h2s_keras.data.video.frame_folder import find_frames
 from h2s_keras.data.video.frame_index import numbered_frames
-from h2s_keras.data.video.resampling import frames_at_rate
+from h2s_keras.data.video.time_stamps import frames_at_rate
 from h2s_keras.errors import BrokenVideoError, BrokenVideoWarning, VideoError
 
 MAX_BYTES = 8 << 30

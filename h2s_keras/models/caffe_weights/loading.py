@@ -11,9 +11,8 @@ from h2s_keras.errors import FileError, UserError
 from h2s_keras.layers.image_preprocessing import MODES
 from h2s_keras.models.caffe_weights.caffe_file import read_caffemodel
 from h2s_keras.models.caffe_weights.caffe_prototxt import read_prototxt
-from h2s_keras.models.caffe_weights.layout import find_slots
-from h2s_keras.models.caffe_weights.matching import match
-from h2s_keras.models.caffe_weights.tsn_networks import is_bn_inception
+from h2s_keras.models.caffe_weights.layout import find_slots, is_bn_inception
+from h2s_keras.models.caffe_weights.slot import DENSE, KINDS, plain_shape, sides
 
 # BGR means that a preprocessing mode subtracts exactly.
 _MODE_OF_MEAN = {tuple(reversed(MODES[mode][0])): mode for mode in ("caffe", "tsn")}
@@ -98,7 +97,7 @@ def load_caffe_weights(
     path = os.fspath(path)
     layers = [layer for layer in read_caffemodel(path) if layer.blobs]
     text = None if prototxt is None else read_prototxt(prototxt)
-    _refuse_twins(path, layers)
+    _check_duplicates(path, layers)
     left_out = []
     if text is not None:
         order = {layer.name: index for index, layer in enumerate(text)}
@@ -113,7 +112,7 @@ def load_caffe_weights(
     settings = {layer.name: layer for layer in text or ()}
     matches = [(slot, layer, settings.get(layer.name)) for slot, layer in matches]
     for slot, layer, said in matches:
-        problems += slot.misfits(layer, said)
+        problems += slot.shape_mismatches(layer, said)
     if problems:
         raise FileError(
             path,
@@ -126,8 +125,8 @@ def load_caffe_weights(
             ),
         )
     for slot, layer, said in matches:
-        if flaw := slot.flaw(layer, said):
-            raise FileError(path, f"{layer.name} {flaw}")
+        if problem := slot.validate_values(layer, said):
+            raise FileError(path, f"{layer.name} {problem}")
     mean = _set_spatial_input(model, path, slots[0].stream, text, spatial_mean)
 
     # === Everything fits: fill ===
@@ -185,8 +184,66 @@ def _forget_compiled(model):
     model.train_function = model.test_function = model.predict_function = None
 
 
-def _refuse_twins(path, layers):
+def _check_duplicates(path, layers):
     counts = collections.Counter(layer.name for layer in layers)
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
         raise FileError(path, f"names layers twice: {', '.join(twice)}; cannot choose one")
+
+
+# Axes of a layer's first blob, which older formats fill up to four.
+_AXES = {DENSE: 2, **dict.fromkeys(KINDS, 1)}
+
+
+def match(slots: list[Any], layers: Any, text: Any) -> Any:
+    """Finds the layer of each slot by its names, then by order.
+
+    Args:
+        slots: list of `Slot`.
+        layers: list of `CaffeLayer` with blobs; with a text, in its order.
+        text: list of `PrototxtLayer`, or None: then by names alone.
+
+    Returns:
+        (list of pairs of slot and layer, names that were matched by order, problems).
+    """
+    free = {layer.name: layer for layer in layers}
+    found = {}
+    for index, slot in enumerate(slots):
+        for name in slot.names:
+            if name in free:
+                found[index] = free.pop(name)
+                break
+    by_order = [] if text is None else _match_by_order(slots, found, free, text)
+    problems = []
+    missing = [slots[i].names[0] for i in range(len(slots)) if i not in found]
+    if missing:
+        problems.append(f"missing {', '.join(missing)}")
+    if free:
+        extra = (f"{name} ({sides(layer.blobs[0])})" for name, layer in free.items())
+        problems.append(f"left over {', '.join(extra)}")
+    return [(slots[i], found[i]) for i in sorted(found)], by_order, problems
+
+
+def _match_by_order(slots, found, free, text):
+    """Moves layers from `free` to `found`; returns their names.
+
+    Layers of equal kind and shape follow one another in one order in every network of a
+    family, so within such a group order tells them apart.
+    """
+    kinds = {layer.name: layer.type for layer in text}
+    waiting: dict[Any, list[Any]] = {}
+    offered: dict[Any, list[Any]] = {}
+    by_order = []
+    for index, slot in enumerate(slots):
+        if index not in found:
+            waiting.setdefault((slot.kind, slot.shape), []).append(index)
+    for layer in free.values():
+        kind = layer.type or kinds[layer.name]
+        shape = plain_shape(layer.blobs[0].shape, _AXES.get(kind, 4))
+        offered.setdefault((kind, shape), []).append(layer)
+    for key, indices in waiting.items():
+        if len(offered.get(key, ())) == len(indices):
+            for index, layer in zip(indices, offered[key], strict=True):
+                found[index] = free.pop(layer.name)
+                by_order.append(layer.name)
+    return by_order

@@ -1,0 +1,204 @@
+"""Exports to a single file taken back: LiteRT, ONNX, OpenVINO, and pages for browsers."""
+
+import json
+import os
+
+import numpy as np
+
+from h2s_keras.errors import FileError, UserError
+from h2s_keras.files import sha256_of, write_file
+from h2s_keras.ops.clip_range import warn_unit_range
+
+# Ending of a file: (what computes it, its package, the extra that installs it).
+RUNTIMES = {
+    ".tflite": ("LiteRT", "ai_edge_litert", "litert"),
+    ".onnx": ("ONNX Runtime", "onnxruntime", "onnx"),
+    ".xml": ("OpenVINO", "openvino", "openvino"),
+}
+PAGE = ("model.onnx", "model.json")
+
+
+class ExportedFile:
+    """The network of a .tflite, .onnx or OpenVINO .xml file, or of an exported page.
+
+    What a file cannot say, such as the classes and how frames are taken, stands in
+    `FILE.json` beside it, which `h2s export` writes.
+
+    Args:
+        path: of the file, or the folder of an exported page.
+
+    Attributes:
+        class_names, num_frames, image_size, frame_stride, frame_rate, test_protocol: as
+            of HiddenTwoStream.
+
+    Raises:
+        UserError: the package that computes it is not installed, or a file is missing or
+            not what was exported.
+
+    Example:
+        >>> network = ExportedFile("jump.onnx")
+        >>> network.predict_on_batch(clips)["logits"].shape
+        (4, 2)
+    """
+
+    def __init__(self, path):
+        path = os.fspath(path)
+        described = f"{path}.json"
+        if is_page(path):
+            path, described = (os.path.join(path, name) for name in PAGE)
+        facts = _read_facts(path, described)
+        self.path = path
+        self.class_names = facts["classes"]
+        self.num_frames = int(facts["num_frames"])
+        self.image_size = tuple(facts["image_size"])
+        self.frame_stride = int(facts["frame_stride"])
+        self.frame_rate = facts["frame_rate"]
+        self.test_protocol = facts["test_protocol"]
+        name, package, extra = RUNTIMES[os.path.splitext(path)[1]]
+        open_file = {".tflite": _lite, ".onnx": _onnx, ".xml": _openvino}
+        try:
+            self._run, self._batch = open_file[os.path.splitext(path)[1]](path)
+        except ImportError as error:
+            raise UserError(
+                f"{path}: {name} computes it, which needs the package "
+                f"{package.replace('_', '-')}; pip install 'h2s_keras[{extra}]'"
+            ) from error
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{path}: {name} cannot read it ({reason})") from error
+
+    def predict_on_batch(self, clips):
+        """Outputs of the file, dict of NumPy float32 arrays; "logits" is among them.
+
+        Args:
+            clips: uint8 (batch, num_frames, height, width, 3), RGB.
+        """
+        warn_unit_range(clips, f"{type(self).__name__}.predict_on_batch")
+        clips = np.ascontiguousarray(clips, "uint8")
+        count = self._batch or len(clips)
+        parts = []
+        for first in range(0, len(clips), count):
+            part = clips[first : first + count]
+            # A file of a fixed batch is filled up with its last clip.
+            filled = np.concatenate([part, np.repeat(part[-1:], count - len(part), axis=0)])
+            outputs = self._run(filled)
+            parts.append({name: value[: len(part)] for name, value in outputs.items()})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def is_page(path):
+    """Whether a path is the folder of an exported page."""
+    return all(os.path.isfile(os.path.join(path, name)) for name in PAGE)
+
+
+def is_exported_file(path):
+    """Whether a path is what `ExportedFile` reads, by its name."""
+    return os.path.splitext(os.fspath(path))[1] in RUNTIMES or is_page(path)
+
+
+def network_facts(network, classes):
+    """What a network's user must know, as plain values.
+
+    Args:
+        network: HiddenTwoStream.
+        classes: names in the order of the logits, or None.
+    """
+    from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO
+
+    return {
+        "classes": classes,
+        "num_frames": network.num_frames,
+        "image_size": list(network.image_size),
+        "frame_stride": network.frame_stride,
+        "frame_rate": network.frame_rate,
+        "test_protocol": network.test_protocol or {"clips": CLIPS_PER_VIDEO},
+    }
+
+
+def write_facts(path, network, classes):
+    """Writes `FILE.json` beside an exported file.
+
+    Args:
+        path: of the file.
+        network: HiddenTwoStream.
+        classes: names in the order of the logits; None for the network's own.
+    """
+    classes = network.class_names if classes is None else classes
+    facts = {"format": 1, **network_facts(network, classes), "sha256": _digest(path)}
+    text = json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
+    write_file(f"{path}.json", text.encode(), FileError)
+
+
+def _digest(path):
+    """sha256 of a file; of an OpenVINO file and its weights together."""
+    digests = [sha256_of(path)]
+    if path.endswith(".xml"):
+        digests.append(sha256_of(path.removesuffix(".xml") + ".bin"))
+    return " ".join(digests)
+
+
+def _read_facts(path, described):
+    try:
+        with open(described, encoding="utf-8") as file:
+            facts = json.load(file)
+        for name in ("classes", "num_frames", "image_size", "frame_stride", "frame_rate"):
+            facts[name]
+        expected, _ = facts["sha256"], facts["test_protocol"]
+        actual = _digest(path)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{error.filename}: no such file; `h2s export` writes {os.path.basename(path)} "
+            f"and {os.path.basename(described)}, which belong together"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{described}: is damaged ({error!r}); export again") from error
+    if actual != expected:
+        raise UserError(
+            f"{path}: is not what was exported (its sha256 differs from "
+            f"{os.path.basename(described)}); copy or export it again"
+        )
+    return facts
+
+
+# === Each returns (function from clips to a dict of arrays, clips it takes or None) ===
+
+
+def _lite(path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    from h2s_keras.cores import usable_cores
+
+    interpreter = Interpreter(model_path=path, num_threads=usable_cores())
+    run = interpreter.get_signature_runner()
+    batch = int(run.get_input_details()["clips"]["shape"][0])
+    # The interpreter must outlive its runner.
+    return lambda clips, _=interpreter: run(clips=clips), batch
+
+
+def _onnx(path):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    batch = session.get_inputs()[0].shape[0]
+
+    def run(clips):
+        return dict(zip(names, session.run(names, {"clips": clips}), strict=True))
+
+    return run, batch if isinstance(batch, int) else None
+
+
+def _openvino(path):
+    import openvino
+
+    # Left alone, it computes in bfloat16 where the processor can.
+    options = {"INFERENCE_PRECISION_HINT": "f32"}
+    network = openvino.Core().compile_model(path, "CPU", options)
+
+    def run(clips):
+        results = network(clips)
+        # The name that the network gave an output; others are paths inside the graph.
+        names = {min(port.get_names(), key=len): port for port in network.outputs}
+        return {name: np.array(results[port]) for name, port in names.items()}
+
+    return run, None
