@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from h2s_keras.data import VideoExample, count_frames, read_frames
+from h2s_keras.data.segments import segment_frames
 from h2s_keras.data.video.container_files import shown_pictures
-from h2s_keras.data.video.frame_times import segment_frames
 from h2s_keras.errors import VideoWarning
 
 Y, X = np.mgrid[:64, :96]

@@ -18,7 +18,7 @@ from h2s_keras.data import (
     video_clip_dataset,
 )
 from h2s_keras.data.datasets.dataset_list import DatasetList
-from h2s_keras.data.video.frame_times import segment_frames
+from h2s_keras.data.segments import segment_frames
 from h2s_keras.errors import UserError
 
 

@@ -14,8 +14,9 @@ from h2s_keras.data import (
     probe_video,
     video_clip_dataset,
 )
+from h2s_keras.data.segments import segment_frames
 from h2s_keras.data.video.frame_source import FrameSource
-from h2s_keras.data.video.frame_times import FrameTimes, segment_frames
+from h2s_keras.data.video.frame_times import FrameTimes
 from h2s_keras.errors import VideoError, VideoWarning
 from h2s_keras.evaluation.annotated_video import AnnotatedVideo
 from h2s_keras.evaluation.streaming import Window

@@ -8,6 +8,7 @@ import threading
 import numpy as np
 
 from h2s_keras.data.clips.process_end import ENDING, EndingError
+from h2s_keras.data.segments import segment_frames
 from h2s_keras.data.video.conversion import FrameConverter
 from h2s_keras.data.video.decoder import (
     decoded_frames,
@@ -17,7 +18,6 @@ from h2s_keras.data.video.decoder import (
 )
 from h2s_keras.data.video.frame_folder import find_frames
 from h2s_keras.data.video.frame_index import FrameIndexer, SeenFrame, numbered_frames
-from h2s_keras.data.video.frame_times import segment_frames
 from h2s_keras.data.video.reading import (
     MAX_BYTES,
     iterate_frames,
