@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import shutil
 import time
 import warnings
 
@@ -81,7 +82,8 @@ def train(config, out, resume=False, progress=None, processes=None):
 def check_run(config, class_names, processes=None):
     """Makes the network of a complete recipe and prepares all stages, to find mistakes.
 
-    For runs that consist of several: what is wrong with the last is told before the first.
+    For runs that consist of several: what is wrong with the last is reported before the
+    first starts.
 
     Raises:
         UserError: as `train`.
@@ -171,7 +173,7 @@ def _train(config, run, resume, progress, processes):
             run.write_json("results.json", results)
             keras.utils.set_random_seed(config.seed)
             with warnings.catch_warnings():
-                # Told above.
+                # Reported for the first network.
                 warnings.simplefilter("ignore", RandomStartWarning)
                 network, synchronized = _make_network(
                     config, data.class_names, strategy, processes, say=lambda text: None
@@ -180,6 +182,8 @@ def _train(config, run, resume, progress, processes):
             names = " and ".join(config.stages[place].name for place in places)
             say(f"training again on all {len(everything.train)} videos: {names}")
             run_part(network, everything, [count + place for place in places])
+            # Cached flow was kept for stages that may have been left out.
+            shutil.rmtree(run.file("flow"), ignore_errors=True)
             share_statistics(synchronized, False)
             with _local(network, processes) as own:
                 if data.test:

@@ -129,6 +129,19 @@ def test_a_run_that_is_cut_while_it_trains_again_ends_the_same(config, tmp_path)
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6, err_msg=one.path)
 
 
+def test_cached_flow_that_no_stage_reads_again_is_deleted(config, tmp_path):
+    flow = tmp_path / "run" / "flow"
+
+    class WithFlow(Shown):
+        def message(self, text):
+            if text.startswith("fusion by"):
+                flow.mkdir()
+                (flow / "flow.raw").write_bytes(b"flow of the first round")
+
+    train(config, tmp_path / "run", progress=WithFlow())
+    assert (tmp_path / "run" / "model.keras").exists() and not flow.exists()
+
+
 def test_without_validation_there_is_nothing_to_train_again(config, tmp_path):
     config["data"]["validation"] = 0.0
     shown = Shown()
