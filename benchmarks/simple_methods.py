@@ -135,7 +135,7 @@ def folds(groups, labels, left_out, per_class, draws):
 
 
 def ours(rows, folder, train, test, minutes):
-    """Videos of `test` that the recipe `videos` names right, by each of its streams."""
+    """How many videos of `test` the recipe `videos` names right, with both streams."""
     from h2s_keras import train_videos
 
     with tempfile.TemporaryDirectory() as scratch:

@@ -15,7 +15,7 @@ _AS_GOOD = 0.005
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """How the frames that show a behaviour are told from its probability.
+    """From its probability, which frames show a behaviour.
 
     Attributes:
         threshold: probability from which on a frame shows the behaviour.

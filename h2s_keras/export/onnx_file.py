@@ -1,6 +1,7 @@
 """The whole network as one ONNX file, through the extra `onnx`."""
 
 import os
+import tempfile
 
 import keras
 import numpy as np
@@ -88,7 +89,12 @@ def onnx_content(answers, clips, batch):
     """
     import onnxruntime
 
-    content = _convert(answers, (batch, *clips.shape[1:]))
+    with tempfile.TemporaryDirectory() as folder:
+        name = os.path.join(folder, "model.onnx")
+        shape = (batch, *clips.shape[1:])
+        convert(answers, name, "onnx", "ONNX", shape, opset_version=OPSET)
+        with open(name, "rb") as file:
+            content = file.read()
     expected = {name: np.asarray(value) for name, value in answers(clips).items()}
     session = onnxruntime.InferenceSession(content)
     names = [output.name for output in session.get_outputs()]
@@ -116,27 +122,27 @@ class Answers(keras.Model):
         }
 
 
-def _convert(answers, shape):
-    import tempfile
+def convert(answers, path, format, title, shape, **options):
+    """Writes a file by Keras' own export.
 
+    Args:
+        answers: keras.Model from uint8 clips to a dict of float32 tensors.
+        path: of the new file.
+        format, options: of `keras.Model.export`.
+        title: of the format, for the message.
+        shape: of the clips; None for a batch of any size.
+
+    Raises:
+        UserError: the converter does not take the network.
+    """
     signature = [keras.InputSpec(shape=shape, dtype="uint8", name="clips")]
-    with tempfile.TemporaryDirectory() as folder:
-        name = os.path.join(folder, "model.onnx")
-        try:
-            answers.export(
-                name,
-                format="onnx",
-                input_signature=signature,
-                verbose=False,
-                opset_version=OPSET,
-            )
-        except Exception as error:
-            reason = " ".join(str(error).split())[:300]
-            raise UserError(
-                f"this network cannot become an ONNX file ({reason})"
-            ) from error
-        with open(name, "rb") as file:
-            return file.read()
+    try:
+        answers.export(
+            path, format=format, input_signature=signature, verbose=False, **options
+        )
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"this network cannot become an {title} file ({reason})") from error
 
 
 def check_answers(format, actual, expected):

@@ -9,7 +9,7 @@ import numpy as np
 from h2s_keras.errors import FileError, UserError
 from h2s_keras.export.exported_file import ExportedFile, write_facts
 from h2s_keras.export.inference import inference_network
-from h2s_keras.export.onnx_file import Answers, check_answers
+from h2s_keras.export.onnx_file import Answers, check_answers, convert
 from h2s_keras.files import write_file
 
 
@@ -52,18 +52,9 @@ def export_openvino(model, path, classes=None):
     network, _ = inference_network(model)
     answers = Answers(network)
     shape = (network.num_frames, *network.image_size, 3)
-    signature = [keras.InputSpec(shape=(None, *shape), dtype="uint8", name="clips")]
     with tempfile.TemporaryDirectory() as folder:
         made = os.path.join(folder, "network.xml")
-        try:
-            answers.export(
-                made, format="openvino", input_signature=signature, verbose=False
-            )
-        except Exception as error:
-            reason = " ".join(str(error).split())[:300]
-            raise UserError(
-                f"this network cannot become an OpenVINO file ({reason})"
-            ) from error
+        convert(answers, made, "openvino", "OpenVINO", (None, *shape))
         write_facts(made, network, classes)
         clips = np.random.default_rng(0).integers(0, 256, (2, *shape), dtype="uint8")
         check_answers(

@@ -29,7 +29,7 @@ def prepare_stage(network, stage):
 def check_stages(network, config, processes=None):
     """Prepares every stage in turn but for the memory of its optimiser.
 
-    So a mistake in the last stage of a run of days is told before the first step.
+    So a mistake in the last stage of a run of days is reported before the first step.
 
     Args:
         network: a built HiddenTwoStream.
