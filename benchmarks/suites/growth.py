@@ -91,7 +91,7 @@ def charts(result):
         drawn[axis] = line_chart(
             {"measured": points, name: ideal},
             f"Cost against {axis}",
-            x_label=axis,
+            x_label="side of the frames, pixels" if axis == "resolution" else axis,
             y_label=f"times the cost of {sizes[0]}",
         )
     return drawn

@@ -51,14 +51,15 @@ def line_chart(series, title, x_label="", y_label="", width=760, height=360, log
             shown = np.isfinite(x) & np.isfinite(y) & ((y > 0) | (not log_y))
             drawn |= shown.any()
             beside = np.pad(shown, 1)
+            alone = np.flatnonzero(shown & ~beside[:-2] & ~beside[2:]).tolist()
             axes.plot(
                 np.where(shown, x, np.nan),
                 np.where(shown, y, np.nan),
                 color=_COLORS[number % len(_COLORS)],
                 linestyle=_DASHES[number // len(_COLORS) % len(_DASHES)],
-                marker="o",
+                marker="o" if alone else None,
                 markersize=4,
-                markevery=np.flatnonzero(shown & ~beside[:-2] & ~beside[2:]).tolist(),
+                markevery=alone,
                 label=_shown(name),
             )
         axes.grid(axis="y", alpha=0.2)

@@ -3,7 +3,7 @@ import signal
 import keras
 import numpy as np
 import pytest
-from from_clone import ROOT  # noqa: F401
+from from_clone import ROOT
 
 from benchmarks.__main__ import _stopping
 from benchmarks.harness import Figures, Settings, measure, summary
@@ -13,6 +13,7 @@ from benchmarks.peers.inputs import warp_inputs
 from benchmarks.suites import warp
 from benchmarks.suites.accelerator import prepare
 from benchmarks.suites.growth import AXES, charts
+from benchmarks.tools.document_charts import described, error_and_time, flow_methods
 from h2s_keras.errors import UserError
 from h2s_keras.models.motion_net import MotionNet
 
@@ -130,6 +131,25 @@ def test_charts_of_growth():
     drawn = charts({"seconds": seconds})
     assert set(drawn) == set(AXES)
     assert all(one.startswith("<svg") and "in proportion" in one for one in drawn.values())
+
+
+def test_the_chart_of_error_and_time_shows_the_table():
+    table = """## Optical flow
+
+| method | mean | Venus | time, of TV-L1's |
+|---|---|---|---|
+| Fast one (2 levels) | 0.700 px | 1.0 | 0.03 |
+| **our_preset** | 0.3 px | 0.4 | 0.33 |
+
+| other | table |
+"""
+    methods = flow_methods(table)
+    assert methods == {"Fast one (2 levels)": (0.7, 0.03), "our_preset": (0.3, 0.33)}
+    assert "our_preset: 0.3 px, 0.33" in error_and_time(methods)
+    # The picture of the page is drawn of the page's table.
+    methods = flow_methods((ROOT / "docs" / "results.md").read_text("utf-8"))
+    shown = (ROOT / "docs" / "images" / "flow_error_and_time.svg").read_text("utf-8")
+    assert len(methods) >= 4 and described(methods) in shown
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
