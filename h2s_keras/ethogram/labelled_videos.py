@@ -222,6 +222,12 @@ _DRAWS = 300
 _CLOSE = 0.02
 
 
+_CURES = (
+    "label it in more groups, leave it out (--behaviors names the others), or divide the "
+    "videos yourself in a column part of the table"
+)
+
+
 def draw_split(truth, groups, shares=(0.6, 0.2, 0.2), parts=PARTS, excused=(), seed=0):
     """Divides labelled videos into parts by their groups.
 
@@ -274,7 +280,7 @@ def draw_split(truth, groups, shares=(0.6, 0.2, 0.2), parts=PARTS, excused=(), s
         raise UserError(
             f"no division of {len(names)} groups was found in which all {len(needed)} "
             f"behaviours are in each of {len(parts)} parts; the best lacks "
-            f"{', '.join(missing)}; label more groups, or excuse these behaviours"
+            f"{', '.join(missing)}; {_CURES}"
         )
     return [parts[assigned[group]] for group in row]
 
@@ -323,8 +329,7 @@ def _check_enough(shown, behaviors, names, parts):
     if few:
         raise UserError(
             f"a behaviour has to be in {len(parts)} groups to be in each of "
-            f"{', '.join(parts)}, but of {len(names)} groups {'; '.join(few)}; label it in "
-            "more groups, or excuse it"
+            f"{', '.join(parts)}, but of {len(names)} groups {'; '.join(few)}; {_CURES}"
         )
 
 

@@ -93,6 +93,8 @@ def random_start(config, started=()):
         backbone, weights = getattr(model, part), getattr(model, f"{part}_weights")
         if not isinstance(backbone, str) or weights is not None or part in started:
             continue
+        if backbone == "small":  # It is meant to learn from scratch.
+            continue
         parts.append(f"{part} ({backbone})")
         if backbone == "tiny" or (part == "temporal" and model.branched):
             continue

@@ -119,11 +119,12 @@ def with_available_weights(config, say):
     try:
         build_backbone(backbone, shape, 2, weights=weights)
     except (UserError, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())[:160]
+        # What Keras said of the file, not the advice on "imagenet", which nobody asked for.
+        reason = " ".join(str(error.__cause__ or error).split())[:160]
         say(
-            f"spatial: ImageNet weights of {backbone} cannot be had here ({reason}), so a "
-            "small network learns from scratch; --set model.spatial_weights=FILE takes a "
-            "file of them"
+            f"spatial: no ImageNet weights of {backbone} here ({reason}); a small network "
+            "learns from scratch instead (--set model.spatial_weights=FILE takes a file of "
+            "them)"
         )
         weights, backbone = None, "small"
     finally:
