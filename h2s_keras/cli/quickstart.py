@@ -43,6 +43,7 @@ def run(arguments):
         write_quickstart_report,
     )
     from h2s_keras.evaluation.text_table import table_lines
+    from h2s_keras.training.run_report import next_commands
 
     report = write_quickstart_report(done)
     results = done["results"]
@@ -56,4 +57,6 @@ def run(arguments):
     print(f"Measured on {results['test']}.")
     print(f"Report:  {report}")
     print(f"Model:   {done['run'].file('model.keras')}")
+    for what, command in next_commands(done["run"].path):
+        print(f"  {command:60} # {what}")
     return 0

@@ -24,6 +24,15 @@ CEILINGS = (
 )
 
 
+def chance_line(clips):
+    """Why a figure may be above its ceiling, for so many test clips."""
+    deviation = 100 * (1 / 3 * 2 / 3 / clips) ** 0.5
+    return (
+        f"On {clips} clips 33 % has a standard deviation of {deviation:.1f} points, so a "
+        "figure may pass its ceiling by chance."
+    )
+
+
 def result_rows(results):
     """(header, rows) of the table: one row a stream or stage."""
     stages, final, seconds = results["stages"], results["final"], results["seconds"]
@@ -104,7 +113,7 @@ def write_quickstart_report(done):
         .paragraph(f"Measured on {results['test']}, never seen in training.")
         .heading("Recognition")
         .table(header, rows, "Accuracy of each stream, and what it could reach at best")
-        .paragraph(CEILINGS)
+        .paragraph(f"{CEILINGS} {chance_line(final['tested'])}")
         .svg(
             bar_chart(
                 {
@@ -127,7 +136,11 @@ def write_quickstart_report(done):
     report.picture(
         pictures["color_wheel"], "Direction is hue, speed is saturation; white is at rest"
     )
-    report.heading("Learning curves")
+    report.heading("Learning curves").paragraph(
+        "In the stage end_to_end MotionNet follows the action loss, too, so the photometric "
+        "loss may rise there: some of the match between frames is given up for flow that "
+        "tells the classes apart."
+    )
     for stage, terms in _curves(run.file("log.csv")).items():
         for name in ("photometric", "accuracy"):
             if name in terms:

@@ -22,7 +22,7 @@ _INK = "#010203"
 _SHADE = 0.6
 
 
-def line_chart(series, title, x_label="", y_label="", width=760, height=360, log_y=False):
+def line_chart(series, title, x_label="", y_label="", width=540, height=320, log_y=False):
     """Lines over a common pair of axes, as one SVG element.
 
     Args:
@@ -43,6 +43,8 @@ def line_chart(series, title, x_label="", y_label="", width=760, height=360, log
         >>> chart[:4]
         '<svg'
     """
+
+    columns = max(1, min(4, width // 170))
 
     def draw(axes):
         drawn = False
@@ -70,11 +72,10 @@ def line_chart(series, title, x_label="", y_label="", width=760, height=360, log
         if not drawn:
             axes.text(0.5, 0.5, "no data", ha="center", transform=axes.transAxes)
         if series:
-            columns = max(1, min(4, width // 190))
             axes.figure.legend(loc="outside lower left", ncols=columns, frameon=False)
 
     # Many lines: the chart grows by the height of its legend.
-    rows = math.ceil(len(series) / 4)
+    rows = math.ceil(len(series) / columns)
     return _svg(draw, title, width, height + 20 * max(0, rows - 1))
 
 

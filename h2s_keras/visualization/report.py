@@ -27,6 +27,7 @@ h1, h2, h3, h4 { line-height: 1.25; margin: 1.6em 0 0.5em; }
 h1 { margin-top: 0.5em; }
 p { max-width: 46rem; }
 figure { margin: 1.2rem 0; }
+.chart { display: inline-block; vertical-align: top; max-width: 100%; margin-right: 1rem; }
 figcaption, caption { color: var(--quiet); font-size: 0.9rem; text-align: left;
   padding: 0.3rem 0; }
 img { max-width: 100%; height: auto; display: block; }
@@ -145,7 +146,7 @@ class HtmlReport:
         """
         if _checked_root(markup) != "svg":
             raise ValueError(f"svg() takes an <svg> element; received {markup[:60]!r}.")
-        return self._figure(markup, caption)
+        return self._figure(markup, caption, ' class="chart"')
 
     def html(self, markup, caption=None):
         """Adds another element of markup, such as a `<table>`; see `svg`."""
@@ -181,9 +182,9 @@ class HtmlReport:
             f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
         )
 
-    def _figure(self, markup, caption):
+    def _figure(self, markup, caption, kind=""):
         text = f"<figcaption>{escape_text(caption)}</figcaption>" if caption else ""
-        return self._add(f'<figure><div class="wide">{markup}</div>{text}</figure>')
+        return self._add(f'<figure{kind}><div class="wide">{markup}</div>{text}</figure>')
 
     def _add(self, part):
         self._parts.append(part)

@@ -397,6 +397,8 @@ def test_quickstart_leaves_report_pictures_and_model(smoke):
     for row in ("spatial", "temporal, motion frozen", "temporal, end to end", "fused"):
         assert re.search(rf"^{row} +\d", done.out, re.M)
     assert str(folder / "report.html") in done.out
+    assert "h2s predict new.mp4 --model quickstart" in done.out
+    assert "standard deviation" in report and "photometric loss may rise" in report
     assert "Traceback" not in done.err and "WARNING" not in done.err
     # Progress goes to stderr as plain lines, one an epoch, for a log file.
     assert any(line.startswith("stage 1 of 4: motion 4/4") for line in done.error_lines)
