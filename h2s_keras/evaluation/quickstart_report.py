@@ -137,9 +137,9 @@ def write_quickstart_report(done):
         pictures["color_wheel"], "Direction is hue, speed is saturation; white is at rest"
     )
     report.heading("Learning curves").paragraph(
-        "In the stage end_to_end MotionNet follows the action loss, too, so the photometric "
-        "loss may rise there: some of the match between frames is given up for flow that "
-        "tells the classes apart."
+        "In the stage end_to_end MotionNet follows the action loss, too, so the "
+        "photometric loss may rise there: some of the match between frames is given up for "
+        "flow that tells the classes apart."
     )
     for stage, terms in _curves(run.file("log.csv")).items():
         for name in ("photometric", "accuracy"):

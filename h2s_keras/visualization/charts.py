@@ -43,7 +43,6 @@ def line_chart(series, title, x_label="", y_label="", width=540, height=320, log
         >>> chart[:4]
         '<svg'
     """
-
     columns = max(1, min(4, width // 170))
 
     def draw(axes):
