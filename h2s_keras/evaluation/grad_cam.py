@@ -33,14 +33,14 @@ def grad_cam(model, clips, classes=None):
         logits = model.predict_on_batch(clips)["logits"]
         classes = np.argmax(logits, axis=-1)
     classes = np.asarray(classes)
-    features = model.motion.encode(ops.convert_to_tensor(clips))
+    tensor = ops.convert_to_tensor(clips)
     if model.branched:
-        source = features[-1]
+        source = model.motion.encode(tensor)[-1]
     else:
-        source = model.adapter(model.motion.decode(features)["flow2"])
+        source = model.adapter(model.motion(tensor)["flow2"])
     maps = {"temporal": _stream_map(model.temporal, source, classes, clips.shape[2:4])}
     if model.spatial is not None:
-        source = model.spatial_images(ops.convert_to_tensor(clips))
+        source = model.spatial_images(tensor)
         maps["spatial"] = _stream_map(model.spatial, source, classes, clips.shape[2:4])
     return maps
 

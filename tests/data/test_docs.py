@@ -648,6 +648,21 @@ def has_tvl1():
     return hasattr(cv2, "optflow")
 
 
+# === docs/serving.md ===
+
+
+def test_compose_starts_the_server_as_docker_does():
+    page = (DOCS.parent / "serving.md").read_text("utf-8")
+    docker, compose = (
+        page[page.index(start) :].partition("```")[0]
+        for start in ("docker run", "services:")
+    )
+    flags = re.findall(r"--[a-z_]+=\S+", docker)
+    assert len(flags) == 3 and flags == re.findall(r"--[a-z_]+=\S+", compose)
+    ports = [f"{port}:{port}" for port in (8500, 8501)]
+    assert all(port in docker and f'"{port}"' in compose for port in ports)
+
+
 # === Links and tables ===
 
 

@@ -79,13 +79,19 @@ def test_gradient():
 
 
 @pytest.mark.parametrize(
-    "head, options",
-    [("tiny", {}), ("tiny", {"branched": True}), ("vgg16", {"branched": True})],
+    "motion, head, options",
+    [
+        ("tiny", "tiny", {}),
+        # Of pairs of frames, as the models of the recipe `videos` are.
+        ("small_video", "small", {}),
+        ("tiny", "tiny", {"branched": True}),
+        ("tiny", "vgg16", {"branched": True}),
+    ],
 )
-def test_model_without_a_spatial_stream_has_one_map(head, options):
+def test_model_without_a_spatial_stream_has_one_map(motion, head, options):
     from h2s_keras.models import HiddenTwoStreamBuilder
 
-    builder = HiddenTwoStreamBuilder(2, 3, (32, 32)).motion("tiny")
+    builder = HiddenTwoStreamBuilder(2, 3, (32, 32)).motion(motion)
     maps = grad_cam(builder.temporal(head, **options).build(), CLIPS)
     assert set(maps) == {"temporal"} and maps["temporal"].shape == (2, 32, 32)
 

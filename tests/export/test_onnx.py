@@ -1,10 +1,14 @@
 """ONNX files, checked with onnxruntime."""
 
+import re
+
 import numpy as np
 import pytest
+from from_clone import ROOT
 
 from h2s_keras.errors import UserError
 from h2s_keras.export import export_onnx
+from h2s_keras.models import load_model
 
 
 @pytest.mark.parametrize("branched", [False, True], ids=["stacked", "branched"])
@@ -43,6 +47,32 @@ def test_flow_found_coarse_to_fine_is_converted_with_its_warps(coarse_to_fine, t
     for name, expected in (("logits", outputs["logits"]), ("flow", flow)):
         (actual,) = session.run([name], {"clips": clips})
         np.testing.assert_allclose(actual, expected, atol=2e-3)
+
+
+def test_the_configuration_for_triton_fits_the_file(tmp_path):
+    """What docs/serving.md says of names, types and sizes, beside the file itself."""
+    pytest.importorskip("tf2onnx", reason="needs tf2onnx, of the extra `onnx`")
+    runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    page = (ROOT / "docs" / "serving.md").read_text("utf-8")
+    config = page.partition('backend: "onnxruntime"')[2].partition("```")[0]
+    declared = {
+        name: (kind, tuple(map(int, sizes.split(","))))
+        for name, kind, sizes in re.findall(
+            r'name: "(\w+)", data_type: TYPE_(\w+), dims: \[([^]]+)\]', config
+        )
+    }
+    export_onnx(load_model("quickstart"), tmp_path / "model.onnx")
+    session = runtime.InferenceSession(str(tmp_path / "model.onnx"))
+    (given,), batch = session.get_inputs(), int(re.search(r"size: (\d+)", config)[1])
+    clips = np.zeros((batch, *declared["clips"][1]), "uint8")
+    answers = session.run(None, {given.name: clips})
+    kinds = {"float32": "FP32", "uint8": "UINT8"}
+    names = [given.name, *(item.name for item in session.get_outputs())]
+    found = {
+        name: (kinds[value.dtype.name], value.shape[1:])
+        for name, value in zip(names, [clips, *answers], strict=True)
+    }
+    assert found == declared and {len(value) for value in answers} == {batch}
 
 
 def test_a_missing_extra_is_named(two_stream, tmp_path, monkeypatch):
