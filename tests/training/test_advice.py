@@ -49,7 +49,7 @@ def test_nothing_is_said_of_a_run_that_lacks_nothing():
         (dict(trained=0.7), "names 70% of its own training clips"),
         (dict(right=15), "100% of its training clips and 75% of the videos it did not see"),
         (dict(right=10), "no better than chance on videos it did not see"),
-        (dict(right=10, trained=0.6), "on its training clips neither"),
+        (dict(right=10, trained=0.6), "has not learned its training clips"),
         (dict(train=(10, 7)), "Few videos to train on: run (7)"),
     ],
 )
