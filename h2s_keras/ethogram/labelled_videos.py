@@ -223,8 +223,8 @@ _CLOSE = 0.02
 
 
 _CURES = (
-    "label it in more groups, leave it out (--behaviors names the others), or divide the "
-    "videos yourself in a column part of the table"
+    "label it in more groups, or divide the videos yourself in a column part of the table "
+    "(train, validation, test)"
 )
 
 

@@ -24,6 +24,8 @@ from h2s_keras.visualization import (
 )
 
 _SIDE = 192
+# Confused pairs that are shown with pictures.
+_PAIRS = 3
 
 
 def write_recognition_report(path, results, scores, model=None, clip_of=None, worst=6):
@@ -61,6 +63,7 @@ def write_recognition_report(path, results, scores, model=None, clip_of=None, wo
             header = ("true class", "taken for", "videos", "share of the class")
             report.table(header, results["confused"], "Most confused pairs")
     if model is not None and scores.labels.ndim == 1:
+        _add_confused(report, results, scores, model, clip_of)
         report.heading("Worst clips")
         report.paragraph(
             "The videos whose own class got the lowest score. From left to right: first, "
@@ -69,18 +72,56 @@ def write_recognition_report(path, results, scores, model=None, clip_of=None, wo
             "the flow, and in the spatial stream, over the frame."
         )
         for row in worst_rows(scores)[:worst]:
-            picture, guess = clip_picture(model, clip_of(row))
+            pictures, guess = _clip_row(model, clip_of(row))
             probability = probabilities(_fused(scores))[row]
             own, best = int(scores.labels[row]), int(_fused(scores)[row].argmax())
             names = results["class_names"]
             report.picture(
-                picture,
+                image_grid([pictures]),
                 f"{os.path.basename(scores.names[row])}: is {names[own]} "
                 f"({probability[own]:.1%}), taken for {names[best]} "
                 f"({probability[best]:.1%}); this clip alone: {names[guess]}",
             )
         report.picture(color_wheel_key(), "Colours of flow: hue is the direction")
     return report.write(path)
+
+
+def _add_confused(report, results, scores, model, clip_of):
+    """Of the most confused pairs a wrong video, over a right one of the other class."""
+    names = list(results["class_names"])
+    shown = []
+    for row in results["confused"]:
+        own, other = names.index(row[0]), names.index(row[1])
+        rows = example_rows(scores, own, other)
+        if rows is not None and len(shown) < _PAIRS:
+            shown.append((own, other, *rows))
+    if shown:
+        report.heading("Confused pairs, side by side")
+    for own, other, wrong, right in shown:
+        clips = [_clip_row(model, clip_of(row))[0] for row in (wrong, right)]
+        wrong, right = (os.path.basename(scores.names[row]) for row in (wrong, right))
+        report.picture(
+            image_grid(clips),
+            f"Above {wrong}, which is {names[own]} and taken for {names[other]}; below "
+            f"{right}, which is {names[other]} and recognised. The columns are those of the "
+            "worst clips.",
+        )
+
+
+def example_rows(scores, own, other):
+    """(row of class `own` taken for `other`, row of `other` that is right), or None.
+
+    The surest of each.
+    """
+    fused = probabilities(_fused(scores))
+    guess = fused.argmax(axis=1)
+    found = []
+    for label in (own, other):
+        rows = np.flatnonzero((scores.labels == label) & (guess == other))
+        if not len(rows):
+            return None
+        found.append(int(rows[fused[rows, other].argmax()]))
+    return tuple(found)
 
 
 def write_flow_report(path, results, pairs, estimator, about, shown=3):
@@ -134,8 +175,8 @@ def worst_rows(scores):
     return [int(row) for row in np.lexsort((own, right))]
 
 
-def clip_picture(model, clip):
-    """(picture uint8, predicted class) of one clip: frames, flow, maps of both streams."""
+def _clip_row(model, clip):
+    """(pictures, predicted class) of one clip: frames, flow, maps of both streams."""
     outputs = model.predict_on_batch(clip[None])
     guess = int(outputs["logits"][0].argmax())
     maps = grad_cam(model, clip[None], [guess])
@@ -149,7 +190,7 @@ def clip_picture(model, clip):
         row.append(heat_overlay(middle, maps["spatial"][0]))
     factor = max(1, _SIDE // max(clip.shape[1:3]))
     row = [picture.repeat(factor, axis=0).repeat(factor, axis=1) for picture in row]
-    return image_grid([row]), guess
+    return row, guess
 
 
 def middle_clip(model, example, rate=None):

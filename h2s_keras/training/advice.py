@@ -62,9 +62,9 @@ def _at_chance(stream, trained):
         )
     if trained is not None and trained < _FITTED:
         return (
-            "The temporal stream is no better than chance, and has not learned its training "
-            "clips well either: train longer, or look at the flow (h2s flow VIDEO --model "
-            "RUN)."
+            "The temporal stream is no better than chance, and has not learned its "
+            "training clips well either: train longer, or look at the flow (h2s flow VIDEO "
+            "--model RUN)."
         )
     return (
         "The temporal stream is no better than chance on videos it did not see: the motion "

@@ -4,6 +4,9 @@ import pytest
 from keras import ops
 
 from h2s_keras.evaluation.grad_cam import grad_cam, gradient, heat_overlay
+from h2s_keras.evaluation.recognition_results import recognition_results
+from h2s_keras.evaluation.report_pages import example_rows, write_recognition_report
+from h2s_keras.evaluation.scores import VideoScores
 
 CLIPS = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32, 3)).astype("uint8")
 
@@ -102,3 +105,25 @@ def test_overlay():
     assert found[0, 0].tolist() == [100, 100, 100]
     assert found[0, 1, 0] > 190 and found[0, 1, 2] < 50
     assert picture.max() == 100
+
+
+def test_the_report_shows_confused_pairs_side_by_side(network, tmp_path):
+    # Videos 0 and 1 are of class 0 and taken for 1, video 1 more surely; 3 is the best of 1.
+    logits = np.array([[0, 1], [0, 3], [0, 1], [0, 2], [0, 1]], "float32")
+    labels, names = np.array([0, 0, 1, 1, 1]), [f"v{row}.mp4" for row in range(5)]
+    scores = VideoScores({"fused": logits}, names, labels, ("left", "right"))
+    assert example_rows(scores, 0, 1) == (1, 3)
+    # No video of class 0 is right, so there is nothing to lay beside.
+    assert example_rows(scores, 1, 0) is None
+    read = []
+
+    def clip_of(row):
+        read.append(row)
+        return CLIPS[row % 2]
+
+    path = tmp_path / "report.html"
+    results = recognition_results(scores)
+    write_recognition_report(path, results, scores, network, clip_of, worst=1)
+    text = path.read_text("utf-8")
+    assert read == [1, 3, 1] and text.index("side by side") < text.index("Worst clips")
+    assert "v1.mp4, which is left and taken for right; below v3.mp4" in text
