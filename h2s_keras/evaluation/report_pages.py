@@ -103,8 +103,8 @@ def _add_confused(report, results, scores, model, clip_of):
         report.picture(
             image_grid(clips),
             f"Above {wrong}, which is {names[own]} and taken for {names[other]}; below "
-            f"{right}, which is {names[other]} and recognised. The columns are those of the "
-            "worst clips.",
+            f"{right}, which is {names[other]} and recognised. The columns are those of "
+            "the worst clips.",
         )
 
 

@@ -108,7 +108,7 @@ def test_overlay():
 
 
 def test_the_report_shows_confused_pairs_side_by_side(network, tmp_path):
-    # Videos 0 and 1 are of class 0 and taken for 1, video 1 more surely; 3 is the best of 1.
+    # Videos 0 and 1 are of class 0 and taken for 1, video 1 more surely; of 1, 3 is best.
     logits = np.array([[0, 1], [0, 3], [0, 1], [0, 2], [0, 1]], "float32")
     labels, names = np.array([0, 0, 1, 1, 1]), [f"v{row}.mp4" for row in range(5)]
     scores = VideoScores({"fused": logits}, names, labels, ("left", "right"))
