@@ -53,7 +53,10 @@ def test_evaluate_writes_everything(call, work, tmp_path):
     assert rows[0] == "true class,left,right"
     assert sum(int(n) for row in rows[1:] for n in row.split(",")[1:]) == 6
     page = (tmp_path / "r.html").read_text()
-    assert page.count("<img") == 7 and "Grad-CAM" in page and scores.checksum in page
+    # The six videos, the colours of flow, and each pair of classes with an example.
+    pairs = page.count(" and recognised. ")
+    assert page.count("<img") == 7 + pairs and ("side by side" in page) == (pairs > 0)
+    assert "Grad-CAM" in page and scores.checksum in page
     # One file that loads nothing.
     assert not re.search(r'(src|href)="(?!data:|#)', page)
 
