@@ -54,7 +54,7 @@ def test_evaluate_writes_everything(call, work, tmp_path):
     assert sum(int(n) for row in rows[1:] for n in row.split(",")[1:]) == 6
     page = (tmp_path / "r.html").read_text()
     # The six videos, the colours of flow, and each pair of classes with an example.
-    pairs = page.count(" and recognised. ")
+    pairs = page.count("<figcaption>Above ")
     assert page.count("<img") == 7 + pairs and ("side by side" in page) == (pairs > 0)
     assert "Grad-CAM" in page and scores.checksum in page
     # One file that loads nothing.

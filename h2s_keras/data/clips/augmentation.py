@@ -283,7 +283,6 @@ def _keras_cv_operations(magnitude):
     added, threshold = 110.0 * magnitude, 255.0 * (1 - magnitude)
     chosen = [
         (layers.AutoContrast(_VALUES), lambda draw: None),
-        (layers.Equalization(_VALUES), lambda draw: None),
         (
             layers.Solarization(_VALUES, added, threshold),
             lambda draw: {
@@ -308,7 +307,14 @@ def _keras_cv_operations(magnitude):
     def apply(layer, drawn, images, draw):
         return layer.augment_images(images, drawn(draw))
 
-    return [functools.partial(apply, *pair) for pair in chosen]
+    import keras
+
+    # KerasCV's own branches on a tensor, which the pipeline's graphs do not take.
+    equalization = _in_graphs(keras.layers.Equalization(value_range=_VALUES))
+    return [
+        functools.partial(_applied, equalization),
+        *(functools.partial(apply, *pair) for pair in chosen),
+    ]
 
 
 # === Flow and class names ===
