@@ -72,6 +72,8 @@ def export_lite(
 def _convert(network, shape, precision, calibration):
     import tensorflow as tf
 
+    from h2s_keras.export.signatures import full_size_flow
+
     def run(clips):
         if network.branched:
             features = network.motion.encode(clips)
@@ -80,9 +82,7 @@ def _convert(network, shape, precision, calibration):
             flow = network.motion(clips, training=False)["flow2"]
             source = _adapted(network.adapter, flow)
         logits = network.temporal(source, training=False)
-        scale = network.image_size[0] / flow.shape[2]
-        flow = tf.transpose(flow, (0, 2, 3, 1, 4)) * scale
-        return {"logits": tf.identity(logits), "flow": flow}
+        return {"logits": tf.identity(logits), "flow": full_size_flow(network, flow)}
 
     module = tf.Module()
     module.weights = [weight.value for weight in network.weights]

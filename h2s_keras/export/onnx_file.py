@@ -104,21 +104,28 @@ def onnx_content(answers, clips, batch):
 
 
 class Answers(keras.Model):
-    """A network with the outputs of the file."""
+    """A network with the outputs of the file.
 
-    def __init__(self, network):
+    Args:
+        network: HiddenTwoStream.
+        pair: index of the pair of frames whose flow is given, without an axis for it; None
+            for all pairs.
+    """
+
+    def __init__(self, network, pair=None):
         super().__init__(name="answers")
-        self.network = network
+        self.network, self.pair = network, pair
         self.built = True
 
     def call(self, clips):
         from h2s_keras.export.signatures import full_size_flow
 
         outputs = self.network(clips, training=False)
+        flow = full_size_flow(self.network, outputs["flow2"])
         return {
             "logits": outputs["logits"],
             "probabilities": keras.ops.softmax(outputs["logits"]),
-            "flow": full_size_flow(self.network, outputs["flow2"]),
+            "flow": flow if self.pair is None else flow[:, :, :, self.pair],
         }
 
 
