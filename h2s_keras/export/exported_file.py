@@ -8,6 +8,7 @@ import numpy as np
 from h2s_keras.errors import FileError, UserError
 from h2s_keras.files import sha256_of, write_file
 from h2s_keras.ops.clip_range import warn_unit_range
+from h2s_keras.runtimes import openvino_function
 
 # Ending of a file: (what computes it, its package, the extra that installs it).
 RUNTIMES = {
@@ -191,14 +192,4 @@ def _onnx(path):
 def _openvino(path):
     import openvino
 
-    # Left alone, it computes in bfloat16 where the processor can.
-    options = {"INFERENCE_PRECISION_HINT": "f32"}
-    network = openvino.Core().compile_model(path, "CPU", options)
-
-    def run(clips):
-        results = network(clips)
-        # The name that the network gave an output; others are paths inside the graph.
-        names = {min(port.get_names(), key=len): port for port in network.outputs}
-        return {name: np.array(results[port]) for name, port in names.items()}
-
-    return run, None
+    return openvino_function(openvino.Core(), path), None
