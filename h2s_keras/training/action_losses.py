@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from h2s_keras.errors import UserError
-from h2s_keras.training.class_labels import is_one_hot, label_targets
+from h2s_keras.ops.class_labels import is_one_hot, label_targets
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "auto")
 

@@ -7,12 +7,12 @@ import types
 import keras
 import numpy as np
 
+from h2s_keras.ops.class_labels import check_label_shape, check_labels, is_one_hot
 from h2s_keras.ops.clip_range import (
     is_unit_range,
     tell_unit_range,
     warn_unit_range,
 )
-from h2s_keras.training.class_labels import check_label_shape, check_labels, is_one_hot
 
 
 class DataChecks:

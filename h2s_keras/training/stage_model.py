@@ -5,16 +5,16 @@ from h2s_keras.errors import UserError
 from h2s_keras.layers.segment_consensus import SegmentConsensus
 from h2s_keras.models.checks_clips import ChecksClips
 from h2s_keras.models.motion_net_of import motion_net_of
-from h2s_keras.ops.clip_range import looked_at
-from h2s_keras.ops.host_values import host_values
-from h2s_keras.training.action_losses import ActionLosses
-from h2s_keras.training.checked_data import DataChecks
-from h2s_keras.training.class_labels import (
+from h2s_keras.ops.class_labels import (
     check_labels,
     check_weight_shape,
     is_one_hot,
     per_sample_weights,
 )
+from h2s_keras.ops.clip_range import looked_at
+from h2s_keras.ops.host_values import host_values
+from h2s_keras.training.action_losses import ActionLosses
+from h2s_keras.training.checked_data import DataChecks
 from h2s_keras.training.flow_objective import FlowObjective, clip_flows
 from h2s_keras.training.replicas import sum_over_replicas
 
