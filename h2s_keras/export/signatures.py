@@ -199,6 +199,6 @@ def _decode(content, height, width, decode_size):
 
 
 def _resized(frame, size):
+    """As `resize_frames` of data/clips/crops.py, in a graph."""
     resized = tf.round(resize_bilinear(frame[None], size))[0]
-    resized = tf.ensure_shape(resized, (*size, 3))
-    return tf.cast(tf.clip_by_value(resized, 0.0, 255.0), tf.uint8)
+    return tf.cast(tf.ensure_shape(resized, (*size, 3)), tf.uint8)
