@@ -11,7 +11,7 @@ from h2s_keras.errors import UserError
 from h2s_keras.evaluation.flow_estimators import flow_estimator
 from h2s_keras.evaluation.measure import accuracy, collect_scores
 from h2s_keras.files import whole_file
-from h2s_keras.models.motion_net_of import motion_net_of
+from h2s_keras.models.motion_net_of import motion_net_of, pair_network
 from h2s_keras.ops.warp import backward_warp
 
 
@@ -170,11 +170,9 @@ class MotionValidation(Validation):
     def measure(self, model):
         """dict "loss": `warped_error` of the flow by the stage model's MotionNet."""
         motion_net = motion_net_of(model.network)
-        if motion_net.num_frames == 2:
-            self._pair_network = motion_net
-        elif self._pair_network is None:
-            self._pair_network = motion_net.with_num_frames(2)
-        else:
+        if self._pair_network is None:
+            self._pair_network = pair_network(motion_net)
+        elif self._pair_network is not motion_net:
             self._pair_network.set_weights(motion_net.get_weights())
         flows = self._pair_network.estimate_flow(self.pairs, batch_size=_AT_ONCE)[:, 0]
         return {"loss": warped_error(self.pairs, flows)}
