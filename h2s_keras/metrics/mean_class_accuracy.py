@@ -64,7 +64,8 @@ class MeanClassAccuracy(keras.metrics.Metric):
         members, known = label_targets(y_true, self.num_classes)
         members = ops.cast(members, self.dtype)
         if sample_weight is not None:
-            weight = per_sample_weights(sample_weight, members[:, 0])
+            weight = ops.convert_to_tensor(sample_weight)
+            weight = per_sample_weights(weight, members[:, 0])
             members = members * weight[:, None]
             known = ops.logical_or(known, weight == 0)
         unknown = host_values(ops.logical_not(known))
