@@ -12,8 +12,8 @@ import sys
 # Loaded first it puts off importing Keras.
 import h2s_keras_command  # noqa: F401
 from benchmarks import STUDIES, SUITES, WITHOUT_KERAS, suite
-from h2s_keras.cores import usable_cores
 from h2s_keras.errors import UserError
+from h2s_keras.process import usable_cores
 
 USAGE, INTERRUPTED = 2, 130
 _PROGRAM = "python -m benchmarks"

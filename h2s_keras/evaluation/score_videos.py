@@ -16,7 +16,7 @@ from h2s_keras.evaluation.protocol import video_views
 from h2s_keras.evaluation.scores import VideoScores
 from h2s_keras.files import sha256, sha256_of
 from h2s_keras.model_files import preset_index, preset_name, weights_file
-from h2s_keras.out_of_memory import JAX_ERRORS, is_out_of_memory
+from h2s_keras.process import JAX_ERRORS, is_out_of_memory
 
 _OUTPUTS = {"temporal": "temporal_logits", "spatial": "spatial_logits"}
 

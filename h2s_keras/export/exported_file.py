@@ -167,7 +167,7 @@ def _read_facts(path, described):
 def _lite(path):
     from ai_edge_litert.interpreter import Interpreter
 
-    from h2s_keras.cores import usable_cores
+    from h2s_keras.process import usable_cores
 
     interpreter = Interpreter(model_path=path, num_threads=usable_cores())
     run = interpreter.get_signature_runner()

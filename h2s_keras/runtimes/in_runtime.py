@@ -7,10 +7,10 @@ import zlib
 import keras
 import numpy as np
 
-from h2s_keras.cores import usable_cores
 from h2s_keras.errors import UserError
 from h2s_keras.models.network_answers import full_resolution_flow
 from h2s_keras.ops.clip_range import warn_unit_range
+from h2s_keras.process import usable_cores
 from h2s_keras.runtimes import check_runtime, openvino_function
 
 _FACTS = (

@@ -10,8 +10,7 @@ import sys
 import keras
 
 from h2s_keras.errors import UserError
-from h2s_keras.out_of_memory import is_out_of_memory
-from h2s_keras.silence import silent_stderr
+from h2s_keras.process import is_out_of_memory, silent_stderr
 
 _CURES = {
     "tensorflow": 'pip install "h2s_keras[gpu]" (the CUDA libraries that TensorFlow needs)',
