@@ -6,7 +6,7 @@ from keras import ops
 from h2s_keras.errors import UserError
 from h2s_keras.models.motion_net_of import motion_net_of
 from h2s_keras.options import StageOptions
-from h2s_keras.training.in_place import apply_adam, apply_momentum, updates_in_place
+from h2s_keras.training.backend_steps import apply_adam, apply_momentum, updates_in_place
 from h2s_keras.training.stage_updates import StageUpdates
 
 PARTS = ("motion", "temporal", "spatial")

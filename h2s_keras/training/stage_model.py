@@ -14,9 +14,9 @@ from h2s_keras.ops.class_labels import (
 from h2s_keras.ops.clip_range import looked_at
 from h2s_keras.ops.host_values import host_values
 from h2s_keras.training.action_losses import ActionLosses
+from h2s_keras.training.backend_steps import sum_over_replicas
 from h2s_keras.training.checked_data import DataChecks
 from h2s_keras.training.flow_objective import FlowObjective, clip_flows
-from h2s_keras.training.replicas import sum_over_replicas
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")

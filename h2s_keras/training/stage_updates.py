@@ -2,8 +2,12 @@ import types
 
 from keras import ops
 
-from h2s_keras.training.in_place import on_one_device, run_if, updates_in_place
-from h2s_keras.training.replicas import sum_over_replicas
+from h2s_keras.training.backend_steps import (
+    on_one_device,
+    run_if,
+    sum_over_replicas,
+    updates_in_place,
+)
 
 DECAY_KINDS = ("decoupled", "coupled")
 # The usual start and growth of dynamic loss scaling; below 1 a scale cannot help.
