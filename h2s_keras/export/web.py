@@ -44,7 +44,7 @@ def export_web_page(model, directory, runtime=RUNTIME, classes=None):
     Example:
         >>> checksum = export_web_page(model, "page")["sha256"]
     """
-    from h2s_keras.export.onnx_file import Answers, check_onnx_tools, onnx_content
+    from h2s_keras.export.onnx_openvino import Answers, check_onnx_tools, onnx_content
     from h2s_keras.export.saved_model import checked_classes
 
     directory = os.path.abspath(os.fspath(directory))
