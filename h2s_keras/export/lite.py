@@ -1,12 +1,10 @@
 """MotionNet and the temporal stream as one LiteRT (TFLite) file for small devices."""
 
-import os
-
 import keras
 import numpy as np
 
 from h2s_keras.errors import FileError, UserError
-from h2s_keras.export.exported_file import write_facts
+from h2s_keras.export.exported_file import check_new_file, write_facts
 from h2s_keras.export.inference import inference_network
 from h2s_keras.files import write_file
 from h2s_keras.ops.flow import flow_to_channels
@@ -46,15 +44,11 @@ def export_lite(
         >>> os.path.getsize("jump.tflite") == count
         True
     """
-    path = os.fspath(path)
     if precision not in PRECISIONS:
         raise UserError(
             f"precision must be one of {', '.join(PRECISIONS)}; received {precision!r}"
         )
-    if not path.endswith(".tflite"):
-        raise UserError(f"{path}: the name of a LiteRT file must end in .tflite; rename it")
-    if os.path.exists(path):
-        raise UserError(f"{path}: exists already; give another name")
+    path = check_new_file(path, ".tflite")
     if keras.backend.backend() != "tensorflow":
         raise UserError(
             "a LiteRT file is made on the backend TensorFlow; set KERAS_BACKEND"

@@ -1,5 +1,6 @@
 """The whole network as one ONNX or OpenVINO file, through the extras of these names."""
 
+import importlib
 import os
 import tempfile
 
@@ -7,12 +8,13 @@ import keras
 import numpy as np
 
 from h2s_keras.errors import FileError, UserError
-from h2s_keras.export.exported_file import ExportedFile, write_facts
+from h2s_keras.export.exported_file import ExportedFile, check_new_file, write_facts
 from h2s_keras.export.inference import inference_network
 from h2s_keras.files import write_file
 
-TOLERANCE = 1e-3  # of logits and of flow in pixels, relative to values above 1
-OPSET = 17
+ONNX_PACKAGES = ("onnxruntime", "tf2onnx")
+_TOLERANCE = 1e-3  # of logits and of flow in pixels, relative to values above 1
+_OPSET = 17
 
 
 def export_onnx(model, path, classes=None):
@@ -40,12 +42,8 @@ def export_onnx(model, path, classes=None):
         >>> os.path.getsize("jump.onnx") == count
         True
     """
-    path = os.fspath(path)
-    if not path.endswith(".onnx"):
-        raise UserError(f"{path}: the name of an ONNX file must end in .onnx; rename it")
-    if os.path.exists(path):
-        raise UserError(f"{path}: exists already; give another name")
-    check_onnx_tools("export_onnx")
+    path = check_new_file(path, ".onnx")
+    check_tools("export_onnx", "onnx", ONNX_PACKAGES)
     network, _ = inference_network(model)
     shape = (2, network.num_frames, *network.image_size, 3)
     clips = np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
@@ -55,21 +53,70 @@ def export_onnx(model, path, classes=None):
     return len(content)
 
 
-def check_onnx_tools(caller):
-    """UserError unless the extra `onnx` is installed and the backend is TensorFlow.
+def export_openvino(model, path, classes=None):
+    """Exports a network as an OpenVINO file and compares it with the network.
+
+    Writes `path`, its weights beside it (`.bin` instead of `.xml`) and `path.json` (classes
+    and how frames are taken). Input and outputs are those of `export_onnx`.
+
+    Args:
+        model: built HiddenTwoStream, as for `export_saved_model`.
+        path: of the new file, ending in .xml.
+        classes: names in the order of the logits; by default the model's own.
+
+    Returns:
+        Size of both files in bytes.
+
+    Raises:
+        UserError: the extra is not installed, wrong path, a network that the converter
+            does not take, or a file that answers otherwise.
+
+    Example:
+        >>> count = export_openvino(model, "jump.xml")
+    """
+    path = check_new_file(path, ".xml")
+    weights = check_new_file(path.removesuffix(".xml") + ".bin", ".bin")
+    check_tools("export_openvino", "openvino", ("openvino",))
+    network, _ = inference_network(model)
+    answers = Answers(network)
+    shape = (network.num_frames, *network.image_size, 3)
+    with tempfile.TemporaryDirectory() as folder:
+        made = os.path.join(folder, "network.xml")
+        _convert(answers, made, "openvino", "OpenVINO", (None, *shape))
+        write_facts(made, network, classes)
+        clips = np.random.default_rng(0).integers(0, 256, (2, *shape), dtype="uint8")
+        actual = ExportedFile(made).predict_on_batch(clips)
+        _check_answers("OpenVINO", actual, answers(clips))
+        size = 0
+        for source, target in (
+            (made.removesuffix(".xml") + ".bin", weights),
+            (f"{made}.json", f"{path}.json"),
+            (made, path),
+        ):
+            with open(source, "rb") as file:
+                content = file.read()
+            write_file(target, content, FileError)
+            size += len(content) if target != f"{path}.json" else 0
+    return size
+
+
+def check_tools(caller, extra, packages):
+    """UserError unless the packages of an extra are there and the backend is TensorFlow.
 
     Args:
         caller: what needs them, for the message.
+        extra: its name.
+        packages: names to import.
     """
     if keras.backend.backend() != "tensorflow":
         raise UserError(f"{caller} runs on TensorFlow; set KERAS_BACKEND=tensorflow")
-    try:
-        import onnxruntime  # noqa: F401
-        import tf2onnx  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"ONNX needs the package {error.name}: pip install 'h2s_keras[onnx]'"
-        ) from error
+    for package in packages:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise UserError(
+                f"{caller} needs the package {error.name}: pip install 'h2s_keras[{extra}]'"
+            ) from error
 
 
 def onnx_content(answers, clips, batch):
@@ -92,14 +139,14 @@ def onnx_content(answers, clips, batch):
     with tempfile.TemporaryDirectory() as folder:
         name = os.path.join(folder, "model.onnx")
         shape = (batch, *clips.shape[1:])
-        convert(answers, name, "onnx", "ONNX", shape, opset_version=OPSET)
+        _convert(answers, name, "onnx", "ONNX", shape, opset_version=_OPSET)
         with open(name, "rb") as file:
             content = file.read()
     expected = {name: np.asarray(value) for name, value in answers(clips).items()}
     session = onnxruntime.InferenceSession(content)
     names = [output.name for output in session.get_outputs()]
     actual = session.run(names, {"clips": clips})
-    check_answers("ONNX", dict(zip(names, actual, strict=True)), expected)
+    _check_answers("ONNX", dict(zip(names, actual, strict=True)), expected)
     return content, expected
 
 
@@ -129,7 +176,7 @@ class Answers(keras.Model):
         }
 
 
-def convert(answers, path, format, title, shape, **options):
+def _convert(answers, path, format, title, shape, **options):
     """Writes a file by Keras' own export.
 
     Args:
@@ -152,7 +199,7 @@ def convert(answers, path, format, title, shape, **options):
         raise UserError(f"this network cannot become an {title} file ({reason})") from error
 
 
-def check_answers(format, actual, expected):
+def _check_answers(format, actual, expected):
     """UserError where a file's answers are not those of its network.
 
     Args:
@@ -162,68 +209,8 @@ def check_answers(format, actual, expected):
     for name, values in expected.items():
         values = np.asarray(values)
         error = np.abs(actual[name] - values).max() / max(1.0, np.abs(values).max())
-        if not error < TOLERANCE:
+        if not error < _TOLERANCE:
             raise UserError(
                 f"the {format} file gives another {name} than the network (by "
                 f"{error:.2g}); it is not written"
             )
-
-
-def export_openvino(model, path, classes=None):
-    """Exports a network as an OpenVINO file and compares it with the network.
-
-    Writes `path`, its weights beside it (`.bin` instead of `.xml`) and `path.json` (classes
-    and how frames are taken). Input and outputs are those of `export_onnx`.
-
-    Args:
-        model: built HiddenTwoStream, as for `export_saved_model`.
-        path: of the new file, ending in .xml.
-        classes: names in the order of the logits; by default the model's own.
-
-    Returns:
-        Size of both files in bytes.
-
-    Raises:
-        UserError: the extra is not installed, wrong path, a network that the converter
-            does not take, or a file that answers otherwise.
-
-    Example:
-        >>> count = export_openvino(model, "jump.xml")
-    """
-    path = os.fspath(path)
-    if not path.endswith(".xml"):
-        raise UserError(f"{path}: the name of an OpenVINO file must end in .xml; rename it")
-    weights = path.removesuffix(".xml") + ".bin"
-    for name in (path, weights):
-        if os.path.exists(name):
-            raise UserError(f"{name}: exists already; give another name")
-    if keras.backend.backend() != "tensorflow":
-        raise UserError("export_openvino runs on TensorFlow; set KERAS_BACKEND=tensorflow")
-    try:
-        import openvino  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            "OpenVINO needs the package openvino: pip install 'h2s_keras[openvino]'"
-        ) from error
-    network, _ = inference_network(model)
-    answers = Answers(network)
-    shape = (network.num_frames, *network.image_size, 3)
-    with tempfile.TemporaryDirectory() as folder:
-        made = os.path.join(folder, "network.xml")
-        convert(answers, made, "openvino", "OpenVINO", (None, *shape))
-        write_facts(made, network, classes)
-        clips = np.random.default_rng(0).integers(0, 256, (2, *shape), dtype="uint8")
-        check_answers(
-            "OpenVINO", ExportedFile(made).predict_on_batch(clips), answers(clips)
-        )
-        size = 0
-        for source, target in (
-            (made.removesuffix(".xml") + ".bin", weights),
-            (f"{made}.json", f"{path}.json"),
-            (made, path),
-        ):
-            with open(source, "rb") as file:
-                content = file.read()
-            write_file(target, content, FileError)
-            size += len(content) if target != f"{path}.json" else 0
-    return size

@@ -44,13 +44,18 @@ def export_web_page(model, directory, runtime=RUNTIME, classes=None):
     Example:
         >>> checksum = export_web_page(model, "page")["sha256"]
     """
-    from h2s_keras.export.onnx_openvino import Answers, check_onnx_tools, onnx_content
+    from h2s_keras.export.onnx_openvino import (
+        ONNX_PACKAGES,
+        Answers,
+        check_tools,
+        onnx_content,
+    )
     from h2s_keras.export.saved_model import checked_classes
 
     directory = os.path.abspath(os.fspath(directory))
     check_free(directory)
     found = find_runtime(runtime)
-    check_onnx_tools("export_web_page")
+    check_tools("export_web_page", "onnx", ONNX_PACKAGES)
     network, _ = inference_network(model)
     classes = checked_classes(network, classes)
     clip = check_clip(network.num_frames, network.image_size)
