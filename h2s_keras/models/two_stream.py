@@ -7,8 +7,7 @@ from keras import ops
 
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
-from h2s_keras.models.checks_clips import ChecksClips
-from h2s_keras.models.network_answers import NamedShapes
+from h2s_keras.models.network_answers import ChecksClips, NamedShapes
 from h2s_keras.models.presets import SavesPreset, as_class, load_model
 from h2s_keras.ops.clip_range import looked_at, warn_unit_range
 from h2s_keras.tensor_types import Flows, Tensor

@@ -3,8 +3,8 @@ from keras import ops
 
 from h2s_keras.errors import UserError
 from h2s_keras.layers.segment_consensus import SegmentConsensus
-from h2s_keras.models.checks_clips import ChecksClips
 from h2s_keras.models.motion_net_of import motion_net_of
+from h2s_keras.models.network_answers import ChecksClips
 from h2s_keras.ops.class_labels import (
     check_labels,
     check_weight_shape,
