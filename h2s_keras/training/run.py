@@ -13,7 +13,14 @@ from h2s_keras.errors import UserError
 from h2s_keras.evaluation.measure import collect_scores
 from h2s_keras.options import run_options
 from h2s_keras.training.advice import advice
-from h2s_keras.training.devices import find_devices, out_of_memory, run_header
+from h2s_keras.training.devices import (
+    find_devices,
+    make_strategy,
+    out_of_memory,
+    run_header,
+    share_statistics,
+    unsynchronized_layers,
+)
 from h2s_keras.training.freezing import mark_trainable
 from h2s_keras.training.fusion_choice import choose_fusion
 from h2s_keras.training.initial_weights import (
@@ -37,11 +44,6 @@ from h2s_keras.training.run_folder import RunFolder
 from h2s_keras.training.run_report import STREAMS, write_run_report
 from h2s_keras.training.stages import run_stages
 from h2s_keras.training.state import find_states
-from h2s_keras.training.strategy import (
-    make_strategy,
-    share_statistics,
-    unsynchronized_layers,
-)
 from h2s_keras.training.training_videos import FILE as TRAINING_VIDEOS
 from h2s_keras.training.training_videos import TrainingVideos
 from h2s_keras.training.validation import motion_sentence
