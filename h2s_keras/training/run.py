@@ -21,14 +21,13 @@ from h2s_keras.training.devices import (
     share_statistics,
     unsynchronized_layers,
 )
-from h2s_keras.training.freezing import mark_trainable
 from h2s_keras.training.fusion_choice import choose_fusion
 from h2s_keras.training.initial_weights import (
     RandomStartWarning,
     copy_initial_weights,
     random_start,
 )
-from h2s_keras.training.preparation import check_stages
+from h2s_keras.training.preparation import check_stages, mark_trainable
 from h2s_keras.training.recipe_network import build_network, with_available_weights
 from h2s_keras.training.run_figures import (
     accuracy_intervals,
