@@ -178,7 +178,7 @@ def _stopping(figures):
 
 
 def _print(result):
-    from h2s_keras.evaluation.text_table import table_lines
+    from h2s_keras.evaluation.statistics import table_lines
 
     header = ["case", "what", "median", "quartiles", "aim", ""]
     rows = []

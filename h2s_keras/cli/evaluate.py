@@ -78,7 +78,7 @@ def run(arguments):
     if kind == "flow":
         return run_flow(arguments)
     from h2s_keras.evaluation.scores import VideoScores, align, align_classes
-    from h2s_keras.evaluation.text_table import table_lines
+    from h2s_keras.evaluation.statistics import table_lines
 
     other = VideoScores.load(arguments.compare) if arguments.compare else None
     scores, model, clip_of, seconds, trained_on = _scores(arguments, kind)
@@ -317,7 +317,7 @@ def run_flow(arguments):
     from h2s_keras.evaluation.flow_results import flow_results, flow_rows, pair_flow
     from h2s_keras.evaluation.report_pages import write_flow_report
     from h2s_keras.evaluation.score_videos import model_checksum
-    from h2s_keras.evaluation.text_table import table_lines
+    from h2s_keras.evaluation.statistics import table_lines
 
     motion_net = load_flow_network(arguments.model)
 

@@ -46,7 +46,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from h2s_keras.evaluation.text_table import table_lines
+    from h2s_keras.evaluation.statistics import table_lines
 
     splits = _splits(arguments)
     rule = arguments.normalize or _default_rule(splits)

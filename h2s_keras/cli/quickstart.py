@@ -42,7 +42,7 @@ def run(arguments):
         result_rows,
         write_quickstart_report,
     )
-    from h2s_keras.evaluation.text_table import table_lines
+    from h2s_keras.evaluation.statistics import table_lines
 
     report = write_quickstart_report(done)
     results = done["results"]

@@ -11,8 +11,7 @@ import numpy as np
 from h2s_keras.errors import UserError
 from h2s_keras.ethogram.labels import compare_bouts
 from h2s_keras.ethogram.shift import Shift, find_shift
-from h2s_keras.evaluation.statistics import bootstrap_rows, percentile_interval
-from h2s_keras.evaluation.text_table import table_lines
+from h2s_keras.evaluation.statistics import bootstrap_rows, percentile_interval, table_lines
 
 # Name to what it is, in the order of tables.
 FIGURES = {

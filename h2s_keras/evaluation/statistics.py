@@ -1,4 +1,4 @@
-"""Figures of recognition from scores and labels, with their uncertainty; plain NumPy."""
+"""Figures of recognition with their uncertainty, and tables of them; plain NumPy."""
 
 import math
 import statistics
@@ -233,3 +233,14 @@ def mcnemar_test(first_correct, second_correct):
     # Python's integers keep the tail exact for any number of videos.
     value = min(1.0, 2 * tail / 2**total) if total else 1.0
     return {"first_only": one, "second_only": two, "p_value": float(value)}
+
+
+def table_lines(header, rows):
+    """A table as lines of text: first column to the left, the others to the right."""
+    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(header))]
+    lines = []
+    for row in cells:
+        padded = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *padded[1:]]).rstrip())
+    return lines
