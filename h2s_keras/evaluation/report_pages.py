@@ -24,9 +24,11 @@ from h2s_keras.visualization import (
 )
 
 _SIDE = 192
+_WORST_CLIPS = 6
+_PAIRS_SHOWN = 3  # of the best, and of the worst
 
 
-def write_recognition_report(path, results, scores, model=None, clip_of=None, worst=6):
+def write_recognition_report(path, results, scores, model=None, clip_of=None):
     """Writes the report of a classifier.
 
     Args:
@@ -35,7 +37,6 @@ def write_recognition_report(path, results, scores, model=None, clip_of=None, wo
         scores: VideoScores.
         model: HiddenTwoStream, or None to leave the pictures of clips out.
         clip_of: function of a row to its clip uint8 (time, height, width, 3).
-        worst: how many of the worst clips to show.
 
     Returns:
         Path of the file.
@@ -68,7 +69,7 @@ def write_recognition_report(path, results, scores, model=None, clip_of=None, wo
             "what speaks for the predicted class (Grad-CAM) in the temporal stream, over "
             "the flow, and in the spatial stream, over the frame."
         )
-        for row in worst_rows(scores)[:worst]:
+        for row in worst_rows(scores)[:_WORST_CLIPS]:
             picture, guess = clip_picture(model, clip_of(row))
             probability = probabilities(_fused(scores))[row]
             own, best = int(scores.labels[row]), int(_fused(scores)[row].argmax())
@@ -83,7 +84,7 @@ def write_recognition_report(path, results, scores, model=None, clip_of=None, wo
     return report.write(path)
 
 
-def write_flow_report(path, results, pairs, estimator, about, shown=3):
+def write_flow_report(path, results, pairs, estimator, about):
     """Writes the report of a MotionNet: figures, and flow of good and bad cases.
 
     Args:
@@ -92,7 +93,6 @@ def write_flow_report(path, results, pairs, estimator, about, shown=3):
         pairs: the `FlowPair`s.
         estimator: as `flow_results`.
         about: line on how the figures were taken.
-        shown: pairs of each kind.
 
     Returns:
         Path of the file.
@@ -102,8 +102,8 @@ def write_flow_report(path, results, pairs, estimator, about, shown=3):
     report.table(*flow_rows(results), "Mean: over the pairs that have such pixels")
     key = "epe" if "epe" in results["mean"] else "photometric"
     order = sorted(pairs, key=lambda pair: results["pairs"][pair.name][key] or 0.0)
-    best = order[: min(shown, (len(order) + 1) // 2)]
-    worst = [pair for pair in reversed(order) if pair not in best][:shown]
+    best = order[: min(_PAIRS_SHOWN, (len(order) + 1) // 2)]
+    worst = [pair for pair in reversed(order) if pair not in best][:_PAIRS_SHOWN]
     for title, chosen in (("Best", best), ("Worst", worst)):
         if not chosen:
             continue

@@ -154,9 +154,9 @@ class RunFolder:
         with open(self.file(name)) as file:
             return json.load(file)
 
-    def save_model(self, model, name="model.keras"):
-        """Saves a model atomically and returns its path."""
-        target = self.file(name)
-        with whole_file(target, os.path.splitext(name)[1]) as temporary:
+    def save_model(self, model):
+        """Saves `model.keras` atomically and returns its path."""
+        target = self.file("model.keras")
+        with whole_file(target, ".keras") as temporary:
             model.save(temporary)
         return target

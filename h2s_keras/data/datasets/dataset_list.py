@@ -96,6 +96,10 @@ def listed_below(root, listed):
     return here if is_video_path(here) and not is_video_path(joined) else joined
 
 
+# Tried in turn where a list names videos without one.
+_SUFFIXES = (".mp4", ".avi", ".mkv", ".webm")
+
+
 class VideoFinder:
     """Finds listed videos on disk despite the spellings that are about.
 
@@ -105,12 +109,10 @@ class VideoFinder:
 
     Args:
         root: folder of the videos, or None: paths are then returned as listed.
-        suffixes: tried in turn where a list names videos without one.
     """
 
-    def __init__(self, root, suffixes=(".mp4", ".avi", ".mkv", ".webm")):
+    def __init__(self, root):
         self.root = None if root is None else os.fspath(root)
-        self.suffixes = suffixes
         self._known = {}
         if self.root is None:
             return
@@ -140,7 +142,7 @@ class VideoFinder:
             return listed
         expected = self.expected(listed)
         *above, stem = listed.lower().split("/")
-        names = [stem, *(stem + suffix for suffix in self.suffixes)]
+        names = [stem, *(stem + suffix for suffix in _SUFFIXES)]
         if is_video_name(stem):
             names.append(os.path.splitext(stem)[0])  # A folder of frames.
         fits = {}
