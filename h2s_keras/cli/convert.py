@@ -139,7 +139,7 @@ def _model(arguments):
     if not side or 512 * side * side != shapes[0][1]:
         raise FileError(
             path,
-            f"its fc6 reads {shapes[0][1]} values, which is no square image; use "
+            f"its fc6 reads {shapes[0][1]} values, which is not a square image; use "
             "load_caffe_weights in Python",
         )
     builder = _builder(arguments, shapes[2][0], frames, (32 * side, 32 * side))
@@ -150,7 +150,7 @@ def _model(arguments):
 def _bn_inception(arguments, layers):
     """A stream, or with --motion a two-stream model.
 
-    The sides of images are no part of the file, so a stream takes any and a whole model
+    The file does not hold the sides of images, so a stream takes any and a whole model
     the published ones.
     """
     from h2s_keras.models.backbones import build_backbone
@@ -187,7 +187,7 @@ def _bn_inception(arguments, layers):
     if channels % 2:
         raise FileError(
             path,
-            f"reads {channels} channels, which is no flow; give the temporal stream as "
+            f"reads {channels} channels, which is not flow; give the temporal stream as "
             "FILE and this one as --spatial",
         )
     if arguments.motion in VARIANTS:

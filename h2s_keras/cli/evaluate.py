@@ -248,7 +248,7 @@ def _scores(arguments, kind):
     examples = matched_examples(examples, names, model.class_names)
     labels, unit = None, None
     if any(example.start is not None for example in examples):
-        # A list of one's own names segments because they are what is to be recognised.
+        # A user's own list names segments because they are what is to be recognised.
         unit = arguments.untrimmed or ("segments" if kind == "csv" else "videos")
     examples, about, trained_on = untrained(arguments, examples, unit)
     if unit is not None:

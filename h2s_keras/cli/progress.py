@@ -102,7 +102,7 @@ class Progress:
         return StageProgress()
 
     def count(self, things, total=None):
-        """A counter of finished things, for work that is no training.
+        """A counter of finished things, for work other than training.
 
         Args:
             things: what is counted, such as "videos".

@@ -214,7 +214,7 @@ def resume_command(command, out, together=None):
 
 def print_results(results):
     print(f"{results['name']}: {results['test']}")
-    # A mean over groups is no proportion and has none.
+    # A mean over groups is not a proportion and has no such interval.
     intervals = results.get("intervals", {})
     for name, value in results["final"].items():
         shown = f"{value:.4f}" if isinstance(value, float) else value
@@ -276,7 +276,7 @@ def load_recipe(name):
             )
         names = vars(importlib.import_module(f"h2s_keras.recipes.{name}"))
     if "get_config" not in names:
-        raise UserError(f"{name}: is no recipe, it has no get_config()")
+        raise UserError(f"{name}: is not a recipe: it has no get_config()")
     return names["get_config"]
 
 

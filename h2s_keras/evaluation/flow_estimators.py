@@ -58,7 +58,7 @@ def flow_estimator(name):
         clip of the model.
 
     Raises:
-        UserError: OpenCV is missing, or the file is no such model.
+        UserError: OpenCV is missing, or the file is not such a model.
 
     Example:
 

@@ -349,7 +349,7 @@ def _text_labels(path):
     except FileNotFoundError:
         raise FileError(path, "no such file; check the name") from None
     except UnicodeDecodeError:
-        raise FileError(path, "is no text file of labels") from None
+        raise FileError(path, "is not a text file of labels") from None
     labels = []
     for number, words in enumerate(lines, start=1):
         try:

@@ -123,8 +123,8 @@ def _description(folder):
         actual = file_digests(folder)
     except FileNotFoundError as error:
         raise UserError(
-            f"{path}: no such file, so this SavedModel is no export of h2s_keras; give the "
-            "folder that `h2s export` wrote"
+            f"{path}: no such file, so this SavedModel was not exported by h2s_keras; "
+            "give the folder that `h2s export` wrote"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: is damaged ({error!r}); export again") from error

@@ -144,8 +144,9 @@ def decode_clips(frames_bytes, num_frames, image_size, decode_size=None):
         uint8 (batch, num_frames, height, width, 3), RGB.
 
     Raises:
-        tf.errors.InvalidArgumentError: when run on bytes that are no whole JPEG, on frames
-            of a clip that differ in size, or on a frame of more than 33 million pixels.
+        tf.errors.InvalidArgumentError: when run on bytes that are not a whole JPEG, on
+            frames of a clip that differ in size, or on a frame of more than 33 million
+            pixels.
     """
     height, width = image_size
     flat = tf.reshape(frames_bytes, [-1])

@@ -351,8 +351,8 @@ def rematerialize_model(model: keras.Model) -> keras.Model:
         model = keras.Model(model.inputs, model.outputs, name=model.name)
     if len(getattr(model, "inputs", ()) or ()) != 1 or len(model.outputs) != 1:
         raise ValueError(
-            f"{model.name!r} cannot be rematerialised block by block: it is no functional "
-            "model of one input and one output."
+            f"{model.name!r} cannot be rematerialised block by block: it is not a "
+            "functional model of one input and one output."
         )
     inputs = keras.Input(model.inputs[0].shape[1:], dtype=model.inputs[0].dtype)
     hidden, begin = inputs, model.inputs[0]

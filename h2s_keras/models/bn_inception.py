@@ -61,7 +61,7 @@ def bn_inception(
         parameters with 3 channels at full width, moving statistics among them.
 
     Raises:
-        ValueError: for sides that are no multiples of 32.
+        ValueError: for sides that are not multiples of 32.
 
     Example:
         >>> bn_inception((64, 64, 20), width=0.125).output_shape

@@ -340,7 +340,7 @@ def _short(error):
 
 
 def _shapes_in(path):
-    """Shapes of all arrays of an HDF5 file; none if it is no such file."""
+    """Shapes of all arrays of an HDF5 file; none if it is not such a file."""
     shapes = []
 
     def note(_, item):

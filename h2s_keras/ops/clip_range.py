@@ -40,7 +40,7 @@ def is_unit_range(clips: Tensor) -> bool:
     values = host_values(clips[:_FIRST])
     if values is None or not values.size:
         return False
-    values = values.astype("float32")  # bfloat16 is no number to NumPy.
+    values = values.astype("float32")  # NumPy cannot compute with bfloat16.
     highest = float(np.max(values))
     return highest <= 1.0 and (highest > 0.0 or float(np.min(values)) < 0.0)
 

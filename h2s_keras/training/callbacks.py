@@ -279,7 +279,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         flows = motion.estimate_flow(self._clips)
         lengths = np.sqrt(np.sum(np.square(flows), axis=-1, dtype="float32"))
         if not np.isfinite(lengths).all():
-            return  # The guard tells of it.
+            return  # The guard reports it.
         tf.raw_ops.WriteHistogramSummary(
             writer=writer, step=step, tag="flow length in pixels", values=lengths.ravel()
         )

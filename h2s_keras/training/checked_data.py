@@ -22,7 +22,7 @@ class DataChecks:
     Labels outside the classes end the run, clips scaled to 0..1 are worth a warning.
 
     Args:
-        num_classes: of the network, or None where the targets are no labels.
+        num_classes: of the network, or None where the targets are not labels.
         entrance: what the user called, for the warning.
     """
 

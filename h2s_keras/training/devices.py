@@ -161,14 +161,14 @@ def run_header(config, data, devices):
 
 
 def out_of_memory(error):
-    """The UserError that tells of memory which ran out, or None for another exception.
+    """The UserError for memory that ran out, or None for another exception.
 
     Example:
 
     ```python
-    told = out_of_memory(error)
-    if told is not None:
-        raise told from error
+    explained = out_of_memory(error)
+    if explained is not None:
+        raise explained from error
     ```
     """
     if not is_out_of_memory(error):

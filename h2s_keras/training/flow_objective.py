@@ -231,7 +231,7 @@ class FlowObjective(keras.layers.Layer):
         if isinstance(lost, int) and lost:
             raise UserError(
                 f"self_supervision_crop: {self.self_supervision_crop} pixels of the clip "
-                "are no whole pixels of its flow; take a multiple of "
+                "are not whole pixels of its flow; take a multiple of "
                 f"{clip_height // height}"
             )
         middle = ops.stop_gradient(teacher[:, :, cut : height - cut, cut : width - cut])

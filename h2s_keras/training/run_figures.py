@@ -113,7 +113,7 @@ def protocol_of(config, data):
             "difference that warping by the flow leaves, as a share of zero flow's"
         )
     group, weights, videos = config.data.test_group, None, data.test
-    which = "of the test list, which is no part of training"
+    which = "of the test list, which is not used in training"
     if group is not None:
         which = f"of the group {group!r} left out of training"
     if not data.test:

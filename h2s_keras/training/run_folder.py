@@ -59,7 +59,7 @@ class RunFolder:
         if os.path.exists(self.path) and not os.path.isdir(self.path):
             raise UserError(f"{path}: is a file; give a folder for --out")
         # Other processes of the same run may have begun to write to folders of their own.
-        # Half a file of a start that failed is no run.
+        # An incomplete file of a start that failed is not a run.
         held = os.path.isdir(self.path) and [
             name
             for name in os.listdir(self.path)

@@ -335,7 +335,7 @@ class StageModel(ChecksClips, keras.Model):
             raise UserError(
                 f"the stream of {name!r} learns from labels; give fit(clips, labels)."
             )
-        # Where there are values already: with PyTorch, and in a loop of one's own.
+        # Where there are values already: with PyTorch, and in a custom loop.
         values = host_values(labels)
         if values is not None:
             check_labels(values, logits.shape[-1])

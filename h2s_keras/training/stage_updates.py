@@ -256,7 +256,7 @@ class StageUpdates:
         self.updates_since_overflow.assign(ops.where(restart, 0, since))
 
     def use_averages(self):
-        """Puts the moving averages in the place of the weights, at the end of a stage."""
+        """Replaces the weights by their moving averages, at the end of a stage."""
         if self.average and int(ops.convert_to_numpy(self._iterations)):
             for variable, average in zip(
                 self._trainable_variables, self._averages, strict=True

@@ -487,8 +487,8 @@ HOSTILE = {
     "no layers": (caffe.field(1, b"net"), "no layer with weights"),
     "length beyond the end": (b"\xa2\x06" + HUGE, "truncated"),
     "endless varint": (b"\xff" * 64, "more than 10 bytes"),
-    "group": (b"\x0b" * 8, "no protobuf field"),
-    "field 0": (b"\x00\x01", "no protobuf field"),
+    "group": (b"\x0b" * 8, "not a protobuf field"),
+    "field 0": (b"\x00\x01", "not a protobuf field"),
     "huge shape": (
         one_layer(caffe.field(7, caffe.field(1, HUGE * 3)) + caffe.field(5, bytes(8))),
         "impossible shape",

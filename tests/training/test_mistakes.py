@@ -241,7 +241,7 @@ def test_a_recipe_of_other_things_than_plain_values_leaves_no_half_file(tmp_path
     with pytest.raises(UserError, match="config.json: cannot be written.*numbers, texts"):
         run.write_config({"root": {1, 2}})
     assert not list((tmp_path / "run").iterdir())
-    # What a start that was killed left is no run.
+    # What a start that was killed left is not a run.
     (tmp_path / "run" / ".h2s-half.part").write_text("{half")
     RunFolder(tmp_path / "run").write_config({"root": tmp_path / "videos"})
     record = json.loads((tmp_path / "run" / "config.json").read_text())

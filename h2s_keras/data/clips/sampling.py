@@ -186,7 +186,7 @@ def even_clip_starts(frame_count, num_frames, stride, count):
         count: number of clips.
 
     Returns:
-        int64 array (count,), rising; all 0 where the clip is no shorter than the video.
+        int64 array (count,), rising; all 0 unless the clip is shorter than the video.
 
     Raises:
         UserError: a number is below 1, or the video has one frame and the clip several.

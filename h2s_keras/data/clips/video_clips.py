@@ -232,8 +232,7 @@ class VideoClips:
             )
         if self.on_bad_file == "substitute":
             raise UserError(
-                'a test cannot put another video in the place of a bad one; use "skip" or '
-                '"raise"'
+                'a test cannot replace a bad video by another one; use "skip" or "raise"'
             )
         shape = (None, self.sampling.num_frames, *self.image_size, 3)
 

@@ -105,7 +105,7 @@ class VideoFinder:
 
     UCF101 lists `HandstandPushups/v_HandStandPushups_g01_c01.avi`, and copies spell the
     file, the folder or neither like that; some copies keep all videos in one folder, or a
-    folder of frames in the place of each video.
+    folder of frames instead of each video.
 
     Args:
         root: folder of the videos, or None: paths are then returned as listed.

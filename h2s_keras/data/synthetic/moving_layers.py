@@ -38,7 +38,7 @@ class MovingLayerClips(ClipStream):
 
     Raises:
         ValueError: for fewer than 2 frames, an image below 16 pixels, a pool of images that
-            are not square, or a share that is none.
+            are not square, or a share that is not from 0 to 1.
 
     Example:
         >>> clips = MovingLayerClips(num_frames=2, seed=1)
