@@ -53,9 +53,9 @@ def add_arguments(parser):
         "103.939 116.779 123.68 (default)",
     )
     parser.add_argument(
-        "--classes", metavar="FILE", help="text file of class names, one a line, in order"
+        "--classes", metavar="FILE", help="text file of class names, one per line, in order"
     )
-    parser.add_argument("--json", action="store_true", help="the report as JSON")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def run(arguments):

@@ -60,10 +60,15 @@ def add_arguments(parser):
         "also start,end), for h2s evaluate",
     )
     parser.add_argument(
-        "--part", choices=("train", "test"), default="test", help="for --write (test)"
+        "--part",
+        choices=("train", "test"),
+        default="test",
+        help="part that --write writes (default test)",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="verify that files are there, decode none"
+        "--quick",
+        action="store_true",
+        help="verify: only check that files exist, without decoding them",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     data_pack.add_arguments(parser)

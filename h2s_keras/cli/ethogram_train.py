@@ -32,7 +32,7 @@ def add_common_arguments(parser):
 
 def add_arguments(parser):
     add_common_arguments(parser)
-    parser.add_argument("--seed", type=int, metavar="N", help="of the run (default 1)")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of the run (default 1)")
     parser.add_argument(
         "--flip",
         choices=FLIPS,

@@ -28,7 +28,7 @@ def add_arguments(parser):
         "--rate",
         type=float,
         metavar="FPS",
-        help="read videos at so many frames a second, as data.rate in training",
+        help="frames per second to read videos at, as data.rate in training",
     )
     parser.add_argument(
         "--protocol",
@@ -57,19 +57,30 @@ def add_arguments(parser):
         help="pool the K highest views of each class instead of all",
     )
     parser.add_argument(
-        "--batch_size", type=int, default=8, metavar="N", help="views at a time (default 8)"
+        "--batch_size",
+        type=int,
+        default=8,
+        metavar="N",
+        help="number of views computed at a time (default 8)",
     )
     parser.add_argument(
-        "--on_bad_file", choices=("raise", "skip"), default="raise", help="default raise"
+        "--on_bad_file",
+        choices=("raise", "skip"),
+        default="raise",
+        help="stop at a bad video (default), or leave it out and list it",
     )
-    parser.add_argument("--scores", metavar="FILE.npz", help="write the scores here")
+    parser.add_argument("--scores", metavar="FILE.npz", help="file to write the scores to")
     parser.add_argument(
-        "--compare", metavar="FILE.npz", help="paired test against these scores"
+        "--compare",
+        metavar="FILE.npz",
+        help="file of scores to compare with by a paired test",
     )
     parser.add_argument(
-        "--confusion", metavar="FILE", help="write the matrix here, as .csv or .png"
+        "--confusion",
+        metavar="FILE",
+        help="file to write the confusion matrix to, .csv or .png",
     )
-    parser.add_argument("--report", metavar="FILE.html", help="write a report here")
+    parser.add_argument("--report", metavar="FILE.html", help="file to write a report to")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 

@@ -29,7 +29,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--out",
         required=True,
-        help="a folder (one .flo and one colour picture a pair), or for two images also "
+        help="a folder (one .flo and one colour picture per pair), or for two images also "
         "x.flo or x.png (16-bit KITTI flow)",
     )
     parser.add_argument(
@@ -39,7 +39,7 @@ def add_arguments(parser):
         "--max_flow",
         type=float,
         metavar="PIXELS",
-        help="motion of full colour in the pictures (default: the largest of each picture, "
+        help="motion of the fullest colour in the pictures (default: the largest of each, "
         "at least 1); one value makes the pictures of a video comparable",
     )
     add_runtime_argument(parser)

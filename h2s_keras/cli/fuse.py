@@ -18,7 +18,11 @@ def add_arguments(parser):
         "spatial, temporal or fused of an .npz; FILE1,FILE2,... are several splits",
     )
     parser.add_argument(
-        "--weights", type=float, nargs="+", metavar="W", help="default 1 each"
+        "--weights",
+        type=float,
+        nargs="+",
+        metavar="W",
+        help="weight of each score file (default 1)",
     )
     parser.add_argument(
         "--search",
@@ -26,12 +30,16 @@ def add_arguments(parser):
         help="search for the weights; the accuracy is cross-validated",
     )
     parser.add_argument(
-        "--folds", type=int, default=5, metavar="N", help="folds of the search (default 5)"
+        "--folds",
+        type=int,
+        default=5,
+        metavar="N",
+        help="number of folds of the cross-validation (default 5)",
     )
     parser.add_argument(
         "--labels",
         metavar="L",
-        help="labels: .npz, .npy, .mat, or lines ending in a label; one file a split, "
+        help="file of labels: .npz, .npy, .mat, or lines ending in a label; one per split, "
         "joined by commas (default: those in the first score file)",
     )
     parser.add_argument(
@@ -41,7 +49,9 @@ def add_arguments(parser):
         help="l1: negatives to 0, rows to sum 1, the published rule (default, and softmax "
         "where no score is positive)",
     )
-    parser.add_argument("--out", metavar="FILE.npz", help="write the fused scores here")
+    parser.add_argument(
+        "--out", metavar="FILE.npz", help="file to write the fused scores to"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 

@@ -29,7 +29,11 @@ def add_arguments(parser):
         "wrote",
     )
     parser.add_argument(
-        "--top_k", type=int, default=5, metavar="K", help="classes shown (default 5)"
+        "--top_k",
+        type=int,
+        default=5,
+        metavar="K",
+        help="number of classes to print (default 5)",
     )
     parser.add_argument(
         "--clips",
@@ -41,12 +45,12 @@ def add_arguments(parser):
         "--rate",
         type=float,
         metavar="R",
-        help="read videos at R frames a second (default: what the model was trained at)",
+        help="frames per second to read videos at (default: what the model was trained at)",
     )
     parser.add_argument(
         "--timeline",
         action="store_true",
-        help="what happens when: sliding windows over long videos",
+        help="print what happens when, by sliding windows over long videos",
     )
     parser.add_argument(
         "--step",
@@ -73,7 +77,9 @@ def add_arguments(parser):
         help="write the video with label, score and learned flow",
     )
     add_runtime_argument(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON line a video")
+    parser.add_argument(
+        "--json", action="store_true", help="print one line of JSON per video"
+    )
 
 
 def run(arguments):

@@ -11,7 +11,7 @@ EXAMPLE = "h2s quickstart --out quickstart --seed 1"
 
 def add_arguments(parser):
     parser.add_argument("--out", metavar="DIR", help="new folder for everything it makes")
-    parser.add_argument("--seed", type=int, help="default 1")
+    parser.add_argument("--seed", type=int, help="seed of all random numbers (default 1)")
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in --out where it was cut"
     )
