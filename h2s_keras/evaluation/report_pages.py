@@ -71,8 +71,8 @@ def write_recognition_report(path, results, scores, model=None, clip_of=None):
         )
         for row in worst_rows(scores)[:_WORST_CLIPS]:
             picture, guess = clip_picture(model, clip_of(row))
-            probability = probabilities(_fused(scores))[row]
-            own, best = int(scores.labels[row]), int(_fused(scores)[row].argmax())
+            probability = probabilities(scores.fused)[row]
+            own, best = int(scores.labels[row]), int(scores.fused[row].argmax())
             names = results["class_names"]
             report.picture(
                 picture,
@@ -128,7 +128,7 @@ def write_flow_report(path, results, pairs, estimator, about):
 
 def worst_rows(scores):
     """Rows of wrong videos first, those of the lowest score of their own class foremost."""
-    fused = probabilities(_fused(scores))
+    fused = probabilities(scores.fused)
     own = fused[np.arange(len(fused)), scores.labels]
     right = fused.argmax(axis=1) == scores.labels
     return [int(row) for row in np.lexsort((own, right))]
@@ -165,7 +165,3 @@ def middle_clip(model, example, rate=None):
     pictures = source.read(example.path, choose)
     decode_size = Protocol.of_model(model).decode_size
     return centre_view(pictures, model.image_size, decode_size)
-
-
-def _fused(scores):
-    return scores.streams.get("fused", next(iter(scores.streams.values())))

@@ -17,6 +17,11 @@ RUNTIMES = {
     ".xml": ("OpenVINO", "openvino", "openvino"),
 }
 PAGE = ("model.onnx", "model.json")
+# What `network_facts` describes.
+FACTS = (
+    *("classes", "num_frames", "image_size", "frame_stride", "frame_rate"),
+    "test_protocol",
+)
 
 
 class ExportedFile:
@@ -49,12 +54,7 @@ class ExportedFile:
             path, described = (os.path.join(path, name) for name in PAGE)
         facts = _read_facts(path, described)
         self.path = path
-        self.class_names = facts["classes"]
-        self.num_frames = int(facts["num_frames"])
-        self.image_size = tuple(facts["image_size"])
-        self.frame_stride = int(facts["frame_stride"])
-        self.frame_rate = facts["frame_rate"]
-        self.test_protocol = facts["test_protocol"]
+        set_facts(self, facts)
         name, package, extra = RUNTIMES[os.path.splitext(path)[1]]
         open_file = {".tflite": _lite, ".onnx": _onnx, ".xml": _openvino}
         try:
@@ -126,6 +126,16 @@ def network_facts(network, classes):
     }
 
 
+def set_facts(answers, facts):
+    """Gives an export that was read the attributes that `network_facts` described."""
+    answers.class_names = facts["classes"]
+    answers.num_frames = int(facts["num_frames"])
+    answers.image_size = tuple(facts["image_size"])
+    answers.frame_stride = int(facts["frame_stride"])
+    answers.frame_rate = facts["frame_rate"]
+    answers.test_protocol = facts["test_protocol"]
+
+
 def write_facts(path, network, classes):
     """Writes `FILE.json` beside an exported file.
 
@@ -152,9 +162,9 @@ def _read_facts(path, described):
     try:
         with open(described, encoding="utf-8") as file:
             facts = json.load(file)
-        for name in ("classes", "num_frames", "image_size", "frame_stride", "frame_rate"):
+        for name in FACTS:
             facts[name]
-        expected, _ = facts["sha256"], facts["test_protocol"]
+        expected = facts["sha256"]
         actual = _digest(path)
     except FileNotFoundError as error:
         raise UserError(
