@@ -55,10 +55,10 @@ def warn_unit_range(clips: Tensor, entrance: str) -> None:
     if entrance in _warned or getattr(_inside, "entrance", False):
         return
     if is_unit_range(clips):
-        tell_unit_range(entrance)
+        report_unit_range(entrance)
 
 
-def tell_unit_range(entrance: str) -> None:
+def report_unit_range(entrance: str) -> None:
     """The warning itself, for callers that have looked at the values."""
     if entrance in _warned:
         return

@@ -10,7 +10,7 @@ import numpy as np
 from h2s_keras.ops.class_labels import check_label_shape, check_labels, is_one_hot
 from h2s_keras.ops.clip_range import (
     is_unit_range,
-    tell_unit_range,
+    report_unit_range,
     warn_unit_range,
 )
 
@@ -116,7 +116,7 @@ class DataChecks:
 
     def _look(self, clips):
         if is_unit_range(clips):
-            tell_unit_range(self.entrance)
+            report_unit_range(self.entrance)
         return np.True_
 
 

@@ -51,7 +51,7 @@ def check_stages(network, config, processes=None):
 
 @contextlib.contextmanager
 def stage_errors(stage):
-    """Tells what does not fit in a stage as the user's mistake, with the stage's name."""
+    """Raises what does not fit in a stage as a UserError with the stage's name."""
     try:
         yield
     except (TypeError, ValueError) as error:

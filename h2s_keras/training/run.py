@@ -319,10 +319,10 @@ def _explained(data, processes):
     try:
         yield
     except Exception as error:
-        told = data.explain(error) or out_of_memory(error)
-        told = told or (processes and processes.explain(error))
-        if told:
-            raise told from None
+        explained = data.explain(error) or out_of_memory(error)
+        explained = explained or (processes and processes.explain(error))
+        if explained:
+            raise explained from None
         raise
 
 

@@ -93,7 +93,7 @@ def test_scores_and_figures_outlive_what_fails_after_them(
     assert capsys.readouterr().out.startswith("6 videos; 5 evenly spaced")
 
 
-def test_figures_are_told_where_scores_cannot_be_written(
+def test_figures_are_reported_where_scores_cannot_be_written(
     call, tmp_path, monkeypatch, capsys
 ):
     def full(self, path):
@@ -218,7 +218,7 @@ def test_flow(call, tmp_path):
         ("predict --camera x.mp4 --model model.keras", "a camera is a number"),
     ],
 )
-def test_mistakes_are_told(call, line, text):
+def test_mistakes_are_reported(call, line, text):
     with pytest.raises(UserError, match=re.escape(text)):
         call(line)
 

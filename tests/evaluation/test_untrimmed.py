@@ -235,6 +235,6 @@ def test_a_list_is_scored_on_the_frames_it_says(call, network, work, tmp_path):
         ("evaluate --model m --data videos --split 2", "--split goes with a dataset"),
     ],
 )
-def test_mistakes_are_told(call, line, text):
+def test_mistakes_are_reported(call, line, text):
     with pytest.raises(UserError, match=re.escape(text)):
         call(line)

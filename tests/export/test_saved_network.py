@@ -38,7 +38,7 @@ def test_the_highest_version_is_taken(copy):
     assert SavedNetwork(copy).path == str(copy / "10")
 
 
-def test_a_damaged_or_foreign_folder_is_told(copy, tmp_path):
+def test_a_damaged_or_foreign_folder_is_reported(copy, tmp_path):
     with pytest.raises(UserError, match="holds no SavedModel"):
         SavedNetwork(tmp_path)
     with pytest.raises(UserError, match="no such model file"):

@@ -206,7 +206,7 @@ def test_missing_extra_and_mis_shaped_are_named_at_once(tiny, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def test_another_number_of_frames_is_told(tiny):
+def test_another_number_of_frames_is_reported(tiny):
     with pytest.raises(UserError, match="conv1 weights 64x9x7x7, expected 64x6x7x7"):
         load_caffe_weights(MotionNet(2, "tiny"), tiny[2])
 
