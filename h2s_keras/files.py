@@ -16,8 +16,34 @@ _CHUNK = 1 << 22
 
 
 def is_remote(path):
-    """Whether a path names an object store, like `s3://bucket/records`."""
+    """Whether a path is an address, as of an object store (s3://...) or hub (hf://...)."""
     return "://" in os.fspath(path)
+
+
+def new_file(path, *endings):
+    """Checks the name of a file before the work that fills it.
+
+    Args:
+        path: name of a file that does not exist, in a folder that does.
+        *endings: one of these the name must have, such as ".png"; none given: any.
+
+    Returns:
+        `path` as str.
+
+    Raises:
+        FileError: the name cannot be taken.
+    """
+    path = os.fspath(path)
+    folder = os.path.dirname(path) or "."
+    if endings and not path.endswith(endings):
+        raise FileError(path, f"its name must end in {' or '.join(endings)}; rename it")
+    if os.path.exists(path):
+        raise FileError(path, "exists already; give another name")
+    if not os.path.isdir(folder):
+        raise FileError(path, f"its folder {folder} does not exist; make it")
+    if not os.access(folder, os.W_OK):
+        raise FileError(path, f"its folder {folder} may not be written to")
+    return path
 
 
 # === Written whole or not at all ===

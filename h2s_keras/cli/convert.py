@@ -61,7 +61,7 @@ def add_arguments(parser):
 def run(arguments):
     out = arguments.out
     if not out.endswith(".keras"):
-        raise UserError(f"{out}: the name of a Keras model ends in .keras")
+        raise UserError(f"{out}: its name must end in .keras; rename it")
     if os.path.exists(out):
         raise UserError(f"{out}: exists already; give another --out")
     if arguments.spatial_mean and not arguments.spatial:

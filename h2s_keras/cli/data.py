@@ -8,6 +8,7 @@ import sys
 from h2s_keras.cli import data_pack
 from h2s_keras.cli.quiet import import_keras
 from h2s_keras.errors import UserError, VideoError
+from h2s_keras.files import new_file
 
 HELP = "list a dataset, check its videos or records, or pack it into records"
 EXAMPLE = "h2s data list ucf101 --annotations ucfTrainTestlist --split 1"
@@ -136,8 +137,7 @@ def write_csv(path, listed, part):
             f"{listed.name} says how many frames of a video to use, and a CSV file cannot; "
             "h2s evaluate takes the lists themselves (--data list)"
         )
-    if os.path.exists(path):
-        raise UserError(f"{path}: exists already; give another name")
+    new_file(path)
     columns = ["path", "class", "label", "group"]
     if any(example.start is not None for example in examples):
         columns += ["start", "end"]

@@ -5,6 +5,7 @@ import os
 import sys
 
 from h2s_keras.errors import UserError
+from h2s_keras.files import new_file
 
 HELP = (
     "convert labels of behaviours between formats; the format of IN is recognised by its "
@@ -141,8 +142,7 @@ def _ending(name):
 def _convert(arguments, annotation, out, video):
     from h2s_keras.ethogram.formats import resolved, write_labels
 
-    if os.path.exists(out):
-        raise UserError(f"{out}: exists already; give another name")
+    new_file(out)
     notes = []
     if video is None and not annotation.video:
         video = _video_name(arguments.input)

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import sys
 import time
 
@@ -15,6 +14,7 @@ from h2s_keras.cli.evaluate_data import (
 )
 from h2s_keras.cli.quiet import import_keras, print_device
 from h2s_keras.errors import UserError
+from h2s_keras.files import new_file
 from h2s_keras.model_files import check_model
 
 HELP = "measure a trained model: recognition on videos, or flow on pairs of frames"
@@ -160,20 +160,15 @@ def _check(arguments):
         raise UserError("--batch_size and --count take numbers from 1")
     if arguments.rate is not None and not arguments.rate > 0:
         raise UserError(f"--rate is above 0 frames a second; received {arguments.rate:g}")
-    if arguments.scores and not arguments.scores.endswith(".npz"):
-        raise UserError(f"{arguments.scores}: scores are written to a name ending in .npz")
-    if arguments.confusion and not arguments.confusion.lower().endswith((".csv", ".png")):
-        raise UserError(f"{arguments.confusion}: give a name ending in .csv or .png")
     if arguments.model:
         check_model(arguments.model)
-    for path in (arguments.scores, arguments.confusion, arguments.report):
-        if path and os.path.exists(path):
-            raise UserError(f"{path}: exists already; give another name")
-        folder = path and (os.path.dirname(path) or ".")
-        if path and not os.path.isdir(folder):
-            raise UserError(f"{path}: its folder {folder} does not exist; make it")
-        if path and not os.access(folder, os.W_OK):
-            raise UserError(f"{path}: its folder {folder} may not be written to")
+    for path, endings in (
+        (arguments.scores, (".npz",)),
+        (arguments.confusion, (".csv", ".png")),
+        (arguments.report, ()),
+    ):
+        if path:
+            new_file(path, *endings)
     return kind
 
 

@@ -6,7 +6,7 @@ import os
 from h2s_keras.cli.predict import add_runtime_argument
 from h2s_keras.cli.quiet import import_keras, print_device
 from h2s_keras.errors import UserError
-from h2s_keras.files import missing_folders, removed_if_unused
+from h2s_keras.files import missing_folders, new_file, removed_if_unused
 from h2s_keras.model_files import check_model
 
 HELP = "estimate optical flow of a video, or between two image files"
@@ -55,8 +55,8 @@ def run(arguments):
         raise UserError(
             f"{arguments.out}: a video gives many flows; give a folder for --out"
         )
-    if to_file and os.path.exists(arguments.out):
-        raise UserError(f"{arguments.out}: exists already; give another --out")
+    if to_file:
+        new_file(arguments.out)
     if arguments.max_pairs is not None and arguments.max_pairs < 1:
         raise UserError(
             f"--max_pairs takes a number from 1; received {arguments.max_pairs}"

@@ -1,9 +1,9 @@
 """`h2s fuse`: late fusion of saved scores, with a search for the weights."""
 
 import json
-import os
 
 from h2s_keras.errors import UserError
+from h2s_keras.files import new_file
 
 HELP = "fuse the scores of several networks, or search for the best weights"
 EXAMPLE = "h2s fuse scores.npz:spatial scores.npz:temporal --weights 1 1.5"
@@ -128,8 +128,8 @@ def _splits(arguments):
         )
     if arguments.out and count > 1:
         raise UserError("--out writes the scores of one split; fuse the splits one by one")
-    if arguments.out and (os.path.exists(arguments.out) or arguments.out[-4:] != ".npz"):
-        raise UserError(f"{arguments.out}: give the name of a new file ending in .npz")
+    if arguments.out:
+        new_file(arguments.out, ".npz")
     splits = []
     for number in range(count):
         loaded = [load_stream(one[number]) for one in files]

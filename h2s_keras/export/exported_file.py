@@ -97,16 +97,6 @@ def is_exported_file(path):
     return os.path.splitext(os.fspath(path))[1] in RUNTIMES or is_page(path)
 
 
-def check_new_file(path, ending):
-    """`path` as a string; UserError where its name ends otherwise or exists already."""
-    path = os.fspath(path)
-    if not path.endswith(ending):
-        raise UserError(f"{path}: the name of this format must end in {ending}; rename it")
-    if os.path.exists(path):
-        raise UserError(f"{path}: exists already; give another name")
-    return path
-
-
 def network_facts(network, classes):
     """What a network's user must know, as plain values.
 

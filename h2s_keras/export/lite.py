@@ -4,9 +4,9 @@ import keras
 import numpy as np
 
 from h2s_keras.errors import FileError, UserError
-from h2s_keras.export.exported_file import check_new_file, write_facts
+from h2s_keras.export.exported_file import write_facts
 from h2s_keras.export.inference import inference_network
-from h2s_keras.files import write_file
+from h2s_keras.files import new_file, write_file
 from h2s_keras.ops.flow import flow_to_channels
 
 PRECISIONS = ("float32", "dynamic", "int8")
@@ -48,7 +48,7 @@ def export_lite(
         raise UserError(
             f"precision must be one of {', '.join(PRECISIONS)}; received {precision!r}"
         )
-    path = check_new_file(path, ".tflite")
+    path = new_file(path, ".tflite")
     if keras.backend.backend() != "tensorflow":
         raise UserError(
             "a LiteRT file is made on the backend TensorFlow; set KERAS_BACKEND"

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from h2s_keras.errors import FileError, UserError
-from h2s_keras.export.exported_file import ExportedFile, check_new_file, write_facts
+from h2s_keras.export.exported_file import ExportedFile, write_facts
 from h2s_keras.export.inference import inference_network
-from h2s_keras.files import write_file
+from h2s_keras.files import new_file, write_file
 
 ONNX_PACKAGES = ("onnxruntime", "tf2onnx")
 _TOLERANCE = 1e-3  # of logits and of flow in pixels, relative to values above 1
@@ -42,7 +42,7 @@ def export_onnx(model, path, classes=None):
         >>> os.path.getsize("jump.onnx") == count
         True
     """
-    path = check_new_file(path, ".onnx")
+    path = new_file(path, ".onnx")
     check_tools("export_onnx", "onnx", ONNX_PACKAGES)
     network, _ = inference_network(model)
     shape = (2, network.num_frames, *network.image_size, 3)
@@ -74,8 +74,8 @@ def export_openvino(model, path, classes=None):
     Example:
         >>> count = export_openvino(model, "jump.xml")
     """
-    path = check_new_file(path, ".xml")
-    weights = check_new_file(path.removesuffix(".xml") + ".bin", ".bin")
+    path = new_file(path, ".xml")
+    weights = new_file(path.removesuffix(".xml") + ".bin", ".bin")
     check_tools("export_openvino", "openvino", ("openvino",))
     network, _ = inference_network(model)
     answers = Answers(network)

@@ -9,10 +9,9 @@ import keras
 import numpy as np
 
 from h2s_keras.errors import UserError
-from h2s_keras.files import sha256
+from h2s_keras.files import is_remote, sha256
 from h2s_keras.model_files import (
     PRESETS,
-    is_remote,
     model_file,
     preset_index,
     preset_name,

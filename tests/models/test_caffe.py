@@ -598,7 +598,7 @@ def test_convert_refuses_what_it_cannot_do(tiny, two_stream, tmp_path):
     folder = two_stream[-1]
     out = tmp_path / "x.keras"
     for arguments, reason in (
-        ((path, "--out", tmp_path / "x.h5"), "ends in .keras"),
+        ((path, "--out", tmp_path / "x.h5"), "must end in .keras"),
         ((path, "--out", out, "--model", "motionnet"), "does not fit this model"),
         ((path, "--out", out, "--model", "stacked"), "its dense layers are missing"),
         ((path, "--out", out, "--classes", path), "go with a stacked FILE"),
