@@ -182,14 +182,14 @@ def _slide(arguments, classifier, video):
     import numpy as np
 
     from h2s_keras.data.clips.video_clips import frame_size
-    from h2s_keras.data.video.frame_times import FrameTimes
+    from h2s_keras.data.video.frame_times import NotedTimes
     from h2s_keras.data.video.reading import iterate_frames
     from h2s_keras.data.video.video_info import probe_video
     from h2s_keras.evaluation.annotated_video import AnnotatedVideo
     from h2s_keras.evaluation.streaming import merged_timeline, sliding_windows
 
     model = classifier.model
-    times = FrameTimes(video, classifier.rate, lambda: probe_video(video).rate)
+    times = NotedTimes(video, classifier.rate, lambda: probe_video(video).rate)
     # Frames of their full size are needed only where they are written again.
     side = None if arguments.annotate else frame_size(model.image_size)
     reading = {"on_broken": "keep", "rate": classifier.rate, "times": times}
@@ -217,11 +217,11 @@ def _watch(arguments, model):
     """Prints a line a window of a camera or stream, until it ends or Ctrl-C."""
     import contextlib
 
-    from h2s_keras.data.video.frame_times import FrameTimes
+    from h2s_keras.data.video.frame_times import NotedTimes
     from h2s_keras.evaluation.annotated_video import AnnotatedVideo
     from h2s_keras.evaluation.streaming import sliding_windows, stream_frames
 
-    times = FrameTimes(arguments.camera)
+    times = NotedTimes(arguments.camera)
     _, frames = stream_frames(
         arguments.camera, max_frames=arguments.max_frames, times=times
     )

@@ -305,7 +305,7 @@ def stream_frames(source, size=None, max_frames=None, timeout=10.0, times=None):
         size: short side in pixels that frames are shrunk to, or None.
         max_frames: stop after so many, or None.
         timeout: seconds without an answer until it counts as lost.
-        times: `FrameTimes` that notes when each frame was taken, or None.
+        times: `NotedTimes` that notes when each frame was taken, or None.
 
     Returns:
         (rate, frames): frames a second by the source's own word (25 where it has none),

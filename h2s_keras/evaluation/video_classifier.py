@@ -4,7 +4,7 @@ from h2s_keras.data.clips.crops import centre_crop_box, crop_frames
 from h2s_keras.data.clips.sampling import ClipSampling
 from h2s_keras.data.clips.video_clips import frame_size
 from h2s_keras.data.video.frame_source import FrameSource
-from h2s_keras.data.video.frame_times import FrameTimes
+from h2s_keras.data.video.frame_times import NotedTimes
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.measure import check_finite, log_softmax
 from h2s_keras.evaluation.protocol import Protocol
@@ -143,7 +143,7 @@ class VideoClassifier:
                 )
             return sampling.even_frames(length, protocol.clips)
 
-        times = FrameTimes(video, self.rate)
+        times = NotedTimes(video, self.rate)
         # Each frame once: clips may share them.
         pictures = source.read(video, lambda length: np.unique(clips(length)), times)
         length = source.counts[video]

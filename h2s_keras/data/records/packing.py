@@ -13,7 +13,7 @@ import numpy as np
 from h2s_keras.data.records.classical_flow import CLASSICAL_FLOWS, require_opencv
 from h2s_keras.data.records.record_format import FLOW_FORMATS
 from h2s_keras.data.synthetic.action_clips import SyntheticClips
-from h2s_keras.data.video.frame_times import FrameTimes
+from h2s_keras.data.video.frame_times import NotedTimes
 from h2s_keras.data.video.reading import iterate_frames
 from h2s_keras.data.video.video_info import probe_video
 from h2s_keras.errors import UserError, VideoError
@@ -254,7 +254,7 @@ def estimated_bytes(examples, settings):
         example = examples[place]
         try:
             info = probe_video(example.path, settings.timeout)
-            times = FrameTimes(example.path, fallback=info.rate)
+            times = NotedTimes(example.path, fallback=info.rate)
             decoded = iterate_frames(
                 example.path, settings.size, "keep", settings.timeout, times=times
             )

@@ -79,7 +79,7 @@ class FrameSource:
             path: the video.
             choose: function of the number of frames; it may be called twice, and what it
                 returns must follow from the number.
-            times: `FrameTimes` that notes the frames of a source that keeps broken videos,
+            times: `NotedTimes` that notes the frames of a source that keeps broken videos,
                 where it reads the video for the first time; or None.
 
         Raises:
