@@ -87,7 +87,7 @@ def test_stored_flow_beside_the_frames_is_passed_over(make_folder, grey_numbers)
             r"frame 2.png is missing .* 5\); extract the frames",
         ),
         ([1, 2, 3, 10], "%d.png", r"frame 4.png is missing \(6 missing"),
-        ([], "%d.png", "folder without numbered images"),
+        ([], "%d.png", r"folder without numbered images .*\.jpeg, \.jpg, \.pgm, \.png"),
     ],
 )
 def test_gaps_are_named(make_folder, numbers, pattern, text):

@@ -98,9 +98,9 @@ def test_second_pass_sees_what_is_left():
     assert_close(middle, np.broadcast_to([4.0, 2.0], middle.shape), atol=0.05)
 
 
-def small_net(num_frames):
+def small_net(num_frames, dtype=None):
     keras.utils.set_random_seed(1)
-    network = MotionNet(num_frames, "tiny", coarse_to_fine=True)
+    network = MotionNet(num_frames, "tiny", coarse_to_fine=True, dtype=dtype)
     network.build((None, num_frames, 32, 32, 3))
     # Flow of random weights is near zero; larger, a pass changes what the next one sees.
     for convolution in network.head.flow_convolutions:
@@ -115,7 +115,9 @@ def noise(frames, height, width, batch=1):
 
 
 def test_every_pair_of_a_clip_is_seen_by_itself():
-    motion_net = small_net(4)
+    # Passes amplify what rounding does to flow of 30 pixels. JAX has no float64 here.
+    exact = keras.backend.backend() != "jax"
+    motion_net = small_net(4, "float64" if exact else "float32")
     clips = noise(4, 32, 40, batch=2)
     flows = motion_net(clips)
     assert tuple(flows["flow2"].shape) == (2, 3, 16, 20, 2)
@@ -123,7 +125,11 @@ def test_every_pair_of_a_clip_is_seen_by_itself():
     for clip, pair in ((0, 0), (1, 2)):
         alone = pair_net(clips[clip : clip + 1, pair : pair + 2])
         for name, flow in alone.items():
-            assert_close(to_numpy(flows[name])[clip, pair], to_numpy(flow)[0, 0], atol=1e-4)
+            assert_close(
+                to_numpy(flows[name])[clip, pair],
+                to_numpy(flow)[0, 0],
+                atol=1e-5 if exact else 1e-4,
+            )
     single = to_numpy(pair_net.single_pass(clips[:1, :2])["flow2"])
     assert np.abs(to_numpy(flows["flow2"])[0, 0] - single[0, 0]).max() > 1e-3
 

@@ -110,7 +110,7 @@ def _find_frames(path, changed):
         raise VideoError(
             path,
             "is a folder without numbered images (such as img_00001.jpg); give a video "
-            "file or a folder of frames",
+            f"file or a folder of frames ({', '.join(sorted(FRAME_SUFFIXES))})",
         )
     patterns = collections.defaultdict(list)
     for name in names:
