@@ -3,13 +3,13 @@
 import numpy as np
 
 from h2s_keras.evaluation.fusion import normalize_scores
-from h2s_keras.evaluation.measure import log_softmax
 from h2s_keras.evaluation.statistics import (
     bootstrap_interval,
     class_table,
     confusion_matrix,
     effective_count,
     expected_calibration_error,
+    log_softmax,
     mcnemar_test,
     mean_class_accuracy,
     most_confused_pairs,

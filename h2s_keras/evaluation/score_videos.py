@@ -11,9 +11,9 @@ from h2s_keras.data.clips.video_clips import frame_size
 from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.fusion import normalize_scores
-from h2s_keras.evaluation.measure import check_finite, log_softmax
 from h2s_keras.evaluation.protocol import video_views
 from h2s_keras.evaluation.scores import VideoScores
+from h2s_keras.evaluation.statistics import check_finite, log_softmax
 from h2s_keras.files import sha256, sha256_of
 from h2s_keras.model_files import preset_index, preset_name, weights_file
 from h2s_keras.process import JAX_ERRORS, is_out_of_memory

@@ -5,6 +5,27 @@ import statistics
 
 import numpy as np
 
+from h2s_keras.errors import UserError
+
+
+def check_finite(logits, where):
+    """UserError where a network's answer holds NaN or infinity, which ranks nothing."""
+    if not np.isfinite(logits).all():
+        raise UserError(
+            f"{where}: the model answers with scores that are not finite numbers; its "
+            "weights are broken, or its precision is too low (float16 ends at 65504)"
+        )
+
+
+def log_softmax(values):
+    shifted = values - values.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def accuracy(scores, labels):
+    """Share of rows whose best class is the label."""
+    return float(np.mean(np.argmax(scores, axis=-1) == labels))
+
 
 def top_k_correct(scores, labels, k=1):
     """Whether the label is among the k best classes, bool (videos,).

@@ -14,8 +14,8 @@ import numpy as np
 from h2s_keras.data.clips.crops import centre_view
 from h2s_keras.data.clips.sampling import clip_span
 from h2s_keras.errors import UserError
-from h2s_keras.evaluation.measure import check_finite, log_softmax
 from h2s_keras.evaluation.protocol import Protocol
+from h2s_keras.evaluation.statistics import check_finite, log_softmax
 from h2s_keras.models.motion_net_of import pair_network, sees_pairs
 
 

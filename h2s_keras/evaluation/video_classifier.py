@@ -6,8 +6,8 @@ from h2s_keras.data.clips.video_clips import frame_size
 from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.data.video.frame_times import NotedTimes
 from h2s_keras.errors import UserError, VideoError
-from h2s_keras.evaluation.measure import check_finite, log_softmax
 from h2s_keras.evaluation.protocol import Protocol
+from h2s_keras.evaluation.statistics import check_finite, log_softmax
 from h2s_keras.models.stored_flow import StoredFlowStream
 from h2s_keras.runtimes.in_runtime import in_runtime
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from h2s_keras.evaluation.measure import accuracy, log_softmax
-from h2s_keras.evaluation.statistics import wilson_interval
+from h2s_keras.evaluation.statistics import accuracy, log_softmax, wilson_interval
 
 _SHARES = np.round(np.arange(0.0, 1.01, 0.05), 2)
 _LEVEL = 0.9  # of the interval: 95 % for its lower bound alone

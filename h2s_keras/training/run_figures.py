@@ -3,14 +3,9 @@
 import itertools
 
 from h2s_keras.data.synthetic.action_clips import CLASS_NAMES
-from h2s_keras.evaluation.measure import (
-    accuracy,
-    collect_scores,
-    grouped_accuracy,
-    measure_flow,
-)
+from h2s_keras.evaluation.measure import collect_scores, grouped_accuracy, measure_flow
 from h2s_keras.evaluation.protocol import Protocol
-from h2s_keras.evaluation.statistics import wilson_interval
+from h2s_keras.evaluation.statistics import accuracy, wilson_interval
 from h2s_keras.models.motion_net_of import motion_net_of
 from h2s_keras.training.validation import motion_sentence
 

@@ -9,7 +9,8 @@ from keras import ops
 
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.flow_estimators import flow_estimator
-from h2s_keras.evaluation.measure import accuracy, collect_scores
+from h2s_keras.evaluation.measure import collect_scores
+from h2s_keras.evaluation.statistics import accuracy
 from h2s_keras.files import whole_file
 from h2s_keras.models.motion_net_of import motion_net_of, pair_network
 from h2s_keras.ops.warp import backward_warp
