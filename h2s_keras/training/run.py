@@ -10,6 +10,7 @@ import keras
 
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
+from h2s_keras.evaluation.fusion import choose_fusion
 from h2s_keras.evaluation.measure import collect_scores
 from h2s_keras.options import run_options
 from h2s_keras.training.advice import advice
@@ -21,7 +22,6 @@ from h2s_keras.training.devices import (
     share_statistics,
     unsynchronized_layers,
 )
-from h2s_keras.training.fusion_choice import choose_fusion
 from h2s_keras.training.initial_weights import (
     RandomStartWarning,
     copy_initial_weights,
