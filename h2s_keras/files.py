@@ -13,6 +13,7 @@ from h2s_keras.errors import FileError
 
 PREFIX, PART = ".h2s-", ".part"
 _CHUNK = 1 << 22
+_LARGEST = 1 << 31  # bytes of a file that is read whole
 
 
 def is_remote(path):
@@ -153,13 +154,12 @@ def write_file(path, content, error_class=FileError):
         raise error_class(path, f"cannot be written ({error.strerror})") from None
 
 
-def read_file(path, error_class=FileError, limit=1 << 31):
+def read_file(path, error_class=FileError):
     """Reads a whole regular file.
 
     Args:
         path: name of the file.
         error_class: subclass of `FileError` to raise.
-        limit: longest file that is read, in bytes.
 
     Returns:
         bytes, never empty.
@@ -171,8 +171,8 @@ def read_file(path, error_class=FileError, limit=1 << 31):
         if os.path.exists(path) and not os.path.isfile(path):
             raise error_class(path, "is not a regular file; copy it to one")
         size = os.path.getsize(path)
-        if size > limit:
-            raise error_class(path, f"has {size} bytes, more than {limit}; shrink it")
+        if size > _LARGEST:
+            raise error_class(path, f"has {size} bytes, more than {_LARGEST}; shrink it")
         with open(path, "rb") as file:
             content = file.read()
     except FileNotFoundError:

@@ -173,7 +173,7 @@ def _write_budget(path, done):
     _table(path, _BUDGET_COLUMNS, rows)
 
 
-def evaluate_videos(source, model=None, predictions=None, part=None, samples=1000):
+def evaluate_videos(source, model=None, predictions=None, part=None):
     """Figures of predictions for labelled videos.
 
     Args:
@@ -181,7 +181,6 @@ def evaluate_videos(source, model=None, predictions=None, part=None, samples=100
         model: run folder whose network predicts them; or
         predictions: folder of `predict_videos`.
         part: measure only the videos of this part of the table.
-        samples: draws of the bootstrap over videos.
 
     Returns:
         (`Figures`, list of (path, `FrameLabels`, `Prediction`)).
@@ -209,7 +208,6 @@ def evaluate_videos(source, model=None, predictions=None, part=None, samples=100
         labels,
         [one.labels for one in found],
         [one.probabilities for one in found],
-        samples,
     )
     paths = [one.video for one in videos]
     return figures, list(zip(paths, labels, found, strict=True))

@@ -122,7 +122,7 @@ def test_a_dispatcher_that_dies_is_reported_within_the_time(packed, start, monke
     )
 
 
-def test_a_slow_service_is_waited_for_while_its_dispatcher_answers():
+def test_a_slow_service_is_waited_for_while_its_dispatcher_answers(monkeypatch):
     """The feed alone: batches that take their time, and a port that answers or does not."""
 
     def slow():
@@ -139,7 +139,8 @@ def test_a_slow_service_is_waited_for_while_its_dispatcher_answers():
     )
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"grpc://127.0.0.1:{listening.getsockname()[1]}"
-        feed = data_service._Feed(dataset, address, patience=0.2)
+        monkeypatch.setattr(data_service, "PATIENCE", 0.2)
+        feed = data_service._Feed(dataset, address)
         feed._PROBE = 0.1
         with feed:
             elements = iter(feed)
