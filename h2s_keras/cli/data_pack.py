@@ -227,7 +227,7 @@ def pack(plan, arguments):
 
 
 def report(index, arguments):
-    """What was packed, on stdout; bad files, one a line, on stderr."""
+    """What was packed, on stdout; bad files, one per line, on stderr."""
     for bad in index.bad_files:
         print(f"h2s: {bad['path']}: {bad['reason']} (left out)", file=sys.stderr)
     shards = [shard["name"] for shard in index.shards if shard["bad_files"]]

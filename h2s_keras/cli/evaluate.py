@@ -115,7 +115,7 @@ def run(arguments):
     if other is not None:
         try:
             if scores.labels.ndim != 1:
-                raise UserError("--compare needs one label a video")
+                raise UserError("--compare needs one label per video")
             rows = align(arguments.compare, other, scores)
             columns = align_classes(arguments.compare, other, scores)
             results["comparison"] = compared(scores, other, rows, columns)
@@ -159,7 +159,7 @@ def _check(arguments):
     if arguments.batch_size < 1 or (arguments.count is not None and arguments.count < 1):
         raise UserError("--batch_size and --count take numbers from 1")
     if arguments.rate is not None and not arguments.rate > 0:
-        raise UserError(f"--rate is above 0 frames a second; received {arguments.rate:g}")
+        raise UserError(f"--rate is above 0 frames per second; received {arguments.rate:g}")
     if arguments.model:
         check_model(arguments.model)
     for path, endings in (
@@ -261,7 +261,7 @@ def _scores(arguments, kind):
         examples, labels = untrimmed_examples(examples, len(model.class_names), unit)
         if labels.ndim == 2 and (arguments.compare or arguments.confusion):
             raise UserError(
-                "--compare and --confusion need one label a video; some of "
+                "--compare and --confusion need one label per video; some of "
                 f"{arguments.data} have several"
             )
     progress = Progress()
@@ -297,7 +297,7 @@ def _scores(arguments, kind):
 
 def _write_confusion(path, results):
     if "confusion" not in results:
-        raise UserError("--confusion needs one label a video")
+        raise UserError("--confusion needs one label per video")
     names = results["class_names"]
     if path.lower().endswith(".png"):
         from h2s_keras.data.video.images import write_png

@@ -148,7 +148,7 @@ def _splits(arguments):
         if len(truth) != len(matrices[0]):
             raise UserError(f"{len(truth)} labels, but {len(matrices[0])} videos")
         if truth.ndim != 1:
-            raise UserError("fusion is measured by top-1 and needs one label a video")
+            raise UserError("fusion is measured by top-1 and needs one label per video")
         splits.append((first, matrices, truth))
     return splits
 

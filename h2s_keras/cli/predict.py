@@ -135,7 +135,7 @@ def _videos(arguments):
         if value is not None and value < 1:
             raise UserError(f"--{name} takes a number from 1; received {value}")
     if arguments.rate is not None and not 0 < arguments.rate < math.inf:
-        raise UserError(f"--rate is above 0 frames a second; received {arguments.rate:g}")
+        raise UserError(f"--rate is above 0 frames per second; received {arguments.rate:g}")
     if arguments.camera is not None:
         if arguments.videos:
             raise UserError("give videos or --camera, not both")

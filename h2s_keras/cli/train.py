@@ -169,7 +169,7 @@ def smoke_data(small, full, assignments):
 
 
 def run_training(config, out, resume, together=None, recipe=None, command="train"):
-    """`h2s_keras.training.train`, or one a group, with progress on stderr.
+    """`h2s_keras.training.train`, or one per group, with progress on stderr.
 
     `together` is (processes, number of this one, coordinator), or None; `recipe` one that
     the run to resume must be of, or None; `command` that which goes on with the run.

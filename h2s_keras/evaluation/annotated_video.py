@@ -21,7 +21,7 @@ class AnnotatedVideo:
     Args:
         path: name ending in .mp4; must not exist.
         class_names: names of the classes.
-        rate: frames a second, of windows that come without seconds.
+        rate: frames per second, of windows that come without seconds.
         max_flow: pixels, on the model's finest grid, of full colour in the inset.
 
     Raises:

@@ -55,7 +55,7 @@ def fuse_scores(matrices, weights, rule="l1"):
     """Weighted sum of normalised scores.
 
     Args:
-        matrices: list of float (videos, classes), one a network.
+        matrices: list of float (videos, classes), one per network.
         weights: as many numbers of 0 or more, not all 0; published 1 (spatial) and 1.5
             (temporal).
         rule: of `normalize_scores`.
@@ -114,7 +114,7 @@ def search_weights(matrices, labels, rule="l1", folds=5, step=None, seed=0):
     if len(matrices) < 2:
         raise UserError("a search for weights needs two or more score files")
     if labels.ndim != 1:
-        raise UserError("a search for weights needs one label a video")
+        raise UserError("a search for weights needs one label per video")
     folds = min(folds, len(labels))
     if folds < 2:
         raise UserError(f"cross-validation needs 2 folds or more of {len(labels)} videos")

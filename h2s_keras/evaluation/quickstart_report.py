@@ -25,7 +25,7 @@ CEILINGS = (
 
 
 def result_rows(results):
-    """(header, rows) of the table: one row a stream or stage."""
+    """(header, rows) of the table: one row per stream or stage."""
     stages, final, seconds = results["stages"], results["final"], results["seconds"]
 
     def percent(figures, name):

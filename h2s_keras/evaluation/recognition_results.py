@@ -128,7 +128,7 @@ FIGURES = {
 
 
 def figure_rows(results):
-    """(header, rows) of the table of figures: one row a stream, in percent."""
+    """(header, rows) of the table of figures: one row per stream, in percent."""
     streams = results["streams"]
     shown = [key for key in FIGURES if any(key in one for one in streams.values())]
 

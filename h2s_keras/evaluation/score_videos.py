@@ -55,7 +55,7 @@ def score_videos(
 
     Returns:
         (VideoScores, bad): the scores of the readable videos in their order, named as
-        `example_name` does, and a list of the `VideoError`s of the others, one a file.
+        `example_name` does, and a list of the `VideoError`s of the others, one per file.
 
     Raises:
         VideoError: a bad file under "raise".

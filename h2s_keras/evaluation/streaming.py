@@ -114,7 +114,7 @@ def merged_timeline(windows, class_names, rate=1.0):
     Args:
         windows: iterable of Window, or of (start, stop, probabilities); in frames.
         class_names: names of the classes.
-        rate: frames a second; 1 where start and stop are seconds already.
+        rate: frames per second; 1 where start and stop are seconds already.
 
     Returns:
         list of dicts "start", "end" (seconds), "class" and "score" (mean probability).
@@ -308,7 +308,7 @@ def stream_frames(source, size=None, max_frames=None, timeout=10.0, times=None):
         times: `NotedTimes` that notes when each frame was taken, or None.
 
     Returns:
-        (rate, frames): frames a second by the source's own word (25 where it has none),
+        (rate, frames): frames per second by the source's own word (25 where it has none),
         often a wrong one, and an iterator of uint8 (height, width, 3) RGB that closes the
         source at its end.
 

@@ -21,7 +21,7 @@ class VideoClassifier:
             as many as the run that trained the model measured with.
         batch_size: clips computed at a time.
         runtime: what computes the network, see `h2s_keras.runtimes.in_runtime.in_runtime`.
-        rate: frames a second to read videos at; by default what the model was trained at.
+        rate: frames per second to read videos at; by default what the model was trained at.
             Folders of frames have no time stamps and are taken as they are.
 
     Raises:

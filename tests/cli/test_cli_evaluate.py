@@ -354,7 +354,7 @@ def test_videos_are_read_at_the_rate_of_training(call, work, tmp_path):
     assert ways[0] == ways[1] != told("model.keras")
 
     line = f"evaluate --model {tmp_path}/slow.keras --data data"
-    assert "with stride 1 at 5 frames a second" in call(line)[1]
+    assert "with stride 1 at 5 frames per second" in call(line)[1]
 
 
 def test_folders_of_frames_have_the_rate_they_have(call, work, tmp_path):

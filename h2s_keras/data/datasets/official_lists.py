@@ -141,7 +141,7 @@ def thumos14_list(annotations, root=None):
         root: folder of the videos, or None to list without looking for videos.
 
     Returns:
-        `DatasetList` with one example a segment (`start`, `end` in seconds).
+        `DatasetList` with one example per segment (`start`, `end` in seconds).
 
     Raises:
         UserError: a folder is missing, the two parts name different classes, or a line
@@ -203,7 +203,7 @@ def activitynet_list(annotations, root=None):
             with or without the prefix `v_`, or None to list without looking for videos.
 
     Returns:
-        `DatasetList` with one example a segment (`start`, `end` in seconds); 4819 and
+        `DatasetList` with one example per segment (`start`, `end` in seconds); 4819 and
         2383 videos, 100 classes in sorted order.
 
     Raises:

@@ -66,7 +66,7 @@ class PackSettings:
         if self.frames_per_record < 0:
             raise UserError("frames_per_record is 1 or more, or 0 for whole examples")
         if self.rate is not None and not self.rate > 0:
-            raise UserError(f"the rate is above 0 frames a second; received {self.rate}")
+            raise UserError(f"the rate is above 0 frames per second; received {self.rate}")
         if self.stride < 1:
             raise UserError(f"the stride is 1 frame or more; received {self.stride}")
         if synthetic and (self.stride > 1 or self.rate is not None):

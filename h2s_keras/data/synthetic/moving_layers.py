@@ -26,7 +26,7 @@ class MovingLayerClips(ClipStream):
         image_size: (height, width) in pixels.
         seed: of the whole stream.
         split: "train" or "test"; the two share neither clips nor textures.
-        max_displacement: pixels a frame that the fastest points of the fastest shapes
+        max_displacement: pixels per frame that the fastest points of the fastest shapes
             move by, about; slow clips are more frequent than fast ones.
         degrade: blur, change of light and noise; False leaves the frames clean.
         pool: None, or the number of clips that are really made: to make one costs more than
