@@ -101,7 +101,7 @@ def run(arguments):
 
 def _convert_all(arguments, found):
     from h2s_keras.ethogram.annotation import file_name
-    from h2s_keras.ethogram.formats import format_named
+    from h2s_keras.ethogram.formats import file_ending
 
     if arguments.format is None:
         raise UserError(
@@ -109,8 +109,7 @@ def _convert_all(arguments, found):
         )
     if arguments.entry is not None:
         raise UserError("--entry takes one video; give a file as OUT")
-    endings = format_named(arguments.format).endings
-    ending = endings[0] if endings else _ending(arguments.format)
+    ending = file_ending(arguments.format)
     places = {}
     for one in found:
         stem = os.path.splitext(file_name(one.video or one.name))[0]
@@ -127,16 +126,6 @@ def _convert_all(arguments, found):
         video = arguments.video and os.path.join(arguments.video, one.video or one.name)
         reports.append(_convert(arguments, one, place, video))
     return reports
-
-
-def _ending(name):
-    return {
-        "feral": "_feral.json",
-        "calms21": "_calms21.json",
-        "activitynet": "_activitynet.json",
-        "caltech": "_caltech.txt",
-        "observer": "_observer.txt",
-    }.get(name, f"_{name}.csv")
 
 
 def _convert(arguments, annotation, out, video):
