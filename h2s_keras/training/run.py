@@ -238,7 +238,7 @@ def _measure(network, config, data, run, results):
             scores,
             labels,
             data.class_names,
-            run.file("log.csv"),
+            run.curves(),
             results["advice"],
         )
     run.write_json("results.json", results)

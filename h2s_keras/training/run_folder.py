@@ -1,4 +1,5 @@
 import contextlib
+import csv
 import json
 import os
 import platform
@@ -134,6 +135,16 @@ class RunFolder:
                 f"{self.file('config.json')}: is damaged ({error}); start anew in another "
                 "--out folder"
             ) from error
+
+    def curves(self):
+        """dict of stage to dict of term to its points (step, value) in log.csv."""
+        curves = {}
+        with open(self.file("log.csv"), newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                terms = curves.setdefault(row["stage"], {})
+                point = int(row["step"]), float(row["value"])
+                terms.setdefault(row["term"], []).append(point)
+        return curves
 
     def write_json(self, name, value):
         """Writes a JSON file atomically."""
