@@ -5,14 +5,14 @@ import os
 
 import numpy as np
 
-from h2s_keras.errors import FileError, UserError
+from h2s_keras.errors import FileError, UserError, require_extra
 from h2s_keras.files import sha256_of, write_file
 from h2s_keras.ops.clip_range import warn_unit_range
 from h2s_keras.runtimes import openvino_function
 
-# Ending of a file: (what computes it, its package, the extra that installs it).
+# Ending of a file: (what computes it, its module, the extra that installs it).
 RUNTIMES = {
-    ".tflite": ("LiteRT", "ai_edge_litert", "litert"),
+    ".tflite": ("LiteRT", "ai_edge_litert.interpreter", "litert"),
     ".onnx": ("ONNX Runtime", "onnxruntime", "onnx"),
     ".xml": ("OpenVINO", "openvino", "openvino"),
 }
@@ -55,15 +55,11 @@ class ExportedFile:
         facts = _read_facts(path, described)
         self.path = path
         set_facts(self, facts)
-        name, package, extra = RUNTIMES[os.path.splitext(path)[1]]
+        name, module, extra = RUNTIMES[os.path.splitext(path)[1]]
+        require_extra(f"{path}: {name}", extra, module)
         open_file = {".tflite": _lite, ".onnx": _onnx, ".xml": _openvino}
         try:
             self._run, self._batch = open_file[os.path.splitext(path)[1]](path)
-        except ImportError as error:
-            raise UserError(
-                f"{path}: {name} computes it, which needs the package "
-                f"{package.replace('_', '-')}; pip install 'h2s_keras[{extra}]'"
-            ) from error
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{path}: {name} cannot read it ({reason})") from error

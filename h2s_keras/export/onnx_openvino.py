@@ -1,13 +1,12 @@
 """The whole network as one ONNX or OpenVINO file, through the extras of these names."""
 
-import importlib
 import os
 import tempfile
 
 import keras
 import numpy as np
 
-from h2s_keras.errors import FileError, UserError
+from h2s_keras.errors import FileError, UserError, require_extra
 from h2s_keras.export.exported_file import ExportedFile, write_facts
 from h2s_keras.export.inference import inference_network
 from h2s_keras.files import new_file, write_file
@@ -110,13 +109,7 @@ def check_tools(caller, extra, packages):
     """
     if keras.backend.backend() != "tensorflow":
         raise UserError(f"{caller} runs on TensorFlow; set KERAS_BACKEND=tensorflow")
-    for package in packages:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise UserError(
-                f"{caller} needs the package {error.name}: pip install 'h2s_keras[{extra}]'"
-            ) from error
+    require_extra(caller, extra, *packages)
 
 
 def onnx_content(answers, clips, batch):

@@ -1,6 +1,6 @@
 """Runtimes that compute a trained network: which ones work here, and OpenVINO's call."""
 
-from h2s_keras.errors import UserError
+from h2s_keras.errors import UserError, require_extra
 
 # Name: (package to import, extra that installs it); None is Keras itself.
 _PACKAGES = {
@@ -46,10 +46,4 @@ def check_runtime(runtime):
         )
     if runtime != "keras":
         package, extra = _PACKAGES[runtime]
-        try:
-            __import__(package)
-        except ImportError as error:
-            raise UserError(
-                f"runtime {runtime!r} needs the package {package.replace('_', '-')}; "
-                f"pip install 'h2s_keras[{extra}]'"
-            ) from error
+        require_extra(f"runtime {runtime!r}", extra, package)
