@@ -11,7 +11,7 @@ from h2s_keras.ops.clip_range import warn_unit_range
 from h2s_keras.runtimes import openvino_function
 
 # Ending of a file: (what computes it, its module, the extra that installs it).
-RUNTIMES = {
+_COMPUTED_BY = {
     ".tflite": ("LiteRT", "ai_edge_litert.interpreter", "litert"),
     ".onnx": ("ONNX Runtime", "onnxruntime", "onnx"),
     ".xml": ("OpenVINO", "openvino", "openvino"),
@@ -55,7 +55,7 @@ class ExportedFile:
         facts = _read_facts(path, described)
         self.path = path
         set_facts(self, facts)
-        name, module, extra = RUNTIMES[os.path.splitext(path)[1]]
+        name, module, extra = _COMPUTED_BY[os.path.splitext(path)[1]]
         require_extra(f"{path}: {name}", extra, module)
         open_file = {".tflite": _lite, ".onnx": _onnx, ".xml": _openvino}
         try:
@@ -90,7 +90,7 @@ def is_page(path):
 
 def is_exported_file(path):
     """Whether a path is what `ExportedFile` reads, by its name."""
-    return os.path.splitext(os.fspath(path))[1] in RUNTIMES or is_page(path)
+    return os.path.splitext(os.fspath(path))[1] in _COMPUTED_BY or is_page(path)
 
 
 def network_facts(network, classes):
