@@ -2,8 +2,7 @@
 
 import json
 
-from h2s_keras.cli.train import default_folder, run_training
-from h2s_keras.errors import UserError
+from h2s_keras.cli.train import check_resume, default_folder, run_training
 
 HELP = "learn motion, train both streams, fuse them: the whole method in minutes"
 EXAMPLE = "h2s quickstart --out quickstart --seed 1"
@@ -25,14 +24,12 @@ def run(arguments):
     from h2s_keras.recipes.quickstart import get_config
 
     config = None
-    if not arguments.resume:
+    if arguments.resume:
+        check_resume(arguments.out, arguments.smoke, arguments.seed is not None)
+    else:
         config = get_config(smoke=arguments.smoke)
         if arguments.seed is not None:
             config.seed = config.data.seed = arguments.seed
-    elif not arguments.out:
-        raise UserError("--resume needs --out, the folder of the run to go on with")
-    elif arguments.smoke or arguments.seed is not None:
-        raise UserError("--resume goes on with the run's own values; leave others out")
     out = arguments.out or default_folder("quickstart")
     done = run_training(config, out, arguments.resume, command="quickstart")
 

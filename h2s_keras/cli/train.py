@@ -97,10 +97,7 @@ def run(arguments):
             f"data.root={shlex.quote(arguments.data)}"
         )
     if arguments.resume:
-        if not arguments.out:
-            raise UserError("--resume needs --out, the folder of the run to go on with")
-        if arguments.set or arguments.smoke or arguments.data_service:
-            raise UserError("--resume goes on with the run's own values; leave others out")
+        check_resume(arguments.out, arguments.set, arguments.smoke, arguments.data_service)
         config = None
     else:
         if not arguments.recipe:
@@ -151,6 +148,14 @@ def run(arguments):
         print_results(done["results"])
         print_next(done["results"], done["run"])
     return 0
+
+
+def check_resume(out, *values):
+    """UserError for --resume without --out, or with values of other options."""
+    if not out:
+        raise UserError("--resume needs --out, the folder of the run to go on with")
+    if any(values):
+        raise UserError("--resume goes on with the run's own values; leave others out")
 
 
 def smoke_data(small, full, assignments):
