@@ -54,7 +54,7 @@ class MeanClassAccuracy(keras.metrics.Metric):
     ) -> Any:
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         labels = tuple(y_true.shape)
-        if labels[1:] not in ((), (1,)) or y_pred.shape[1:] != (self.num_classes,):
+        if labels[1:] not in ((), (1,)) or tuple(y_pred.shape)[1:] != (self.num_classes,):
             raise ValueError(
                 "MeanClassAccuracy takes labels (batch,) counted from 0 and predictions "
                 f"(batch, {self.num_classes}); received {labels} and "
