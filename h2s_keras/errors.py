@@ -39,7 +39,7 @@ def require_extra(what, extra, *modules):
 
     Args:
         what: needs the modules, for the message.
-        extra: of this package.
+        extra: name of an extra of this package.
         *modules: names to import.
     """
     for module in modules:

@@ -57,7 +57,7 @@ def whole_file(path, suffix=PART, sync=False):
     Args:
         path: name of the file; an older one is replaced when the block ends, and kept
             where it raises.
-        suffix: of the temporary name, for writers that go by it.
+        suffix: suffix of the temporary name, for writers that go by it.
         sync: wait until the bytes are on the disk, so that a crash of the machine leaves
             no half file either.
 
@@ -247,7 +247,7 @@ def sha256_of(path, opener=open):
     """Hexadecimal SHA-256 of a file's bytes, read in pieces.
 
     Args:
-        path: of the file.
+        path: path of the file.
         opener: function as `open`, for files that are not on a disk.
     """
     with opener(os.fspath(path), "rb") as file:

@@ -79,7 +79,7 @@ def measure(truth, predicted, probabilities=None, samples=1000, seed=0):
             average precision and AUROC.
         samples: draws of the bootstrap over videos; 0 for no intervals. One video gives
             none.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Returns:
         `Figures`.

@@ -91,7 +91,7 @@ def read_prediction(path, video="", mark=None):
     """`Prediction` of a file of `predict_videos`, or None where there is none.
 
     Args:
-        path: of the .npz file.
+        path: path of the .npz file.
         video: name for the labels.
         mark: `fingerprint` of the network that must have made it, or None for any.
 

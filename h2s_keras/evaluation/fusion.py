@@ -58,7 +58,7 @@ def fuse_scores(matrices, weights, rule="l1"):
         matrices: list of float (videos, classes), one per network.
         weights: as many numbers of 0 or more, not all 0; published 1 (spatial) and 1.5
             (temporal).
-        rule: of `normalize_scores`.
+        rule: as in `normalize_scores`.
 
     Returns:
         float64 (videos, classes).
@@ -91,11 +91,11 @@ def search_weights(matrices, labels, rule="l1", folds=5, step=None, seed=0):
     Args:
         matrices: as `fuse_scores`, of one split.
         labels: int (videos,).
-        rule: of `normalize_scores`.
+        rule: as in `normalize_scores`.
         folds: parts of the cross-validation; classes are spread evenly over them.
-        step: of the grid of weights, which sum to 1; default 0.05 for two or three
+        step: step of the grid of weights, which sum to 1; default 0.05 for two or three
             matrices, 0.1 for four, 0.2 beyond.
-        seed: of the shuffling before the folds are cut.
+        seed: seed of the shuffling before the folds are cut.
 
     Returns:
         dict "weights" (tuple that sums to 1), "accuracy" (cross-validated),

@@ -32,8 +32,8 @@ def write_recognition_report(path, results, scores, model=None, clip_of=None):
     """Writes the report of a classifier.
 
     Args:
-        path: of the HTML file.
-        results: of `recognition_results`.
+        path: path of the HTML file.
+        results: what `recognition_results` returned.
         scores: VideoScores.
         model: HiddenTwoStream, or None to leave the pictures of clips out.
         clip_of: function of a row to its clip uint8 (time, height, width, 3).
@@ -88,8 +88,8 @@ def write_flow_report(path, results, pairs, estimator, about):
     """Writes the report of a MotionNet: figures, and flow of good and bad cases.
 
     Args:
-        path: of the HTML file.
-        results: of `flow_results`.
+        path: path of the HTML file.
+        results: what `flow_results` returned.
         pairs: the `FlowPair`s.
         estimator: as `flow_results`.
         about: line on how the figures were taken.

@@ -45,7 +45,7 @@ def score_videos(
         batch_size: views computed at a time, of one or several videos; halved by itself
             where memory runs out, except under JAX.
         on_bad_file: "raise", or "skip" to leave a bad video out.
-        checksum: of the model's file, stored with the scores.
+        checksum: checksum of the model's file, stored with the scores.
         keep_views: store the logits of every view as well.
         done: function called with the number of finished videos, or None.
         labels: of the examples, instead of their own: int (examples,), or bool (examples,

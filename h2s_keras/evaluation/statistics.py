@@ -121,7 +121,7 @@ def wilson_interval(share, count, level=0.95):
         share: the proportion that was found, 0 to 1.
         count: how many it was found on, above 0; it need not be whole (see
             `effective_count`).
-        level: of confidence.
+        level: level of confidence.
 
     Returns:
         (low, high), floats from 0 to 1.
@@ -175,9 +175,9 @@ def bootstrap_interval(statistic, *arrays, level=0.95, samples=1000, seed=0):
         statistic: function of arrays like `arrays` to a number, or NaN where a draw does
             not allow one; such draws are left out.
         *arrays: each (videos, ...), drawn by common rows.
-        level: of confidence.
+        level: level of confidence.
         samples: draws.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Returns:
         (low, high), floats; NaN where most draws allow no figure.

@@ -31,7 +31,7 @@ class ExportedFile:
     `FILE.json` beside it, which `h2s export` writes.
 
     Args:
-        path: of the file, or the folder of an exported page.
+        path: path of the file, or the folder of an exported page.
 
     Attributes:
         class_names, num_frames, image_size, frame_stride, frame_rate, test_protocol: as
@@ -126,7 +126,7 @@ def write_facts(path, network, classes):
     """Writes `FILE.json` beside an exported file.
 
     Args:
-        path: of the file.
+        path: path of the file.
         network: HiddenTwoStream.
         classes: names in the order of the logits; None for the network's own.
     """

@@ -23,8 +23,8 @@ def export_lite(
 
     Args:
         model: built HiddenTwoStream, as for `export_saved_model`.
-        path: of the new file, ending in .tflite; `path.json` beside it gets the classes
-            and how frames are taken.
+        path: path of the new file, ending in .tflite; `path.json` beside it gets the
+            classes and how frames are taken.
         precision: "float32"; "dynamic": weights of 8 bits, computed in float32; "int8":
             weights and activations of 8 bits, with ranges measured on `calibration`.
         calibration: for "int8", an iterable of uint8 clips (T, H, W, 3), about 100 of

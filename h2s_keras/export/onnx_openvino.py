@@ -25,8 +25,8 @@ def export_onnx(model, path, classes=None):
 
     Args:
         model: built HiddenTwoStream, as for `export_saved_model`.
-        path: of the new file, ending in .onnx; `path.json` beside it gets the classes and
-            how frames are taken.
+        path: path of the new file, ending in .onnx; `path.json` beside it gets the
+            classes and how frames are taken.
         classes: names in the order of the logits; by default the model's own.
 
     Returns:
@@ -60,7 +60,7 @@ def export_openvino(model, path, classes=None):
 
     Args:
         model: built HiddenTwoStream, as for `export_saved_model`.
-        path: of the new file, ending in .xml.
+        path: path of the new file, ending in .xml.
         classes: names in the order of the logits; by default the model's own.
 
     Returns:
@@ -174,10 +174,10 @@ def _convert(answers, path, format, title, shape, **options):
 
     Args:
         answers: keras.Model from uint8 clips to a dict of float32 tensors.
-        path: of the new file.
+        path: path of the new file.
         format, options: of `keras.Model.export`.
-        title: of the format, for the message.
-        shape: of the clips; None for a batch of any size.
+        title: title of the format, for the message.
+        shape: shape of the clips; None for a batch of any size.
 
     Raises:
         UserError: the converter does not take the network.
@@ -196,7 +196,7 @@ def _check_answers(format, actual, expected):
     """UserError where a file's answers are not those of its network.
 
     Args:
-        format: of the file, for the message.
+        format: format of the file, for the message.
         actual, expected: dicts of arrays or tensors by the names of the outputs.
     """
     for name, values in expected.items():

@@ -140,7 +140,7 @@ def check_graph(path):
     write files or call Python.
 
     Args:
-        path: of a saved_model.pb.
+        path: path of a saved_model.pb.
 
     Raises:
         UserError: unreadable, or with operations or objects that no export here has.

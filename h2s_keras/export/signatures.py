@@ -138,7 +138,7 @@ def decode_clips(frames_bytes, num_frames, image_size, decode_size=None):
             clip.
         num_frames: frames of a clip.
         image_size: (height, width) of the model.
-        decode_size: of the model's `test_protocol`.
+        decode_size: that of the model's `test_protocol`.
 
     Returns:
         uint8 (batch, num_frames, height, width, 3), RGB.

@@ -106,7 +106,7 @@ def build_backbone(
             .keras or .weights.h5 file of the network or of a stream with it, over images
             or flow, as `h2s convert` writes of a .caffemodel; "i3d" also that of
             "inception_v1", which is inflated.
-        name: of the model.
+        name: name of the model.
         partial_batch_normalization: for "bn_inception", "inception_v1", "i3d": keep mean
             and variance of all batch normalisations but the first as they are.
         rematerialize: in training, compute the activations inside each block of the

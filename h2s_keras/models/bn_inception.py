@@ -54,7 +54,7 @@ def bn_inception(
         width: factor on all numbers of filters, for small experiments.
         partial_batch_normalization: keep mean and variance of all batch normalisations
             but the first as they are (TSN's partial BN, against overfitting).
-        name: of the model.
+        name: name of the model.
 
     Returns:
         keras.Model to maps (batch, height/32, width/32, 1024 * width); 10,290,272

@@ -254,7 +254,7 @@ def copy_dense_layers(
 
     Args:
         model: the whole classifier.
-        names: of its dense layers before the last, in order.
+        names: names of its dense layers before the last, in order.
         top: list of (kernel, bias) of `copy_image_weights`.
         weights: what they were read from, for the warning that they do not fit.
     """

@@ -100,8 +100,8 @@ def read_preset(name: str, folder: str | os.PathLike[str] = PRESETS) -> keras.Mo
     """The network of a preset; offline, and only if its checksum holds.
 
     Args:
-        name: of `preset_index`.
-        folder: of the files.
+        name: name of a preset.
+        folder: folder of the files.
 
     Returns:
         keras.Model of the dtype policy that it was written with, float32 for all that ship.

@@ -18,7 +18,7 @@ def check_labels(labels: Any, num_classes: int) -> None:
     Args:
         labels: array; whole numbers (batch,) or (batch, 1) counted from 0, or one-hot or
             soft labels (batch, num_classes) whose rows sum to 1.
-        num_classes: of the network.
+        num_classes: number of classes of the network.
     """
     labels = np.asarray(labels)
     check_label_shape(labels.shape, num_classes)
@@ -99,7 +99,7 @@ def label_targets(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
 
     Args:
         labels: tensor of a shape that `check_label_shape` takes.
-        num_classes: of the network.
+        num_classes: number of classes of the network.
 
     Returns:
         (targets, known): one-hot or soft targets float32 (batch, num_classes), zeros for a

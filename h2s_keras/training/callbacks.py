@@ -106,7 +106,7 @@ class CsvLog(keras.callbacks.Callback):
     """Appends rows an epoch: stage, batches done, seconds, and every figure.
 
     Args:
-        path: of the file, made when needed.
+        path: path of the file, made when needed.
         stage: its name.
         position: object with the attribute `step`, the batches done.
         clock: function without arguments, the seconds that the stage has trained.
@@ -136,7 +136,7 @@ def cut_log(path, stages, index, step):
     They are there where the run was cut, or the disk full, between the log and the state.
 
     Args:
-        path: of the file; nothing is done where there is none.
+        path: path of the file; nothing is done where there is none.
         stages: names of all stages, in order.
         index, step: stage and batches done of the state that the run goes on from.
     """
@@ -232,7 +232,7 @@ class TensorBoardLog(keras.callbacks.Callback):
     package tensorboard is needed to look at them only.
 
     Args:
-        folder: of the event files; made when needed.
+        folder: folder of the event files; made when needed.
         position: object with the attribute `step`, the batches done.
         sample_clips: function without arguments that gives uint8 clips (batch, time,
             height, width, 3) for the pictures, or None.

@@ -59,7 +59,7 @@ def unused_gpu(devices):
     """One line on an NVIDIA GPU that is there while the backend found none, or None.
 
     Args:
-        devices: of `find_devices`.
+        devices: what `find_devices` returned.
 
     A GPU that CUDA_VISIBLE_DEVICES hides is left unused on purpose.
     """
@@ -125,7 +125,7 @@ def run_header(config, data, devices):
     Args:
         config: `RunOptions`.
         data: object with the interface of `h2s_keras.data.training_data`.
-        devices: of `find_devices`.
+        devices: what `find_devices` returned.
     """
     names = list(data.class_names)
     shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")

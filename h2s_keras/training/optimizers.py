@@ -152,12 +152,12 @@ class StageSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         learning_rate: after the warm-up.
-        total_steps: of the stage; cosine ends there at 2 % of the learning rate.
+        total_steps: steps of the stage; cosine ends there at 2 % of the learning rate.
         warmup_steps: the first steps climb from 1/warmup_steps of it; they keep the
             first updates of MotionNet from running into NaN.
         kind: "constant", "cosine" or "multistep".
         boundaries: for multistep, steps at which the rate is multiplied by `factor`.
-        factor: of multistep.
+        factor: factor of each drop of multistep.
 
     Raises:
         ValueError: for an unknown kind.

@@ -99,7 +99,7 @@ def flow_objective(options, batches_per_step=1):
 
     Args:
         options: what counts steps there counts batches in the objective.
-        batches_per_step: of the optimizer.
+        batches_per_step: number of batches per step of the optimizer.
     """
     if options is None:
         return None

@@ -46,7 +46,7 @@ class RunFolder:
     """The folder of one training run: configuration, states, log, model, results.
 
     Args:
-        path: of the folder; made if it is missing.
+        path: path of the folder; made if it is missing.
         resume: go on in a folder that holds a run; otherwise it must be new or empty.
 
     Raises:

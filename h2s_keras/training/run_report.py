@@ -42,12 +42,12 @@ def write_run_report(path, results, scores, labels, class_names, curves, advice)
     """Writes the report.
 
     Args:
-        path: of the HTML file.
-        results: of the run.
+        path: path of the HTML file.
+        results: results of the run.
         scores: dict of stream to log-probabilities (videos, classes).
         labels: int (videos,).
-        class_names: of the classes.
-        curves: of the run's folder.
+        class_names: names of the classes.
+        curves: curves of the run's folder.
         advice: sentences of `h2s_keras.training.advice`.
 
     Returns:

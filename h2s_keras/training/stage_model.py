@@ -36,7 +36,7 @@ class StageModel(ChecksClips, keras.Model):
             actions only.
         flow_loss_weight: factor on the whole flow loss.
         action_loss_weight: factor on the action loss.
-        label_smoothing: of the action loss.
+        label_smoothing: label smoothing of the action loss.
         consensus: mode of `SegmentConsensus` over the segments of a video.
 
     Call arguments:

@@ -23,7 +23,7 @@ class Validation(keras.callbacks.Callback):
     so that a run that is resumed knows both.
 
     Args:
-        path: of the file.
+        path: path of the file.
         batches: function without arguments, giving batches as `collect_scores` takes them.
         stream: "temporal" or "spatial".
         position: object with the attribute `step`, the batches done.

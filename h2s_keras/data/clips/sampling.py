@@ -354,7 +354,7 @@ class StatelessDraws:
     Args:
         tf: the TensorFlow module, which is not imported before clips are made.
         seed: int or scalar integer tensor.
-        index: of the example; int or scalar integer tensor.
+        index: index of the example; int or scalar integer tensor.
     """
 
     def __init__(self, tf, seed, index):

@@ -13,7 +13,7 @@ class DatasetList:
     """What a dataset's official files say: classes, training and test examples.
 
     Attributes:
-        name: of the dataset and split, for people.
+        name: name of the dataset and split, for people.
         class_names: tuple of str in the order of the labels.
         train, test: tuples of `VideoExample`; several examples of one video where it is
             untrimmed and each example is a segment.

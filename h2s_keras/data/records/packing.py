@@ -28,7 +28,7 @@ class PackSettings:
     Attributes:
         size: short side of the packed frames in pixels; smaller videos are not enlarged.
             None keeps the size of the video.
-        quality: of JPEG, 1 to 100.
+        quality: JPEG quality, 1 to 100.
         frames_per_record: most frames in a record; 0 for whole examples.
         flow: None, "tvl1", "farneback", "dis", a trained model (a .keras file, the folder
             of a run, a preset), or "true" for synthetic clips.
@@ -38,7 +38,7 @@ class PackSettings:
         rate: frames per second to read the videos at; None for their frames as they are.
         stride: every how many of these frames one is packed. Flow is then that from one
             packed frame to the next.
-        flow_sha256: of the file of the trained model that `flow` names, else None.
+        flow_sha256: SHA-256 of the file of the trained model that `flow` names, else None.
 
     Raises:
         UserError: a value makes no sense, or a flow method cannot work here.

@@ -111,7 +111,7 @@ def pack_shard(plan, number, out, stopped=None, done=None, flow_estimator=classi
 
     Args:
         plan: `PackPlan`.
-        number: of the shard.
+        number: number of the shard.
         out: folder of the records.
         stopped: function that says whether to give up; asked before each frame.
         done: function called with the number of examples after each video.

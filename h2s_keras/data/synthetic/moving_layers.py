@@ -24,7 +24,7 @@ class MovingLayerClips(ClipStream):
     Args:
         num_frames: frames of a clip, at least 2.
         image_size: (height, width) in pixels.
-        seed: of the whole stream.
+        seed: seed of the whole stream.
         split: "train" or "test"; the two share neither clips nor textures.
         max_displacement: pixels per frame that the fastest points of the fastest shapes
             move by, about; slow clips are more frequent than fast ones.
@@ -248,7 +248,7 @@ def texture_bank(count, size, seed):
     top: photographs have both, and flow needs both to learn from.
 
     Args:
-        count: of textures.
+        count: number of textures.
         size: side in pixels.
         seed: int; the same seed gives the same bytes on every machine with one NumPy.
 
