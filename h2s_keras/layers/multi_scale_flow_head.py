@@ -23,7 +23,8 @@ class MultiScaleFlowHead(keras.layers.Layer):
 
     Args:
         num_pairs: frame pairs, that is flows, of a clip; 10 for 11 frames.
-        filters: filters of the deconvolutions, coarse to fine: one fewer than the levels.
+        filters: numbers of filters of the deconvolutions, coarse to fine; one fewer than
+            the levels.
         scales: raw output times this is displacement in pixels of the level, coarse to
             fine, one per level.
         finest_level: n of the finest "flow{n}", at 1/2^(n-1) of the input's size.
