@@ -107,7 +107,7 @@ def build_backbone(
             .keras or .weights.h5 file of the network or of a stream with it, over images
             or flow, as `h2s convert` writes of a .caffemodel; "i3d" also that of
             "inception_v1", which is inflated.
-        name: of the model.
+        name: name of the model.
         partial_batch_normalization: for "bn_inception", "inception_v1", "i3d": keep mean
             and variance of all batch normalisations but the first as they are.
         rematerialize: in training, compute the activations inside each block of the
@@ -360,8 +360,8 @@ def rematerialize_model(model: keras.Model) -> keras.Model:
         model = keras.Model(model.inputs, model.outputs, name=model.name)
     if len(getattr(model, "inputs", ()) or ()) != 1 or len(model.outputs) != 1:
         raise ValueError(
-            f"{model.name!r} cannot be rematerialised block by block: it is no functional "
-            "model of one input and one output."
+            f"{model.name!r} cannot be rematerialised block by block: it is not a "
+            "functional model of one input and one output."
         )
     inputs = keras.Input(model.inputs[0].shape[1:], dtype=model.inputs[0].dtype)
     hidden, begin = inputs, model.inputs[0]
