@@ -89,8 +89,9 @@ def build_backbone(
             "tiny" (0.3 M, for the synthetic clips), the name of any keras.applications
             model, or a functional keras.Model of one input and one output. From images to
             maps, or to features (batch, n) that end in a pooling or a non-linearity, it
-            gets a head: pooling, dropout and a new Dense. From images to logits (batch, num_classes) it is used
-            as it is, and to probabilities without its softmax, that is with its own logits.
+            gets a head: pooling, dropout and a new Dense. From images to logits (batch,
+            num_classes) it is used as it is, and to probabilities without its softmax, that
+            is with its own logits.
             A classifier of other classes, one that ends in a sigmoid, and a model that does
             not say what it gives are refused.
         input_shape: (height, width, channels); channels 3 or 2*(frames-1). For "i3d" over
