@@ -12,8 +12,8 @@ import sys
 # Loaded first it puts off importing Keras.
 import h2s_keras_command  # noqa: F401
 from benchmarks import STUDIES, SUITES, WITHOUT_KERAS, suite
-from h2s_keras.cores import usable_cores
 from h2s_keras.errors import UserError
+from h2s_keras.process import usable_cores
 
 USAGE, INTERRUPTED = 2, 130
 _PROGRAM = "python -m benchmarks"
@@ -178,7 +178,7 @@ def _stopping(figures):
 
 
 def _print(result):
-    from h2s_keras.evaluation.text_table import table_lines
+    from h2s_keras.evaluation.statistics import table_lines
 
     header = ["case", "what", "median", "quartiles", "aim", ""]
     rows = []

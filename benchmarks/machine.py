@@ -5,7 +5,7 @@ import os
 import platform
 import time
 
-from h2s_keras.cores import usable_cores
+from h2s_keras.process import usable_cores
 
 PACKAGES = (
     "keras",

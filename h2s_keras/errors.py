@@ -6,6 +6,7 @@ ends with exit code 2; in Python it is an ordinary `ValueError`.
 """
 
 import difflib
+import importlib
 
 
 class UserError(ValueError):
@@ -31,6 +32,24 @@ def what_was_meant(key, known):
     """The known name that is most like `key` as a question, or else all of them."""
     near = difflib.get_close_matches(key, known, 1)
     return f"did you mean {near[0]!r}?" if near else "there are " + ", ".join(known)
+
+
+def require_extra(what, extra, *modules):
+    """Raises a UserError where a module that an extra installs cannot be imported.
+
+    Args:
+        what: needs the modules, for the message.
+        extra: name of an extra of this package.
+        *modules: names to import.
+    """
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            package = module.partition(".")[0].replace("_", "-")
+            raise UserError(
+                f"{what} needs the package {package}; pip install 'h2s_keras[{extra}]'"
+            ) from error
 
 
 class FileError(UserError):

@@ -13,11 +13,38 @@ from h2s_keras.errors import FileError
 
 PREFIX, PART = ".h2s-", ".part"
 _CHUNK = 1 << 22
+_LARGEST = 1 << 31  # bytes of a file that is read whole
 
 
 def is_remote(path):
-    """Whether a path names an object store, like `s3://bucket/records`."""
+    """Whether a path is an address, as of an object store (s3://...) or hub (hf://...)."""
     return "://" in os.fspath(path)
+
+
+def new_file(path, *endings):
+    """Checks the name of a file before the work that fills it.
+
+    Args:
+        path: name of a file that does not exist, in a folder that does.
+        *endings: one of these the name must have, such as ".png"; none given: any.
+
+    Returns:
+        `path` as str.
+
+    Raises:
+        FileError: the name cannot be taken.
+    """
+    path = os.fspath(path)
+    folder = os.path.dirname(path) or "."
+    if endings and not path.endswith(endings):
+        raise FileError(path, f"its name must end in {' or '.join(endings)}; rename it")
+    if os.path.exists(path):
+        raise FileError(path, "exists already; give another name")
+    if not os.path.isdir(folder):
+        raise FileError(path, f"its folder {folder} does not exist; make it")
+    if not os.access(folder, os.W_OK):
+        raise FileError(path, f"its folder {folder} may not be written to")
+    return path
 
 
 # === Written whole or not at all ===
@@ -30,7 +57,7 @@ def whole_file(path, suffix=PART, sync=False):
     Args:
         path: name of the file; an older one is replaced when the block ends, and kept
             where it raises.
-        suffix: of the temporary name, for writers that go by it.
+        suffix: suffix of the temporary name, for writers that go by it.
         sync: wait until the bytes are on the disk, so that a crash of the machine leaves
             no half file either.
 
@@ -127,13 +154,12 @@ def write_file(path, content, error_class=FileError):
         raise error_class(path, f"cannot be written ({error.strerror})") from None
 
 
-def read_file(path, error_class=FileError, limit=1 << 31):
+def read_file(path, error_class=FileError):
     """Reads a whole regular file.
 
     Args:
         path: name of the file.
         error_class: subclass of `FileError` to raise.
-        limit: longest file that is read, in bytes.
 
     Returns:
         bytes, never empty.
@@ -145,8 +171,8 @@ def read_file(path, error_class=FileError, limit=1 << 31):
         if os.path.exists(path) and not os.path.isfile(path):
             raise error_class(path, "is not a regular file; copy it to one")
         size = os.path.getsize(path)
-        if size > limit:
-            raise error_class(path, f"has {size} bytes, more than {limit}; shrink it")
+        if size > _LARGEST:
+            raise error_class(path, f"has {size} bytes, more than {_LARGEST}; shrink it")
         with open(path, "rb") as file:
             content = file.read()
     except FileNotFoundError:
@@ -221,7 +247,7 @@ def sha256_of(path, opener=open):
     """Hexadecimal SHA-256 of a file's bytes, read in pieces.
 
     Args:
-        path: of the file.
+        path: path of the file.
         opener: function as `open`, for files that are not on a disk.
     """
     with opener(os.fspath(path), "rb") as file:

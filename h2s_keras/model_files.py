@@ -5,6 +5,7 @@ import os
 import shlex
 
 from h2s_keras.errors import UserError
+from h2s_keras.files import is_remote
 
 # What `save_to_preset` and `keras.Model.save(folder, zipped=False)` leave in a folder.
 WEIGHTS = "model.weights.h5"
@@ -31,11 +32,6 @@ def preset_name(path):
     """
     path = os.fspath(path)
     return path if not os.path.exists(path) and path in preset_index() else None
-
-
-def is_remote(path):
-    """Whether Keras fetches a model itself, as from "hf://user/name"."""
-    return "://" in os.fspath(path)
 
 
 def model_file(path):

@@ -53,15 +53,15 @@ def add_arguments(parser):
         "103.939 116.779 123.68 (default)",
     )
     parser.add_argument(
-        "--classes", metavar="FILE", help="text file of class names, one a line, in order"
+        "--classes", metavar="FILE", help="text file of class names, one per line, in order"
     )
-    parser.add_argument("--json", action="store_true", help="the report as JSON")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def run(arguments):
     out = arguments.out
     if not out.endswith(".keras"):
-        raise UserError(f"{out}: the name of a Keras model ends in .keras")
+        raise UserError(f"{out}: its name must end in .keras; rename it")
     if os.path.exists(out):
         raise UserError(f"{out}: exists already; give another --out")
     if arguments.spatial_mean and not arguments.spatial:
@@ -139,7 +139,7 @@ def _model(arguments):
     if not side or 512 * side * side != shapes[0][1]:
         raise FileError(
             path,
-            f"its fc6 reads {shapes[0][1]} values, which is no square image; use "
+            f"its fc6 reads {shapes[0][1]} values, which is not a square image; use "
             "load_caffe_weights in Python",
         )
     builder = _builder(arguments, shapes[2][0], frames, (32 * side, 32 * side))
@@ -150,7 +150,7 @@ def _model(arguments):
 def _bn_inception(arguments, layers):
     """A stream, or with --motion a two-stream model.
 
-    The sides of images are no part of the file, so a stream takes any and a whole model
+    The file does not hold the sides of images, so a stream takes any and a whole model
     the published ones.
     """
     from h2s_keras.models.backbones import build_backbone
@@ -187,7 +187,7 @@ def _bn_inception(arguments, layers):
     if channels % 2:
         raise FileError(
             path,
-            f"reads {channels} channels, which is no flow; give the temporal stream as "
+            f"reads {channels} channels, which is not flow; give the temporal stream as "
             "FILE and this one as --spatial",
         )
     if arguments.motion in VARIANTS:

@@ -8,6 +8,7 @@ import sys
 from h2s_keras.cli import data_pack
 from h2s_keras.cli.quiet import import_keras
 from h2s_keras.errors import UserError, VideoError
+from h2s_keras.files import new_file
 
 HELP = "list a dataset, check its videos or records, or pack it into records"
 EXAMPLE = "h2s data list ucf101 --annotations ucfTrainTestlist --split 1"
@@ -60,10 +61,15 @@ def add_arguments(parser):
         "also start,end), for h2s evaluate",
     )
     parser.add_argument(
-        "--part", choices=("train", "test"), default="test", help="for --write (test)"
+        "--part",
+        choices=("train", "test"),
+        default="test",
+        help="part that --write writes (default test)",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="verify that files are there, decode none"
+        "--quick",
+        action="store_true",
+        help="verify: only check that files exist, without decoding them",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     data_pack.add_arguments(parser)
@@ -131,8 +137,7 @@ def write_csv(path, listed, part):
             f"{listed.name} says how many frames of a video to use, and a CSV file cannot; "
             "h2s evaluate takes the lists themselves (--data list)"
         )
-    if os.path.exists(path):
-        raise UserError(f"{path}: exists already; give another name")
+    new_file(path)
     columns = ["path", "class", "label", "group"]
     if any(example.start is not None for example in examples):
         columns += ["start", "end"]

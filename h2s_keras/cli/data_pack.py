@@ -22,7 +22,8 @@ def add_arguments(parser):
         "--shard_bytes",
         default=SHARD_BYTES,
         metavar="BYTES",
-        help=f"or their size, about (default {SHARD_BYTES}; K, M, G)",
+        help="approximate size of a file, instead of --shards "
+        f"(default {SHARD_BYTES}; K, M, G)",
     )
     group.add_argument(
         "--size",
@@ -38,7 +39,7 @@ def add_arguments(parser):
         type=int,
         default=32,
         metavar="N",
-        help="most frames in a record (default 32); 0: a record a video",
+        help="largest number of frames per record (default 32); 0: one record per video",
     )
     group.add_argument(
         "--flow",
@@ -63,16 +64,24 @@ def add_arguments(parser):
         type=float,
         default=60,
         metavar="SECONDS",
-        help="for which a video may give no frame (default 60); verify: for a whole video",
+        help="longest wait for a frame of a video (default 60); verify: for a whole video",
     )
     group.add_argument(
-        "--rate", type=float, metavar="FPS", help="frames per second (default as they are)"
+        "--rate", type=float, metavar="FPS", help="frames per second to keep (default: all)"
     )
     group.add_argument(
-        "--stride", type=int, default=1, metavar="N", help="every N-th frame (default 1)"
+        "--stride",
+        type=int,
+        default=1,
+        metavar="N",
+        help="keep every N-th frame (default 1)",
     )
     group.add_argument(
-        "--workers", type=int, default=2, metavar="N", help="shards at a time (default 2)"
+        "--workers",
+        type=int,
+        default=2,
+        metavar="N",
+        help="number of shards to pack at a time (default 2)",
     )
     group.add_argument("--beam", action="store_true", help="pack with Apache Beam")
     group.add_argument(
@@ -84,13 +93,22 @@ def add_arguments(parser):
         "--beam_options",
         default="",
         metavar="TEXT",
-        help="more of Beam's options, as --beam_options='--region=... --temp_location=...'",
+        help="other options of Beam, as --beam_options='--region=... --temp_location=...'",
     )
     clips = parser.add_argument_group("synthetic clips")
-    clips.add_argument("--count", type=int, default=480, help="clips to train on")
-    clips.add_argument("--test_count", type=int, default=120, help="clips to test on")
+    clips.add_argument(
+        "--count", type=int, default=480, help="number of clips to train on (default 480)"
+    )
+    clips.add_argument(
+        "--test_count",
+        type=int,
+        default=120,
+        help="number of clips to test on (default 120)",
+    )
     clips.add_argument("--seed", type=int, default=0, help="seed of the clips (default 0)")
-    clips.add_argument("--num_frames", type=int, default=11, help="default 11")
+    clips.add_argument(
+        "--num_frames", type=int, default=11, help="frames per clip (default 11)"
+    )
     clips.add_argument(
         "--image_size",
         type=int,
@@ -209,7 +227,7 @@ def pack(plan, arguments):
 
 
 def report(index, arguments):
-    """What was packed, on stdout; bad files, one a line, on stderr."""
+    """What was packed, on stdout; bad files, one per line, on stderr."""
     for bad in index.bad_files:
         print(f"h2s: {bad['path']}: {bad['reason']} (left out)", file=sys.stderr)
     shards = [shard["name"] for shard in index.shards if shard["bad_files"]]

@@ -5,6 +5,7 @@ import os
 import sys
 
 from h2s_keras.errors import UserError
+from h2s_keras.files import new_file
 
 HELP = (
     "convert labels of behaviours between formats; the format of IN is recognised by its "
@@ -100,7 +101,7 @@ def run(arguments):
 
 def _convert_all(arguments, found):
     from h2s_keras.ethogram.annotation import file_name
-    from h2s_keras.ethogram.formats import format_named
+    from h2s_keras.ethogram.formats import file_ending
 
     if arguments.format is None:
         raise UserError(
@@ -108,8 +109,7 @@ def _convert_all(arguments, found):
         )
     if arguments.entry is not None:
         raise UserError("--entry takes one video; give a file as OUT")
-    endings = format_named(arguments.format).endings
-    ending = endings[0] if endings else _ending(arguments.format)
+    ending = file_ending(arguments.format)
     places = {}
     for one in found:
         stem = os.path.splitext(file_name(one.video or one.name))[0]
@@ -128,21 +128,10 @@ def _convert_all(arguments, found):
     return reports
 
 
-def _ending(name):
-    return {
-        "feral": "_feral.json",
-        "calms21": "_calms21.json",
-        "activitynet": "_activitynet.json",
-        "caltech": "_caltech.txt",
-        "observer": "_observer.txt",
-    }.get(name, f"_{name}.csv")
-
-
 def _convert(arguments, annotation, out, video):
     from h2s_keras.ethogram.formats import resolved, write_labels
 
-    if os.path.exists(out):
-        raise UserError(f"{out}: exists already; give another name")
+    new_file(out)
     notes = []
     if video is None and not annotation.video:
         video = _video_name(arguments.input)

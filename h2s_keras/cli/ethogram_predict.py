@@ -40,7 +40,9 @@ def add_arguments(parser):
     parser.add_argument(
         "--review", action="store_true", help="write a page to review each video, too"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON line per video")
+    parser.add_argument(
+        "--json", action="store_true", help="print one line of JSON per video"
+    )
 
 
 def run(arguments):

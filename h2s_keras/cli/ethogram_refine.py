@@ -3,9 +3,9 @@
 from h2s_keras.cli.ethogram_train import (
     add_common_arguments,
     check_source,
-    interruption_told,
     names_of,
     print_results,
+    report_interruption,
 )
 
 HELP = (
@@ -33,7 +33,7 @@ def run(arguments):
     from h2s_keras.cli.progress import Progress
     from h2s_keras.ethogram.train import refine_ethogram
 
-    with interruption_told():
+    with report_interruption():
         results = refine_ethogram(
             arguments.source,
             arguments.model,

@@ -32,7 +32,7 @@ def add_common_arguments(parser):
 
 def add_arguments(parser):
     add_common_arguments(parser)
-    parser.add_argument("--seed", type=int, metavar="N", help="of the run (default 1)")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of the run (default 1)")
     parser.add_argument(
         "--flip",
         choices=FLIPS,
@@ -77,7 +77,7 @@ def run(arguments):
     from h2s_keras.cli.progress import Progress
     from h2s_keras.ethogram.train import train_ethogram
 
-    with interruption_told():
+    with report_interruption():
         results = train_ethogram(
             arguments.source, arguments.out, config, names_of(arguments), Progress()
         )
@@ -86,8 +86,8 @@ def run(arguments):
 
 
 @contextlib.contextmanager
-def interruption_told():
-    """Says after Ctrl-C what is left of the work: nothing."""
+def report_interruption():
+    """After Ctrl-C, prints that nothing was kept."""
     try:
         yield
     except KeyboardInterrupt:

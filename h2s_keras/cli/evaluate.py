@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import sys
 import time
 
@@ -15,6 +14,7 @@ from h2s_keras.cli.evaluate_data import (
 )
 from h2s_keras.cli.quiet import import_keras, print_device
 from h2s_keras.errors import UserError
+from h2s_keras.files import new_file
 from h2s_keras.model_files import check_model
 
 HELP = "measure a trained model: recognition on videos, or flow on pairs of frames"
@@ -28,7 +28,7 @@ def add_arguments(parser):
         "--rate",
         type=float,
         metavar="FPS",
-        help="read videos at so many frames a second, as data.rate in training",
+        help="frames per second to read videos at, as data.rate in training",
     )
     parser.add_argument(
         "--protocol",
@@ -57,19 +57,30 @@ def add_arguments(parser):
         help="pool the K highest views of each class instead of all",
     )
     parser.add_argument(
-        "--batch_size", type=int, default=8, metavar="N", help="views at a time (default 8)"
+        "--batch_size",
+        type=int,
+        default=8,
+        metavar="N",
+        help="number of views computed at a time (default 8)",
     )
     parser.add_argument(
-        "--on_bad_file", choices=("raise", "skip"), default="raise", help="default raise"
+        "--on_bad_file",
+        choices=("raise", "skip"),
+        default="raise",
+        help="stop at a bad video (default), or leave it out and list it",
     )
-    parser.add_argument("--scores", metavar="FILE.npz", help="write the scores here")
+    parser.add_argument("--scores", metavar="FILE.npz", help="file to write the scores to")
     parser.add_argument(
-        "--compare", metavar="FILE.npz", help="paired test against these scores"
+        "--compare",
+        metavar="FILE.npz",
+        help="file of scores to compare with by a paired test",
     )
     parser.add_argument(
-        "--confusion", metavar="FILE", help="write the matrix here, as .csv or .png"
+        "--confusion",
+        metavar="FILE",
+        help="file to write the confusion matrix to, .csv or .png",
     )
-    parser.add_argument("--report", metavar="FILE.html", help="write a report here")
+    parser.add_argument("--report", metavar="FILE.html", help="file to write a report to")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
@@ -78,7 +89,7 @@ def run(arguments):
     if kind == "flow":
         return run_flow(arguments)
     from h2s_keras.evaluation.scores import VideoScores, align, align_classes
-    from h2s_keras.evaluation.text_table import table_lines
+    from h2s_keras.evaluation.statistics import table_lines
 
     other = VideoScores.load(arguments.compare) if arguments.compare else None
     scores, model, clip_of, seconds, trained_on = _scores(arguments, kind)
@@ -104,7 +115,7 @@ def run(arguments):
     if other is not None:
         try:
             if scores.labels.ndim != 1:
-                raise UserError("--compare needs one label a video")
+                raise UserError("--compare needs one label per video")
             rows = align(arguments.compare, other, scores)
             columns = align_classes(arguments.compare, other, scores)
             results["comparison"] = compared(scores, other, rows, columns)
@@ -148,21 +159,16 @@ def _check(arguments):
     if arguments.batch_size < 1 or (arguments.count is not None and arguments.count < 1):
         raise UserError("--batch_size and --count take numbers from 1")
     if arguments.rate is not None and not arguments.rate > 0:
-        raise UserError(f"--rate is above 0 frames a second; received {arguments.rate:g}")
-    if arguments.scores and not arguments.scores.endswith(".npz"):
-        raise UserError(f"{arguments.scores}: scores are written to a name ending in .npz")
-    if arguments.confusion and not arguments.confusion.lower().endswith((".csv", ".png")):
-        raise UserError(f"{arguments.confusion}: give a name ending in .csv or .png")
+        raise UserError(f"--rate is above 0 frames per second; received {arguments.rate:g}")
     if arguments.model:
         check_model(arguments.model)
-    for path in (arguments.scores, arguments.confusion, arguments.report):
-        if path and os.path.exists(path):
-            raise UserError(f"{path}: exists already; give another name")
-        folder = path and (os.path.dirname(path) or ".")
-        if path and not os.path.isdir(folder):
-            raise UserError(f"{path}: its folder {folder} does not exist; make it")
-        if path and not os.access(folder, os.W_OK):
-            raise UserError(f"{path}: its folder {folder} may not be written to")
+    for path, endings in (
+        (arguments.scores, (".npz",)),
+        (arguments.confusion, (".csv", ".png")),
+        (arguments.report, ()),
+    ):
+        if path:
+            new_file(path, *endings)
     return kind
 
 
@@ -248,14 +254,14 @@ def _scores(arguments, kind):
     examples = matched_examples(examples, names, model.class_names)
     labels, unit = None, None
     if any(example.start is not None for example in examples):
-        # A list of one's own names segments because they are what is to be recognised.
+        # A user's own list names segments because they are what is to be recognised.
         unit = arguments.untrimmed or ("segments" if kind == "csv" else "videos")
     examples, about, trained_on = untrained(arguments, examples, unit)
     if unit is not None:
         examples, labels = untrimmed_examples(examples, len(model.class_names), unit)
         if labels.ndim == 2 and (arguments.compare or arguments.confusion):
             raise UserError(
-                "--compare and --confusion need one label a video; some of "
+                "--compare and --confusion need one label per video; some of "
                 f"{arguments.data} have several"
             )
     progress = Progress()
@@ -291,7 +297,7 @@ def _scores(arguments, kind):
 
 def _write_confusion(path, results):
     if "confusion" not in results:
-        raise UserError("--confusion needs one label a video")
+        raise UserError("--confusion needs one label per video")
     names = results["class_names"]
     if path.lower().endswith(".png"):
         from h2s_keras.data.video.images import write_png
@@ -317,7 +323,7 @@ def run_flow(arguments):
     from h2s_keras.evaluation.flow_results import flow_results, flow_rows, pair_flow
     from h2s_keras.evaluation.report_pages import write_flow_report
     from h2s_keras.evaluation.score_videos import model_checksum
-    from h2s_keras.evaluation.text_table import table_lines
+    from h2s_keras.evaluation.statistics import table_lines
 
     motion_net = load_flow_network(arguments.model)
 

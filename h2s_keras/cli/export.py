@@ -54,17 +54,20 @@ def add_arguments(parser):
     parser.add_argument(
         "--classes",
         metavar="FILE",
-        help="class names, one a line, for a model that does not know them",
+        help="file of class names, one per line, for a model that does not know them",
     )
     parser.add_argument(
-        "--top_k", type=int, metavar="K", help="savedmodel: classes a clip (default 5)"
+        "--top_k",
+        type=int,
+        metavar="K",
+        help="savedmodel: number of classes to answer per clip (default 5)",
     )
     parser.add_argument(
         "--batch_sizes",
         type=int,
         nargs="+",
         metavar="N",
-        help="savedmodel: sizes the server rounds batches up to (default 1 2 5)",
+        help="savedmodel: batch sizes that the server rounds up to (default 1 2 5)",
     )
     parser.add_argument(
         "--runtime",

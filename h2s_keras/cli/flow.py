@@ -6,7 +6,7 @@ import os
 from h2s_keras.cli.predict import add_runtime_argument
 from h2s_keras.cli.quiet import import_keras, print_device
 from h2s_keras.errors import UserError
-from h2s_keras.files import missing_folders, removed_if_unused
+from h2s_keras.files import missing_folders, new_file, removed_if_unused
 from h2s_keras.model_files import check_model
 
 HELP = "estimate optical flow of a video, or between two image files"
@@ -29,7 +29,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--out",
         required=True,
-        help="a folder (one .flo and one colour picture a pair), or for two images also "
+        help="a folder (one .flo and one colour picture per pair), or for two images also "
         "x.flo or x.png (16-bit KITTI flow)",
     )
     parser.add_argument(
@@ -39,7 +39,7 @@ def add_arguments(parser):
         "--max_flow",
         type=float,
         metavar="PIXELS",
-        help="motion of full colour in the pictures (default: the largest of each picture, "
+        help="motion of the fullest colour in the pictures (default: the largest of each, "
         "at least 1); one value makes the pictures of a video comparable",
     )
     add_runtime_argument(parser)
@@ -55,8 +55,8 @@ def run(arguments):
         raise UserError(
             f"{arguments.out}: a video gives many flows; give a folder for --out"
         )
-    if to_file and os.path.exists(arguments.out):
-        raise UserError(f"{arguments.out}: exists already; give another --out")
+    if to_file:
+        new_file(arguments.out)
     if arguments.max_pairs is not None and arguments.max_pairs < 1:
         raise UserError(
             f"--max_pairs takes a number from 1; received {arguments.max_pairs}"

@@ -1,9 +1,9 @@
 """`h2s fuse`: late fusion of saved scores, with a search for the weights."""
 
 import json
-import os
 
 from h2s_keras.errors import UserError
+from h2s_keras.files import new_file
 
 HELP = "fuse the scores of several networks, or search for the best weights"
 EXAMPLE = "h2s fuse scores.npz:spatial scores.npz:temporal --weights 1 1.5"
@@ -18,7 +18,11 @@ def add_arguments(parser):
         "spatial, temporal or fused of an .npz; FILE1,FILE2,... are several splits",
     )
     parser.add_argument(
-        "--weights", type=float, nargs="+", metavar="W", help="default 1 each"
+        "--weights",
+        type=float,
+        nargs="+",
+        metavar="W",
+        help="weight of each score file (default 1)",
     )
     parser.add_argument(
         "--search",
@@ -26,12 +30,16 @@ def add_arguments(parser):
         help="search for the weights; the accuracy is cross-validated",
     )
     parser.add_argument(
-        "--folds", type=int, default=5, metavar="N", help="folds of the search (default 5)"
+        "--folds",
+        type=int,
+        default=5,
+        metavar="N",
+        help="number of folds of the cross-validation (default 5)",
     )
     parser.add_argument(
         "--labels",
         metavar="L",
-        help="labels: .npz, .npy, .mat, or lines ending in a label; one file a split, "
+        help="file of labels: .npz, .npy, .mat, or lines ending in a label; one per split, "
         "joined by commas (default: those in the first score file)",
     )
     parser.add_argument(
@@ -41,12 +49,14 @@ def add_arguments(parser):
         help="l1: negatives to 0, rows to sum 1, the published rule (default, and softmax "
         "where no score is positive)",
     )
-    parser.add_argument("--out", metavar="FILE.npz", help="write the fused scores here")
+    parser.add_argument(
+        "--out", metavar="FILE.npz", help="file to write the fused scores to"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run(arguments):
-    from h2s_keras.evaluation.text_table import table_lines
+    from h2s_keras.evaluation.statistics import table_lines
 
     splits = _splits(arguments)
     rule = arguments.normalize or _default_rule(splits)
@@ -118,8 +128,8 @@ def _splits(arguments):
         )
     if arguments.out and count > 1:
         raise UserError("--out writes the scores of one split; fuse the splits one by one")
-    if arguments.out and (os.path.exists(arguments.out) or arguments.out[-4:] != ".npz"):
-        raise UserError(f"{arguments.out}: give the name of a new file ending in .npz")
+    if arguments.out:
+        new_file(arguments.out, ".npz")
     splits = []
     for number in range(count):
         loaded = [load_stream(one[number]) for one in files]
@@ -138,7 +148,7 @@ def _splits(arguments):
         if len(truth) != len(matrices[0]):
             raise UserError(f"{len(truth)} labels, but {len(matrices[0])} videos")
         if truth.ndim != 1:
-            raise UserError("fusion is measured by top-1 and needs one label a video")
+            raise UserError("fusion is measured by top-1 and needs one label per video")
         splits.append((first, matrices, truth))
     return splits
 

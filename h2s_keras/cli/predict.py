@@ -29,7 +29,11 @@ def add_arguments(parser):
         "wrote",
     )
     parser.add_argument(
-        "--top_k", type=int, default=5, metavar="K", help="classes shown (default 5)"
+        "--top_k",
+        type=int,
+        default=5,
+        metavar="K",
+        help="number of classes to print (default 5)",
     )
     parser.add_argument(
         "--clips",
@@ -41,12 +45,12 @@ def add_arguments(parser):
         "--rate",
         type=float,
         metavar="R",
-        help="read videos at R frames a second (default: what the model was trained at)",
+        help="frames per second to read videos at (default: what the model was trained at)",
     )
     parser.add_argument(
         "--timeline",
         action="store_true",
-        help="what happens when: sliding windows over long videos",
+        help="print what happens when, by sliding windows over long videos",
     )
     parser.add_argument(
         "--step",
@@ -73,7 +77,9 @@ def add_arguments(parser):
         help="write the video with label, score and learned flow",
     )
     add_runtime_argument(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON line a video")
+    parser.add_argument(
+        "--json", action="store_true", help="print one line of JSON per video"
+    )
 
 
 def run(arguments):
@@ -129,7 +135,7 @@ def _videos(arguments):
         if value is not None and value < 1:
             raise UserError(f"--{name} takes a number from 1; received {value}")
     if arguments.rate is not None and not 0 < arguments.rate < math.inf:
-        raise UserError(f"--rate is above 0 frames a second; received {arguments.rate:g}")
+        raise UserError(f"--rate is above 0 frames per second; received {arguments.rate:g}")
     if arguments.camera is not None:
         if arguments.videos:
             raise UserError("give videos or --camera, not both")
@@ -176,14 +182,14 @@ def _slide(arguments, classifier, video):
     import numpy as np
 
     from h2s_keras.data.clips.video_clips import frame_size
-    from h2s_keras.data.video.frame_times import FrameTimes
+    from h2s_keras.data.video.frame_times import NotedTimes
     from h2s_keras.data.video.reading import iterate_frames
     from h2s_keras.data.video.video_info import probe_video
     from h2s_keras.evaluation.annotated_video import AnnotatedVideo
     from h2s_keras.evaluation.streaming import merged_timeline, sliding_windows
 
     model = classifier.model
-    times = FrameTimes(video, classifier.rate, lambda: probe_video(video).rate)
+    times = NotedTimes(video, classifier.rate, lambda: probe_video(video).rate)
     # Frames of their full size are needed only where they are written again.
     side = None if arguments.annotate else frame_size(model.image_size)
     reading = {"on_broken": "keep", "rate": classifier.rate, "times": times}
@@ -211,11 +217,11 @@ def _watch(arguments, model):
     """Prints a line a window of a camera or stream, until it ends or Ctrl-C."""
     import contextlib
 
-    from h2s_keras.data.video.frame_times import FrameTimes
+    from h2s_keras.data.video.frame_times import NotedTimes
     from h2s_keras.evaluation.annotated_video import AnnotatedVideo
     from h2s_keras.evaluation.streaming import sliding_windows, stream_frames
 
-    times = FrameTimes(arguments.camera)
+    times = NotedTimes(arguments.camera)
     _, frames = stream_frames(
         arguments.camera, max_frames=arguments.max_frames, times=times
     )

@@ -46,7 +46,7 @@ class Progress:
         """A Keras callback that shows a stage of training.
 
         Args:
-            name: of the stage.
+            name: name of the stage.
             steps, done: batches in all and already trained.
             place: (number of the stage from 1, number of stages).
             later: batches of all stages after it.
@@ -102,7 +102,7 @@ class Progress:
         return StageProgress()
 
     def count(self, things, total=None):
-        """A counter of finished things, for work that is no training.
+        """A counter of finished things, for work other than training.
 
         Args:
             things: what is counted, such as "videos".

@@ -2,8 +2,7 @@
 
 import json
 
-from h2s_keras.cli.train import default_folder, run_training
-from h2s_keras.errors import UserError
+from h2s_keras.cli.train import check_resume, default_folder, run_training
 
 HELP = "learn motion, train both streams, fuse them: the whole method in minutes"
 EXAMPLE = "h2s quickstart --out quickstart --seed 1"
@@ -11,7 +10,7 @@ EXAMPLE = "h2s quickstart --out quickstart --seed 1"
 
 def add_arguments(parser):
     parser.add_argument("--out", metavar="DIR", help="new folder for everything it makes")
-    parser.add_argument("--seed", type=int, help="default 1")
+    parser.add_argument("--seed", type=int, help="seed of all random numbers (default 1)")
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in --out where it was cut"
     )
@@ -25,14 +24,12 @@ def run(arguments):
     from h2s_keras.recipes.quickstart import get_config
 
     config = None
-    if not arguments.resume:
+    if arguments.resume:
+        check_resume(arguments.out, arguments.smoke, arguments.seed is not None)
+    else:
         config = get_config(smoke=arguments.smoke)
         if arguments.seed is not None:
             config.seed = config.data.seed = arguments.seed
-    elif not arguments.out:
-        raise UserError("--resume needs --out, the folder of the run to go on with")
-    elif arguments.smoke or arguments.seed is not None:
-        raise UserError("--resume goes on with the run's own values; leave others out")
     out = arguments.out or default_folder("quickstart")
     done = run_training(config, out, arguments.resume, command="quickstart")
 
@@ -42,7 +39,7 @@ def run(arguments):
         result_rows,
         write_quickstart_report,
     )
-    from h2s_keras.evaluation.text_table import table_lines
+    from h2s_keras.evaluation.statistics import table_lines
     from h2s_keras.training.run_report import next_commands
 
     report = write_quickstart_report(done)

@@ -6,7 +6,7 @@ import os
 import sys
 
 from h2s_keras.errors import UserError
-from h2s_keras.silence import silent_stderr
+from h2s_keras.process import silent_stderr
 
 _BACKENDS = ("tensorflow", "jax", "torch")
 

@@ -97,10 +97,7 @@ def run(arguments):
             f"data.root={shlex.quote(arguments.data)}"
         )
     if arguments.resume:
-        if not arguments.out:
-            raise UserError("--resume needs --out, the folder of the run to go on with")
-        if arguments.set or arguments.smoke or arguments.data_service:
-            raise UserError("--resume goes on with the run's own values; leave others out")
+        check_resume(arguments.out, arguments.set, arguments.smoke, arguments.data_service)
         config = None
     else:
         if not arguments.recipe:
@@ -153,6 +150,14 @@ def run(arguments):
     return 0
 
 
+def check_resume(out, *values):
+    """UserError for --resume without --out, or with values of other options."""
+    if not out:
+        raise UserError("--resume needs --out, the folder of the run to go on with")
+    if any(values):
+        raise UserError("--resume goes on with the run's own values; leave others out")
+
+
 def smoke_data(small, full, assignments):
     """The data of a smoke run: `small`, or the user's own where settings name them.
 
@@ -169,7 +174,7 @@ def smoke_data(small, full, assignments):
 
 
 def run_training(config, out, resume, together=None, recipe=None, command="train"):
-    """`h2s_keras.training.train`, or one a group, with progress on stderr.
+    """`h2s_keras.training.train`, or one per group, with progress on stderr.
 
     `together` is (processes, number of this one, coordinator), or None; `recipe` one that
     the run to resume must be of, or None; `command` that which goes on with the run.
@@ -214,7 +219,7 @@ def resume_command(command, out, together=None):
 
 def print_results(results):
     print(f"{results['name']}: {results['test']}")
-    # A mean over groups is no proportion and has none.
+    # A mean over groups is not a proportion and has no such interval.
     intervals = results.get("intervals", {})
     for name, value in results["final"].items():
         shown = f"{value:.4f}" if isinstance(value, float) else value
@@ -276,7 +281,7 @@ def load_recipe(name):
             )
         names = vars(importlib.import_module(f"h2s_keras.recipes.{name}"))
     if "get_config" not in names:
-        raise UserError(f"{name}: is no recipe, it has no get_config()")
+        raise UserError(f"{name}: is not a recipe: it has no get_config()")
     return names["get_config"]
 
 

@@ -14,19 +14,21 @@ from h2s_keras.data.clips.sampling import (
     segment_clip_indices,
 )
 from h2s_keras.data.clips.video_clips import video_clip_dataset
-from h2s_keras.data.datasets.activitynet_lists import activitynet_list
 from h2s_keras.data.datasets.csv_source import csv_source
 from h2s_keras.data.datasets.dataset_list import DatasetList
-from h2s_keras.data.datasets.hmdb51_lists import hmdb51_list
 from h2s_keras.data.datasets.list_source import list_source
+from h2s_keras.data.datasets.official_lists import (
+    activitynet_list,
+    hmdb51_list,
+    thumos14_list,
+    ucf101_list,
+)
 from h2s_keras.data.datasets.sources import (
     VIDEO_SUFFIXES,
     VideoExample,
     class_folder_source,
     leave_one_group_out,
 )
-from h2s_keras.data.datasets.thumos14_lists import thumos14_list
-from h2s_keras.data.datasets.ucf101_lists import ucf101_list
 from h2s_keras.data.flow_files import read_flow, write_flow
 from h2s_keras.data.synthetic.action_clips import SyntheticClips
 from h2s_keras.data.synthetic.moving_layers import MovingLayerClips

@@ -51,7 +51,7 @@ class SyntheticData:
     Args:
         settings: dict with "num_frames", "image_size", "seed", "test_count" and
             optionally "segments" (a clip of so many times `num_frames` frames is cut into
-            them), "targets" ("flow": true flow in the place of labels) and other arguments
+            them), "targets" ("flow": true flow instead of labels) and other arguments
             of the clips.
         clips: the class of the clips, `SyntheticClips` or `MovingLayerClips`.
     """

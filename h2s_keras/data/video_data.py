@@ -10,18 +10,20 @@ from h2s_keras.data.clips.clip_report import ClipReport
 from h2s_keras.data.clips.clip_timing import clip_timing
 from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO, ClipSampling, given
 from h2s_keras.data.clips.video_clips import VideoClips, frame_size
-from h2s_keras.data.datasets.activitynet_lists import activitynet_list
 from h2s_keras.data.datasets.csv_source import csv_source
 from h2s_keras.data.datasets.dataset_list import DatasetList
-from h2s_keras.data.datasets.hmdb51_lists import hmdb51_list
 from h2s_keras.data.datasets.list_source import check_lists
+from h2s_keras.data.datasets.official_lists import (
+    activitynet_list,
+    hmdb51_list,
+    thumos14_list,
+    ucf101_list,
+)
 from h2s_keras.data.datasets.sources import (
     class_folder_source,
     leave_one_group_out,
     unlabelled_source,
 )
-from h2s_keras.data.datasets.thumos14_lists import thumos14_list
-from h2s_keras.data.datasets.ucf101_lists import ucf101_list
 from h2s_keras.data.datasets.validation_split import split_in_time, split_validation
 from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError

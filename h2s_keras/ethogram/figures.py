@@ -11,8 +11,7 @@ import numpy as np
 from h2s_keras.errors import UserError
 from h2s_keras.ethogram.labels import compare_bouts
 from h2s_keras.ethogram.shift import Shift, find_shift
-from h2s_keras.evaluation.statistics import bootstrap_rows, percentile_interval
-from h2s_keras.evaluation.text_table import table_lines
+from h2s_keras.evaluation.statistics import bootstrap_rows, percentile_interval, table_lines
 
 # Name to what it is, in the order of tables.
 FIGURES = {
@@ -80,7 +79,7 @@ def measure(truth, predicted, probabilities=None, samples=1000, seed=0):
             average precision and AUROC.
         samples: draws of the bootstrap over videos; 0 for no intervals. One video gives
             none.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Returns:
         `Figures`.

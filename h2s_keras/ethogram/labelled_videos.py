@@ -237,10 +237,10 @@ def draw_split(truth, groups, shares=(0.6, 0.2, 0.2), parts=PARTS, excused=(), s
     Args:
         truth: `FrameLabels` of each video, with the same behaviours.
         groups: name of each video's group; a group is in one part only.
-        shares: of the labelled frames, one per part; they need not sum to 1.
+        shares: shares of the labelled frames, one per part; they need not sum to 1.
         parts: names of the parts.
         excused: behaviours that need not be in every part.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Returns:
         List of part names, one per video.

@@ -8,7 +8,7 @@ import numpy as np
 
 from h2s_keras.errors import FileError, UserError
 from h2s_keras.ethogram.figures import measure
-from h2s_keras.ethogram.formats import format_named, write_labels
+from h2s_keras.ethogram.formats import file_ending, write_labels
 from h2s_keras.ethogram.labelled_videos import find_videos, load_labels
 from h2s_keras.ethogram.labels import FrameLabels
 from h2s_keras.ethogram.scorer import BehaviorScorer, Prediction, fingerprint
@@ -51,7 +51,7 @@ def predict_videos(videos, model, out, formats=(), lossy=False, review=False):
     """
     scorer = model if isinstance(model, BehaviorScorer) else BehaviorScorer.from_run(model)
     mark = fingerprint(scorer.folder)
-    endings = {name: _ending(name) for name in formats}
+    endings = {name: file_ending(name) for name in formats}
     places = {}
     for video in videos:
         stem = os.path.splitext(os.path.basename(os.path.normpath(video)))[0]
@@ -91,7 +91,7 @@ def read_prediction(path, video="", mark=None):
     """`Prediction` of a file of `predict_videos`, or None where there is none.
 
     Args:
-        path: of the .npz file.
+        path: path of the .npz file.
         video: name for the labels.
         mark: `fingerprint` of the network that must have made it, or None for any.
 
@@ -124,14 +124,6 @@ def _write_arrays(path, found, mark):
             starts=found.labels.times.starts[:-1],
             network=mark,
         )
-
-
-def _ending(name):
-    endings = format_named(name).endings
-    return endings[0] if endings else f"_{name}.{'json' if name in _JSON else 'csv'}"
-
-
-_JSON = ("feral", "calms21", "activitynet")
 
 
 def _table(path, columns, rows):
@@ -173,7 +165,7 @@ def _write_budget(path, done):
     _table(path, _BUDGET_COLUMNS, rows)
 
 
-def evaluate_videos(source, model=None, predictions=None, part=None, samples=1000):
+def evaluate_videos(source, model=None, predictions=None, part=None):
     """Figures of predictions for labelled videos.
 
     Args:
@@ -181,7 +173,6 @@ def evaluate_videos(source, model=None, predictions=None, part=None, samples=100
         model: run folder whose network predicts them; or
         predictions: folder of `predict_videos`.
         part: measure only the videos of this part of the table.
-        samples: draws of the bootstrap over videos.
 
     Returns:
         (`Figures`, list of (path, `FrameLabels`, `Prediction`)).
@@ -209,7 +200,6 @@ def evaluate_videos(source, model=None, predictions=None, part=None, samples=100
         labels,
         [one.labels for one in found],
         [one.probabilities for one in found],
-        samples,
     )
     paths = [one.video for one in videos]
     return figures, list(zip(paths, labels, found, strict=True))

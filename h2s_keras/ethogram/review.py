@@ -20,7 +20,7 @@ def write_review(path, video, prediction, rules=None, truth=None):
     through; it follows the reader's light or dark theme.
 
     Args:
-        path: of the HTML file.
+        path: path of the HTML file.
         video: path; decoded once more for the pictures.
         prediction: `Prediction` of it.
         rules: `Rule` of each behaviour, which the sliders begin with; None for 0.5.

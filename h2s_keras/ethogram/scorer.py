@@ -120,8 +120,7 @@ class BehaviorScorer:
             VideoError: it cannot be decoded. One that breaks half way is used up to there,
                 with a warning, unless it is to be kept.
         """
-        from h2s_keras.data.video.frame_times import DEFAULT_RATE
-        from h2s_keras.data.video.frame_times import FrameTimes as NotedTimes
+        from h2s_keras.data.video.frame_times import DEFAULT_RATE, NotedTimes
         from h2s_keras.data.video.reading import iterate_frames
         from h2s_keras.data.video.video_info import probe_video
 

@@ -24,7 +24,7 @@ class Shift:
     Attributes:
         frames: positive where predictions are late, that is, where labels are early.
         low, high: 95 % interval over videos, or over stretches of a few videos.
-        correlation: of labels and predictions once the shift is undone.
+        correlation: correlation of labels and predictions once the shift is undone.
         correlation_as_is: the same without.
     """
 
@@ -52,7 +52,7 @@ def find_shift(truth, predicted, largest=30, seed=0):
         predicted: per video an array (frames, behaviours), probabilities or 0 and 1.
         largest: frames, in both directions, up to which a shift is looked for; at most a
             quarter of the shortest video.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
 
     Returns:
         `Shift`, or None where the correlation is best within a frame of no shift, or its

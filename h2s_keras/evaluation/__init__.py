@@ -10,7 +10,7 @@ _HOMES = {
     "FlowPair": "flow_pairs",
     "Protocol": "protocol",
     "VideoScores": "scores",
-    "accuracy": "measure",
+    "accuracy": "statistics",
     "collect_scores": "measure",
     "find_flow_pairs": "flow_pairs",
     "fuse_scores": "fusion",

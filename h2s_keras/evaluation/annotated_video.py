@@ -1,12 +1,10 @@
 import contextlib
 import fractions
-import os
 
 import numpy as np
 
 from h2s_keras.data.clips.crops import resize_frames
-from h2s_keras.errors import UserError
-from h2s_keras.files import whole_file
+from h2s_keras.files import new_file, whole_file
 from h2s_keras.visualization.flow_color import flow_to_color
 
 _CODECS = ("libx264", "mpeg4")
@@ -23,7 +21,7 @@ class AnnotatedVideo:
     Args:
         path: name ending in .mp4; must not exist.
         class_names: names of the classes.
-        rate: frames a second, of windows that come without seconds.
+        rate: frames per second, of windows that come without seconds.
         max_flow: pixels, on the model's finest grid, of full colour in the inset.
 
     Raises:
@@ -36,14 +34,7 @@ class AnnotatedVideo:
     """
 
     def __init__(self, path, class_names, rate=25.0, max_flow=4.0):
-        self.path = os.fspath(path)
-        if not self.path.lower().endswith(".mp4"):
-            raise UserError(f"{path}: the annotated video's name must end in .mp4")
-        if os.path.exists(self.path):
-            raise UserError(f"{path}: exists already; give another name")
-        folder = os.path.dirname(self.path) or "."
-        if not os.path.isdir(folder):
-            raise UserError(f"{path}: its folder {folder} does not exist; make it")
+        self.path = new_file(path, ".mp4")
         self._file = contextlib.ExitStack()
         self.class_names, self.max_flow = list(class_names), max_flow
         self.rate = fractions.Fraction(rate).limit_denominator(1001)

@@ -15,6 +15,7 @@ from h2s_keras.data.records.file_systems import checksum_of
 from h2s_keras.errors import UserError
 from h2s_keras.model_files import preset_index, preset_name, weights_file
 from h2s_keras.models.motion_net import MotionNet
+from h2s_keras.models.motion_net_of import pair_network, sees_pairs
 
 
 def check_flow_method(name):
@@ -57,7 +58,7 @@ def flow_estimator(name):
         clip of the model.
 
     Raises:
-        UserError: OpenCV is missing, or the file is no such model.
+        UserError: OpenCV is missing, or the file is not such a model.
 
     Example:
 
@@ -105,8 +106,8 @@ def learned_flow(motion):
 def load_flow_network(path: str | os.PathLike[str]) -> Any:
     """The MotionNet of `MotionNet.from_preset` for flow of single pairs of frames.
 
-    One with `coarse_to_fine` takes two frames, whatever clips it was saved for; any other
-    keeps its own number.
+    One that sees pairs takes two frames, whatever clips it was saved for; any other keeps
+    its own number.
     """
     motion_net = MotionNet.from_preset(path)
-    return motion_net.with_num_frames(2) if motion_net.coarse_to_fine else motion_net
+    return pair_network(motion_net) if sees_pairs(motion_net) else motion_net

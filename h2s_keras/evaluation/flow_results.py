@@ -148,7 +148,7 @@ def flow_results(pairs, estimator, done=None):
 
 
 def flow_rows(results):
-    """(header, rows) of the table: one row a pair, their mean, and that of all pixels."""
+    """(header, rows) of the table: one row per pair, their mean, and that of all pixels."""
     shown = [key for key in FIGURES if key in results["mean"]]
 
     def cell(key, value):

@@ -1,12 +1,15 @@
-"""Late fusion of score matrices, and a search for its weights that does not cheat."""
+"""Late fusion of scores, and two ways to its weights: for scores, and for a network."""
 
 import itertools
 
 import numpy as np
 
 from h2s_keras.errors import UserError
+from h2s_keras.evaluation.statistics import accuracy, log_softmax, wilson_interval
 
 NORMALIZATIONS = ("l1", "softmax", "none")
+_FUSION_SHARES = np.round(np.arange(0.0, 1.01, 0.05), 2)
+_CHANCE_LEVEL = 0.9  # of the interval: 95 % for its lower bound alone
 
 
 def normalize_scores(scores, rule="l1"):
@@ -52,10 +55,10 @@ def fuse_scores(matrices, weights, rule="l1"):
     """Weighted sum of normalised scores.
 
     Args:
-        matrices: list of float (videos, classes), one a network.
+        matrices: list of float (videos, classes), one per network.
         weights: as many numbers of 0 or more, not all 0; published 1 (spatial) and 1.5
             (temporal).
-        rule: of `normalize_scores`.
+        rule: as in `normalize_scores`.
 
     Returns:
         float64 (videos, classes).
@@ -88,11 +91,11 @@ def search_weights(matrices, labels, rule="l1", folds=5, step=None, seed=0):
     Args:
         matrices: as `fuse_scores`, of one split.
         labels: int (videos,).
-        rule: of `normalize_scores`.
+        rule: as in `normalize_scores`.
         folds: parts of the cross-validation; classes are spread evenly over them.
-        step: of the grid of weights, which sum to 1; default 0.05 for two or three
+        step: step of the grid of weights, which sum to 1; default 0.05 for two or three
             matrices, 0.1 for four, 0.2 beyond.
-        seed: of the shuffling before the folds are cut.
+        seed: seed of the shuffling before the folds are cut.
 
     Returns:
         dict "weights" (tuple that sums to 1), "accuracy" (cross-validated),
@@ -111,7 +114,7 @@ def search_weights(matrices, labels, rule="l1", folds=5, step=None, seed=0):
     if len(matrices) < 2:
         raise UserError("a search for weights needs two or more score files")
     if labels.ndim != 1:
-        raise UserError("a search for weights needs one label a video")
+        raise UserError("a search for weights needs one label per video")
     folds = min(folds, len(labels))
     if folds < 2:
         raise UserError(f"cross-validation needs 2 folds or more of {len(labels)} videos")
@@ -162,3 +165,52 @@ def _folds(labels, folds, seed):
     part = np.empty(len(labels), int)
     part[order] = np.arange(len(labels)) % folds
     return part
+
+
+def choose_fusion(scores, labels):
+    """Weights of the spatial and the temporal stream that fit validation videos best.
+
+    A stream that cannot be told from chance on these videos gets weight 0. Otherwise the
+    shares with the highest mean log-probability of the true classes are taken, the middle
+    one where several are equal. Where these name no more videos right than the better
+    stream alone, that stream is taken alone, the temporal one of two that are equal: what
+    a few videos of known people cannot show to help spoils the answer for new ones.
+
+    Args:
+        scores: dict "spatial" and "temporal" to log-probabilities (videos, classes).
+        labels: int (videos,).
+
+    Returns:
+        (spatial, temporal), together 1.
+
+    Example:
+
+    ```python
+    network.fusion = choose_fusion(scores, labels)      # (0.0, 1.0): motion decides alone
+    ```
+    """
+    useful = {name: beats_chance(scores[name], labels) for name in scores}
+    if not useful["spatial"] or not useful["temporal"]:
+        spatial = float(useful["spatial"])
+        return spatial, 1.0 - spatial
+    rows, fits = np.arange(len(labels)), []
+    for share in _FUSION_SHARES:
+        fused = share * scores["spatial"] + (1 - share) * scores["temporal"]
+        fits.append(log_softmax(fused.astype("float64"))[rows, labels].mean())
+    best = np.flatnonzero(np.isclose(fits, max(fits), rtol=0, atol=1e-9))
+    spatial = float(_FUSION_SHARES[best[len(best) // 2]])
+    fused = spatial * scores["spatial"] + (1 - spatial) * scores["temporal"]
+    alone = {name: accuracy(scores[name], labels) for name in scores}
+    if accuracy(fused, labels) <= max(alone.values()):
+        spatial = float(alone["spatial"] > alone["temporal"])
+    return spatial, round(1.0 - spatial, 2)
+
+
+def beats_chance(scores, labels):
+    """Whether a stream is better than always naming the largest class of these videos.
+
+    By the lower Wilson bound of its accuracy.
+    """
+    count = len(labels)
+    lower, _ = wilson_interval(accuracy(scores, labels), count, _CHANCE_LEVEL)
+    return bool(lower > np.bincount(labels).max() / count)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from h2s_keras.data.synthetic.action_clips import APPEARANCES, MOTIONS
-from h2s_keras.errors import UserError
+from h2s_keras.evaluation.statistics import accuracy, log_softmax
 from h2s_keras.metrics.end_point_error import EndPointError
 
 
@@ -65,25 +65,6 @@ def collect_scores(network, batches):
         np.add.at(total, inverse, clips)
         scores[stream] = (total / np.bincount(inverse)[:, None]).astype("float32")
     return scores, labels[first]
-
-
-def check_finite(logits, where):
-    """UserError where a network's answer holds NaN or infinity, which ranks nothing."""
-    if not np.isfinite(logits).all():
-        raise UserError(
-            f"{where}: the model answers with scores that are not finite numbers; its "
-            "weights are broken, or its precision is too low (float16 ends at 65504)"
-        )
-
-
-def log_softmax(values):
-    shifted = values - values.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-
-
-def accuracy(scores, labels):
-    """Share of rows whose best class is the label."""
-    return float(np.mean(np.argmax(scores, axis=-1) == labels))
 
 
 def grouped_accuracy(scores, labels, by):

@@ -197,7 +197,7 @@ class Protocol:
         size = "x".join(str(side) for side in image_size)
         frames = f"{num_frames} frames with stride {stride}"
         if rate is not None:
-            frames += f" at {rate:g} frames a second"
+            frames += f" at {rate:g} frames per second"
         if self.short != "loop":
             frames += f" (short videos: {self.short})"
         ways = " and ".join(way for way in (pooled, fused) if way)

@@ -1,6 +1,5 @@
 """Table, pictures and report of a quickstart run."""
 
-import csv
 import os
 
 import numpy as np
@@ -34,7 +33,7 @@ def chance_line(clips):
 
 
 def result_rows(results):
-    """(header, rows) of the table: one row a stream or stage."""
+    """(header, rows) of the table: one row per stream or stage."""
     stages, final, seconds = results["stages"], results["final"], results["seconds"]
 
     def percent(figures, name):
@@ -141,7 +140,7 @@ def write_quickstart_report(done):
         "photometric loss may rise there: some of the match between frames is given up for "
         "flow that tells the classes apart."
     )
-    for stage, terms in _curves(run.file("log.csv")).items():
+    for stage, terms in run.curves().items():
         for name in ("photometric", "accuracy"):
             if name in terms:
                 report.svg(
@@ -158,15 +157,3 @@ def write_quickstart_report(done):
 
 def _one_of_each_motion(motions):
     return [int(np.argmax(motions == motion)) for motion in np.unique(motions)]
-
-
-def _curves(path):
-    """{stage: {term: [(step, value)]}} of a run's log.csv."""
-    curves = {}
-    with open(path, newline="") as file:
-        for row in csv.DictReader(file):
-            terms = curves.setdefault(row["stage"], {})
-            terms.setdefault(row["term"], []).append(
-                (int(row["step"]), float(row["value"]))
-            )
-    return curves

@@ -3,13 +3,13 @@
 import numpy as np
 
 from h2s_keras.evaluation.fusion import normalize_scores
-from h2s_keras.evaluation.measure import log_softmax
 from h2s_keras.evaluation.statistics import (
     bootstrap_interval,
     class_table,
     confusion_matrix,
     effective_count,
     expected_calibration_error,
+    log_softmax,
     mcnemar_test,
     mean_class_accuracy,
     most_confused_pairs,
@@ -33,8 +33,8 @@ def recognition_results(scores, samples=1000):
         scores, "classes" (rows of `class_table`), "confusion", "confused" (rows).
     """
     labels = np.asarray(scores.labels)
-    matrix = next(iter(scores.streams.values()))
-    names = scores.class_names or [str(number) for number in range(matrix.shape[1])]
+    count = scores.fused.shape[1]
+    names = scores.class_names or [str(number) for number in range(count)]
     results = {
         "protocol": scores.protocol,
         "model_sha256": scores.checksum,
@@ -46,8 +46,7 @@ def recognition_results(scores, samples=1000):
         },
     }
     if labels.ndim == 1:
-        best = scores.streams.get("fused", matrix).argmax(axis=1)
-        confusion = confusion_matrix(labels, best, len(names))
+        confusion = confusion_matrix(labels, scores.fused.argmax(axis=1), len(names))
         results["confusion"] = confusion.tolist()
         results["classes"] = class_table(confusion, names)
         results["confused"] = most_confused_pairs(confusion, names)
@@ -109,12 +108,8 @@ def compared(scores, other, rows, columns):
     Returns:
         dict as `mcnemar_test`, with both accuracies.
     """
-
-    def matrix(one):
-        return one.streams.get("fused", next(iter(one.streams.values())))
-
-    first = top_k_correct(matrix(scores), scores.labels)
-    second = top_k_correct(matrix(other)[rows][:, columns], scores.labels)
+    first = top_k_correct(scores.fused, scores.labels)
+    second = top_k_correct(other.fused[rows][:, columns], scores.labels)
     return {
         "first_top1": float(first.mean()),
         "second_top1": float(second.mean()),
@@ -133,7 +128,7 @@ FIGURES = {
 
 
 def figure_rows(results):
-    """(header, rows) of the table of figures: one row a stream, in percent."""
+    """(header, rows) of the table of figures: one row per stream, in percent."""
     streams = results["streams"]
     shown = [key for key in FIGURES if any(key in one for one in streams.values())]
 

@@ -24,20 +24,20 @@ from h2s_keras.visualization import (
 )
 
 _SIDE = 192
-# Confused pairs that are shown with pictures.
-_PAIRS = 3
+_CONFUSED_PAIRS = 3
+_WORST_CLIPS = 6
+_PAIRS_SHOWN = 3  # of the best, and of the worst
 
 
-def write_recognition_report(path, results, scores, model=None, clip_of=None, worst=6):
+def write_recognition_report(path, results, scores, model=None, clip_of=None):
     """Writes the report of a classifier.
 
     Args:
-        path: of the HTML file.
-        results: of `recognition_results`.
+        path: path of the HTML file.
+        results: what `recognition_results` returned.
         scores: VideoScores.
         model: HiddenTwoStream, or None to leave the pictures of clips out.
         clip_of: function of a row to its clip uint8 (time, height, width, 3).
-        worst: how many of the worst clips to show.
 
     Returns:
         Path of the file.
@@ -71,10 +71,10 @@ def write_recognition_report(path, results, scores, model=None, clip_of=None, wo
             "what speaks for the predicted class (Grad-CAM) in the temporal stream, over "
             "the flow, and in the spatial stream, over the frame."
         )
-        for row in worst_rows(scores)[:worst]:
+        for row in worst_rows(scores)[:_WORST_CLIPS]:
             pictures, guess = _clip_row(model, clip_of(row))
-            probability = probabilities(_fused(scores))[row]
-            own, best = int(scores.labels[row]), int(_fused(scores)[row].argmax())
+            probability = probabilities(scores.fused)[row]
+            own, best = int(scores.labels[row]), int(scores.fused[row].argmax())
             names = results["class_names"]
             report.picture(
                 image_grid([pictures]),
@@ -93,7 +93,7 @@ def _add_confused(report, results, scores, model, clip_of):
     for row in results["confused"]:
         own, other = names.index(row[0]), names.index(row[1])
         rows = example_rows(scores, own, other)
-        if rows is not None and len(shown) < _PAIRS:
+        if rows is not None and len(shown) < _CONFUSED_PAIRS:
             shown.append((own, other, *rows))
     if shown:
         report.heading("Confused pairs, side by side")
@@ -113,7 +113,7 @@ def example_rows(scores, own, other):
 
     The surest of each.
     """
-    fused = probabilities(_fused(scores))
+    fused = probabilities(scores.fused)
     guess = fused.argmax(axis=1)
     found = []
     for label in (own, other):
@@ -124,16 +124,15 @@ def example_rows(scores, own, other):
     return tuple(found)
 
 
-def write_flow_report(path, results, pairs, estimator, about, shown=3):
+def write_flow_report(path, results, pairs, estimator, about):
     """Writes the report of a MotionNet: figures, and flow of good and bad cases.
 
     Args:
-        path: of the HTML file.
-        results: of `flow_results`.
+        path: path of the HTML file.
+        results: what `flow_results` returned.
         pairs: the `FlowPair`s.
         estimator: as `flow_results`.
         about: line on how the figures were taken.
-        shown: pairs of each kind.
 
     Returns:
         Path of the file.
@@ -143,8 +142,8 @@ def write_flow_report(path, results, pairs, estimator, about, shown=3):
     report.table(*flow_rows(results), "Mean: over the pairs that have such pixels")
     key = "epe" if "epe" in results["mean"] else "photometric"
     order = sorted(pairs, key=lambda pair: results["pairs"][pair.name][key] or 0.0)
-    best = order[: min(shown, (len(order) + 1) // 2)]
-    worst = [pair for pair in reversed(order) if pair not in best][:shown]
+    best = order[: min(_PAIRS_SHOWN, (len(order) + 1) // 2)]
+    worst = [pair for pair in reversed(order) if pair not in best][:_PAIRS_SHOWN]
     for title, chosen in (("Best", best), ("Worst", worst)):
         if not chosen:
             continue
@@ -169,7 +168,7 @@ def write_flow_report(path, results, pairs, estimator, about, shown=3):
 
 def worst_rows(scores):
     """Rows of wrong videos first, those of the lowest score of their own class foremost."""
-    fused = probabilities(_fused(scores))
+    fused = probabilities(scores.fused)
     own = fused[np.arange(len(fused)), scores.labels]
     right = fused.argmax(axis=1) == scores.labels
     return [int(row) for row in np.lexsort((own, right))]
@@ -206,7 +205,3 @@ def middle_clip(model, example, rate=None):
     pictures = source.read(example.path, choose)
     decode_size = Protocol.of_model(model).decode_size
     return centre_view(pictures, model.image_size, decode_size)
-
-
-def _fused(scores):
-    return scores.streams.get("fused", next(iter(scores.streams.values())))

@@ -11,12 +11,12 @@ from h2s_keras.data.clips.video_clips import frame_size
 from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.fusion import normalize_scores
-from h2s_keras.evaluation.measure import check_finite, log_softmax
 from h2s_keras.evaluation.protocol import video_views
 from h2s_keras.evaluation.scores import VideoScores
+from h2s_keras.evaluation.statistics import check_finite, log_softmax
 from h2s_keras.files import sha256, sha256_of
 from h2s_keras.model_files import preset_index, preset_name, weights_file
-from h2s_keras.out_of_memory import JAX_ERRORS, is_out_of_memory
+from h2s_keras.process import JAX_ERRORS, is_out_of_memory
 
 _OUTPUTS = {"temporal": "temporal_logits", "spatial": "spatial_logits"}
 
@@ -45,7 +45,7 @@ def score_videos(
         batch_size: views computed at a time, of one or several videos; halved by itself
             where memory runs out, except under JAX.
         on_bad_file: "raise", or "skip" to leave a bad video out.
-        checksum: of the model's file, stored with the scores.
+        checksum: checksum of the model's file, stored with the scores.
         keep_views: store the logits of every view as well.
         done: function called with the number of finished videos, or None.
         labels: of the examples, instead of their own: int (examples,), or bool (examples,
@@ -55,7 +55,7 @@ def score_videos(
 
     Returns:
         (VideoScores, bad): the scores of the readable videos in their order, named as
-        `example_name` does, and a list of the `VideoError`s of the others, one a file.
+        `example_name` does, and a list of the `VideoError`s of the others, one per file.
 
     Raises:
         VideoError: a bad file under "raise".

@@ -67,6 +67,11 @@ class VideoScores:
                     f"labels must be 0 to {classes - 1}; got {lowest} to {highest}."
                 )
 
+    @property
+    def fused(self):
+        """Scores of the fused stream, or of the only one where none was fused."""
+        return self.streams.get("fused", next(iter(self.streams.values())))
+
     def save(self, path):
         """Writes an .npz file, whole or not at all, without pickled objects.
 
@@ -152,7 +157,7 @@ def load_stream(text):
         path, stream = text, None
     scores = VideoScores.load(path)
     if stream is None:
-        stream = "fused" if "fused" in scores.streams else next(iter(scores.streams))
+        return scores, scores.fused
     if stream not in scores.streams:
         raise FileError(
             path, f"has no stream {stream!r}, only {', '.join(sorted(scores.streams))}"
@@ -349,7 +354,7 @@ def _text_labels(path):
     except FileNotFoundError:
         raise FileError(path, "no such file; check the name") from None
     except UnicodeDecodeError:
-        raise FileError(path, "is no text file of labels") from None
+        raise FileError(path, "is not a text file of labels") from None
     labels = []
     for number, words in enumerate(lines, start=1):
         try:

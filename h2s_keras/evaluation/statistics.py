@@ -1,9 +1,30 @@
-"""Figures of recognition from scores and labels, with their uncertainty; plain NumPy."""
+"""Figures of recognition with their uncertainty, and tables of them; plain NumPy."""
 
 import math
 import statistics
 
 import numpy as np
+
+from h2s_keras.errors import UserError
+
+
+def check_finite(logits, where):
+    """UserError where a network's answer holds NaN or infinity, which ranks nothing."""
+    if not np.isfinite(logits).all():
+        raise UserError(
+            f"{where}: the model answers with scores that are not finite numbers; its "
+            "weights are broken, or its precision is too low (float16 ends at 65504)"
+        )
+
+
+def log_softmax(values):
+    shifted = values - values.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def accuracy(scores, labels):
+    """Share of rows whose best class is the label."""
+    return float(np.mean(np.argmax(scores, axis=-1) == labels))
 
 
 def top_k_correct(scores, labels, k=1):
@@ -100,7 +121,7 @@ def wilson_interval(share, count, level=0.95):
         share: the proportion that was found, 0 to 1.
         count: how many it was found on, above 0; it need not be whole (see
             `effective_count`).
-        level: of confidence.
+        level: level of confidence.
 
     Returns:
         (low, high), floats from 0 to 1.
@@ -154,9 +175,9 @@ def bootstrap_interval(statistic, *arrays, level=0.95, samples=1000, seed=0):
         statistic: function of arrays like `arrays` to a number, or NaN where a draw does
             not allow one; such draws are left out.
         *arrays: each (videos, ...), drawn by common rows.
-        level: of confidence.
+        level: level of confidence.
         samples: draws.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Returns:
         (low, high), floats; NaN where most draws allow no figure.
@@ -233,3 +254,14 @@ def mcnemar_test(first_correct, second_correct):
     # Python's integers keep the tail exact for any number of videos.
     value = min(1.0, 2 * tail / 2**total) if total else 1.0
     return {"first_only": one, "second_only": two, "p_value": float(value)}
+
+
+def table_lines(header, rows):
+    """A table as lines of text: first column to the left, the others to the right."""
+    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(header))]
+    lines = []
+    for row in cells:
+        padded = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *padded[1:]]).rstrip())
+    return lines

@@ -14,8 +14,9 @@ import numpy as np
 from h2s_keras.data.clips.crops import centre_view
 from h2s_keras.data.clips.sampling import clip_span
 from h2s_keras.errors import UserError
-from h2s_keras.evaluation.measure import check_finite, log_softmax
 from h2s_keras.evaluation.protocol import Protocol
+from h2s_keras.evaluation.statistics import check_finite, log_softmax
+from h2s_keras.models.motion_net_of import pair_network, sees_pairs
 
 
 @dataclasses.dataclass
@@ -86,7 +87,7 @@ def sliding_windows(model, frames, step=None, reuse_flow=False):
             f"the step between windows must be from 1 to the {span} frames that a clip "
             f"spans, so that no frame is left out; received {step}"
         )
-    if reuse_flow or sees_pairs(model):
+    if reuse_flow or (_gives_flow(model) and sees_pairs(model.motion)):
         yield from windows_reusing_flow(model, frames, step)
         return
     held, answered, count = [], 0, 0
@@ -113,7 +114,7 @@ def merged_timeline(windows, class_names, rate=1.0):
     Args:
         windows: iterable of Window, or of (start, stop, probabilities); in frames.
         class_names: names of the classes.
-        rate: frames a second; 1 where start and stop are seconds already.
+        rate: frames per second; 1 where start and stop are seconds already.
 
     Returns:
         list of dicts "start", "end" (seconds), "class" and "score" (mean probability).
@@ -167,7 +168,7 @@ def windows_reusing_flow(model, frames, step):
     Raises:
         UserError: an exported or branched model, or fewer than two frames.
     """
-    if not hasattr(model, "motion") or model.branched:
+    if not _gives_flow(model):
         raise UserError(
             "flow is reused between windows by a stacked .keras model only, on the runtime "
             "keras; exports and the branched variant compute whole clips"
@@ -211,10 +212,9 @@ def windows_reusing_flow(model, frames, step):
     yield from answers(last=True)
 
 
-def sees_pairs(model):
-    """Whether the flow of a pair of frames does not depend on the clip around it."""
-    motion = getattr(model, "motion", None)
-    return motion is not None and motion.coarse_to_fine and not model.branched
+def _gives_flow(model):
+    """Whether a model has a MotionNet whose flow its temporal stream takes."""
+    return hasattr(model, "motion") and not model.branched
 
 
 class _PairFlow:
@@ -224,9 +224,9 @@ class _PairFlow:
         self.motion, self.stride = model.motion, model.frame_stride
         self.pairs = model.num_frames - 1
         self.crops, self.known, self.newest = {}, {}, -1
-        self.by_pairs = sees_pairs(model)
+        self.by_pairs = sees_pairs(model.motion)
         if self.by_pairs:
-            self.motion = model.motion.with_num_frames(2)
+            self.motion = pair_network(model.motion)
 
     def add(self, index, crop):
         self.crops[index], self.newest = crop, index
@@ -305,10 +305,10 @@ def stream_frames(source, size=None, max_frames=None, timeout=10.0, times=None):
         size: short side in pixels that frames are shrunk to, or None.
         max_frames: stop after so many, or None.
         timeout: seconds without an answer until it counts as lost.
-        times: `FrameTimes` that notes when each frame was taken, or None.
+        times: `NotedTimes` that notes when each frame was taken, or None.
 
     Returns:
-        (rate, frames): frames a second by the source's own word (25 where it has none),
+        (rate, frames): frames per second by the source's own word (25 where it has none),
         often a wrong one, and an iterator of uint8 (height, width, 3) RGB that closes the
         source at its end.
 

@@ -4,10 +4,10 @@ from h2s_keras.data.clips.crops import centre_crop_box, crop_frames
 from h2s_keras.data.clips.sampling import ClipSampling
 from h2s_keras.data.clips.video_clips import frame_size
 from h2s_keras.data.video.frame_source import FrameSource
-from h2s_keras.data.video.frame_times import FrameTimes
+from h2s_keras.data.video.frame_times import NotedTimes
 from h2s_keras.errors import UserError, VideoError
-from h2s_keras.evaluation.measure import check_finite, log_softmax
 from h2s_keras.evaluation.protocol import Protocol
+from h2s_keras.evaluation.statistics import check_finite, log_softmax
 from h2s_keras.models.stored_flow import StoredFlowStream
 from h2s_keras.runtimes.in_runtime import in_runtime
 
@@ -21,7 +21,7 @@ class VideoClassifier:
             as many as the run that trained the model measured with.
         batch_size: clips computed at a time.
         runtime: what computes the network, see `h2s_keras.runtimes.in_runtime.in_runtime`.
-        rate: frames a second to read videos at; by default what the model was trained at.
+        rate: frames per second to read videos at; by default what the model was trained at.
             Folders of frames have no time stamps and are taken as they are.
 
     Raises:
@@ -143,7 +143,7 @@ class VideoClassifier:
                 )
             return sampling.even_frames(length, protocol.clips)
 
-        times = FrameTimes(video, self.rate)
+        times = NotedTimes(video, self.rate)
         # Each frame once: clips may share them.
         pictures = source.read(video, lambda length: np.unique(clips(length)), times)
         length = source.counts[video]

@@ -9,8 +9,8 @@ _HOMES = {
     "ExportedFile": "exported_file",
     "SavedNetwork": "saved_network",
     "export_lite": "lite",
-    "export_onnx": "onnx_file",
-    "export_openvino": "openvino_file",
+    "export_onnx": "onnx_openvino",
+    "export_openvino": "onnx_openvino",
     "export_saved_model": "saved_model",
     "export_web_page": "web",
 }

@@ -5,17 +5,23 @@ import os
 
 import numpy as np
 
-from h2s_keras.errors import FileError, UserError
+from h2s_keras.errors import FileError, UserError, require_extra
 from h2s_keras.files import sha256_of, write_file
 from h2s_keras.ops.clip_range import warn_unit_range
+from h2s_keras.runtimes import openvino_function
 
-# Ending of a file: (what computes it, its package, the extra that installs it).
-RUNTIMES = {
-    ".tflite": ("LiteRT", "ai_edge_litert", "litert"),
+# Ending of a file: (what computes it, its module, the extra that installs it).
+_COMPUTED_BY = {
+    ".tflite": ("LiteRT", "ai_edge_litert.interpreter", "litert"),
     ".onnx": ("ONNX Runtime", "onnxruntime", "onnx"),
     ".xml": ("OpenVINO", "openvino", "openvino"),
 }
 PAGE = ("model.onnx", "model.json")
+# What `network_facts` describes.
+FACTS = (
+    *("classes", "num_frames", "image_size", "frame_stride", "frame_rate"),
+    "test_protocol",
+)
 
 
 class ExportedFile:
@@ -25,7 +31,7 @@ class ExportedFile:
     `FILE.json` beside it, which `h2s export` writes.
 
     Args:
-        path: of the file, or the folder of an exported page.
+        path: path of the file, or the folder of an exported page.
 
     Attributes:
         class_names, num_frames, image_size, frame_stride, frame_rate, test_protocol: as
@@ -48,21 +54,12 @@ class ExportedFile:
             path, described = (os.path.join(path, name) for name in PAGE)
         facts = _read_facts(path, described)
         self.path = path
-        self.class_names = facts["classes"]
-        self.num_frames = int(facts["num_frames"])
-        self.image_size = tuple(facts["image_size"])
-        self.frame_stride = int(facts["frame_stride"])
-        self.frame_rate = facts["frame_rate"]
-        self.test_protocol = facts["test_protocol"]
-        name, package, extra = RUNTIMES[os.path.splitext(path)[1]]
+        set_facts(self, facts)
+        name, module, extra = _COMPUTED_BY[os.path.splitext(path)[1]]
+        require_extra(f"{path}: {name}", extra, module)
         open_file = {".tflite": _lite, ".onnx": _onnx, ".xml": _openvino}
         try:
             self._run, self._batch = open_file[os.path.splitext(path)[1]](path)
-        except ImportError as error:
-            raise UserError(
-                f"{path}: {name} computes it, which needs the package "
-                f"{package.replace('_', '-')}; pip install 'h2s_keras[{extra}]'"
-            ) from error
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{path}: {name} cannot read it ({reason})") from error
@@ -93,7 +90,7 @@ def is_page(path):
 
 def is_exported_file(path):
     """Whether a path is what `ExportedFile` reads, by its name."""
-    return os.path.splitext(os.fspath(path))[1] in RUNTIMES or is_page(path)
+    return os.path.splitext(os.fspath(path))[1] in _COMPUTED_BY or is_page(path)
 
 
 def network_facts(network, classes):
@@ -115,11 +112,21 @@ def network_facts(network, classes):
     }
 
 
+def set_facts(answers, facts):
+    """Gives an export that was read the attributes that `network_facts` described."""
+    answers.class_names = facts["classes"]
+    answers.num_frames = int(facts["num_frames"])
+    answers.image_size = tuple(facts["image_size"])
+    answers.frame_stride = int(facts["frame_stride"])
+    answers.frame_rate = facts["frame_rate"]
+    answers.test_protocol = facts["test_protocol"]
+
+
 def write_facts(path, network, classes):
     """Writes `FILE.json` beside an exported file.
 
     Args:
-        path: of the file.
+        path: path of the file.
         network: HiddenTwoStream.
         classes: names in the order of the logits; None for the network's own.
     """
@@ -141,9 +148,9 @@ def _read_facts(path, described):
     try:
         with open(described, encoding="utf-8") as file:
             facts = json.load(file)
-        for name in ("classes", "num_frames", "image_size", "frame_stride", "frame_rate"):
+        for name in FACTS:
             facts[name]
-        expected, _ = facts["sha256"], facts["test_protocol"]
+        expected = facts["sha256"]
         actual = _digest(path)
     except FileNotFoundError as error:
         raise UserError(
@@ -166,7 +173,7 @@ def _read_facts(path, described):
 def _lite(path):
     from ai_edge_litert.interpreter import Interpreter
 
-    from h2s_keras.cores import usable_cores
+    from h2s_keras.process import usable_cores
 
     interpreter = Interpreter(model_path=path, num_threads=usable_cores())
     run = interpreter.get_signature_runner()
@@ -191,14 +198,4 @@ def _onnx(path):
 def _openvino(path):
     import openvino
 
-    # Left alone, it computes in bfloat16 where the processor can.
-    options = {"INFERENCE_PRECISION_HINT": "f32"}
-    network = openvino.Core().compile_model(path, "CPU", options)
-
-    def run(clips):
-        results = network(clips)
-        # The name that the network gave an output; others are paths inside the graph.
-        names = {min(port.get_names(), key=len): port for port in network.outputs}
-        return {name: np.array(results[port]) for name, port in names.items()}
-
-    return run, None
+    return openvino_function(openvino.Core(), path), None

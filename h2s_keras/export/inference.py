@@ -40,8 +40,8 @@ def inference_network(model):
     """
     if getattr(model, "multi_label", False):
         raise UserError(
-            "a network of behaviours is not exported: its answers are no softmax; use h2s "
-            "ethogram predict"
+            "a network of behaviours is not exported: its answers are not a softmax; use "
+            "h2s ethogram predict"
         )
     if not isinstance(model, HiddenTwoStream):
         raise UserError(

@@ -1,14 +1,12 @@
 """MotionNet and the temporal stream as one LiteRT (TFLite) file for small devices."""
 
-import os
-
 import keras
 import numpy as np
 
 from h2s_keras.errors import FileError, UserError
 from h2s_keras.export.exported_file import write_facts
 from h2s_keras.export.inference import inference_network
-from h2s_keras.files import write_file
+from h2s_keras.files import new_file, write_file
 from h2s_keras.ops.flow import flow_to_channels
 
 PRECISIONS = ("float32", "dynamic", "int8")
@@ -25,8 +23,8 @@ def export_lite(
 
     Args:
         model: built HiddenTwoStream, as for `export_saved_model`.
-        path: of the new file, ending in .tflite; `path.json` beside it gets the classes
-            and how frames are taken.
+        path: path of the new file, ending in .tflite; `path.json` beside it gets the
+            classes and how frames are taken.
         precision: "float32"; "dynamic": weights of 8 bits, computed in float32; "int8":
             weights and activations of 8 bits, with ranges measured on `calibration`.
         calibration: for "int8", an iterable of uint8 clips (T, H, W, 3), about 100 of
@@ -46,15 +44,11 @@ def export_lite(
         >>> os.path.getsize("jump.tflite") == count
         True
     """
-    path = os.fspath(path)
     if precision not in PRECISIONS:
         raise UserError(
             f"precision must be one of {', '.join(PRECISIONS)}; received {precision!r}"
         )
-    if not path.endswith(".tflite"):
-        raise UserError(f"{path}: the name of a LiteRT file must end in .tflite; rename it")
-    if os.path.exists(path):
-        raise UserError(f"{path}: exists already; give another name")
+    path = new_file(path, ".tflite")
     if keras.backend.backend() != "tensorflow":
         raise UserError(
             "a LiteRT file is made on the backend TensorFlow; set KERAS_BACKEND"
@@ -72,6 +66,8 @@ def export_lite(
 def _convert(network, shape, precision, calibration):
     import tensorflow as tf
 
+    from h2s_keras.export.signatures import full_size_flow
+
     def run(clips):
         if network.branched:
             features = network.motion.encode(clips)
@@ -80,9 +76,7 @@ def _convert(network, shape, precision, calibration):
             flow = network.motion(clips, training=False)["flow2"]
             source = _adapted(network.adapter, flow)
         logits = network.temporal(source, training=False)
-        scale = network.image_size[0] / flow.shape[2]
-        flow = tf.transpose(flow, (0, 2, 3, 1, 4)) * scale
-        return {"logits": tf.identity(logits), "flow": flow}
+        return {"logits": tf.identity(logits), "flow": full_size_flow(network, flow)}
 
     module = tf.Module()
     module.weights = [weight.value for weight in network.weights]

@@ -250,7 +250,7 @@ def write_warmup(folder, model, clip_size, batch_sizes):
     file stays small at any size of clip.
 
     Args:
-        folder: of the version.
+        folder: folder of the version.
         model: name of the model in the server.
         clip_size: (num_frames, height, width).
         batch_sizes: sizes of the batches.

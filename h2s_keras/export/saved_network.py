@@ -7,6 +7,7 @@ import re
 import numpy as np
 
 from h2s_keras.errors import UserError
+from h2s_keras.export.exported_file import FACTS, set_facts
 from h2s_keras.export.serving_files import DESCRIPTION_FILE, file_digests
 from h2s_keras.ops.clip_range import warn_unit_range
 
@@ -75,12 +76,7 @@ class SavedNetwork:
                 error
             )
         self.path = folder
-        self.class_names = list(facts["classes"])
-        self.num_frames = int(facts["num_frames"])
-        self.image_size = tuple(facts["image_size"])
-        self.frame_stride = int(facts["frame_stride"])
-        self.frame_rate = facts.get("frame_rate")
-        self.test_protocol = facts.get("test_protocol")
+        set_facts(self, facts)
 
     def predict_on_batch(self, clips):
         """Answers of `serving_default`.
@@ -117,14 +113,14 @@ def _description(folder):
     try:
         with open(path, encoding="utf-8") as file:
             facts = json.load(file)
-        for name in ("classes", "num_frames", "image_size", "frame_stride"):
+        for name in FACTS:
             facts[name]
         expected = facts["sha256"]
         actual = file_digests(folder)
     except FileNotFoundError as error:
         raise UserError(
-            f"{path}: no such file, so this SavedModel is no export of h2s_keras; give the "
-            "folder that `h2s export` wrote"
+            f"{path}: no such file, so this SavedModel was not exported by h2s_keras; "
+            "give the folder that `h2s export` wrote"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: is damaged ({error!r}); export again") from error
@@ -144,7 +140,7 @@ def check_graph(path):
     write files or call Python.
 
     Args:
-        path: of a saved_model.pb.
+        path: path of a saved_model.pb.
 
     Raises:
         UserError: unreadable, or with operations or objects that no export here has.

@@ -26,7 +26,7 @@ def write_description(folder, facts, signatures):
     """Writes assets.extra/h2s.json: what the model is, for people and programs.
 
     Args:
-        folder: of the version, with its SavedModel.
+        folder: folder of the version, with its SavedModel.
         facts: dict of plain values: name, classes, num_frames, image_size and so on.
         signatures: dict of name -> concrete function.
 
@@ -79,7 +79,7 @@ def write_server_files(directory, version_folder):
     where they exist, since they are there to be tuned.
 
     Args:
-        directory: of the versions.
+        directory: directory of the versions.
         version_folder: with its h2s.json.
 
     Warns:

@@ -138,14 +138,15 @@ def decode_clips(frames_bytes, num_frames, image_size, decode_size=None):
             clip.
         num_frames: frames of a clip.
         image_size: (height, width) of the model.
-        decode_size: of the model's `test_protocol`.
+        decode_size: that of the model's `test_protocol`.
 
     Returns:
         uint8 (batch, num_frames, height, width, 3), RGB.
 
     Raises:
-        tf.errors.InvalidArgumentError: when run on bytes that are no whole JPEG, on frames
-            of a clip that differ in size, or on a frame of more than 33 million pixels.
+        tf.errors.InvalidArgumentError: when run on bytes that are not a whole JPEG, on
+            frames of a clip that differ in size, or on a frame of more than 33 million
+            pixels.
     """
     height, width = image_size
     flat = tf.reshape(frames_bytes, [-1])
@@ -199,6 +200,6 @@ def _decode(content, height, width, decode_size):
 
 
 def _resized(frame, size):
+    """As `resize_frames` of data/clips/crops.py, in a graph."""
     resized = tf.round(resize_bilinear(frame[None], size))[0]
-    resized = tf.ensure_shape(resized, (*size, 3))
-    return tf.cast(tf.clip_by_value(resized, 0.0, 255.0), tf.uint8)
+    return tf.cast(tf.ensure_shape(resized, (*size, 3)), tf.uint8)

@@ -22,9 +22,10 @@ def export_web_page(model, directory, runtime=RUNTIME, classes=None):
     """Exports a network as a folder that any web server of static files can serve.
 
     The page reads a video file or the camera, computes in the browser, and sends nothing
-    anywhere. The folder holds the page, `model.onnx` (one clip in; `logits` and the flow
-    of its middle pair out), `model.json` (classes, how frames are taken, and the answer
-    to a known clip, which the page checks itself by) and `runtime/`.
+    anywhere. The folder holds the page, `model.onnx` (one clip in; `logits`,
+    `probabilities` and the flow of its middle pair out), `model.json` (classes, how frames
+    are taken, and the answer to a known clip, which the page checks itself by) and
+    `runtime/`.
 
     Args:
         model: built HiddenTwoStream, as for `export_saved_model`.
@@ -43,17 +44,24 @@ def export_web_page(model, directory, runtime=RUNTIME, classes=None):
     Example:
         >>> checksum = export_web_page(model, "page")["sha256"]
     """
-    from h2s_keras.export.onnx_file import check_onnx_tools, onnx_content
+    from h2s_keras.export.onnx_openvino import (
+        ONNX_PACKAGES,
+        Answers,
+        check_tools,
+        onnx_content,
+    )
     from h2s_keras.export.saved_model import checked_classes
 
     directory = os.path.abspath(os.fspath(directory))
     check_free(directory)
     found = find_runtime(runtime)
-    check_onnx_tools("export_web_page")
+    check_tools("export_web_page", "onnx", ONNX_PACKAGES)
     network, _ = inference_network(model)
     classes = checked_classes(network, classes)
     clip = check_clip(network.num_frames, network.image_size)
-    content, outputs = onnx_content(_PageAnswers(network), clip, batch=1)
+    # The flow of the pair that `h2s predict --annotate` shows.
+    answers = Answers(network, pair=(network.num_frames - 1) // 2)
+    content, outputs = onnx_content(answers, clip, batch=1)
     facts = {
         **_describe(network, classes),
         "check": {
@@ -86,26 +94,6 @@ def export_web_page(model, directory, runtime=RUNTIME, classes=None):
             "another folder"
         ) from error
     return facts
-
-
-class _PageAnswers(keras.Model):
-    """A network with the outputs that the page shows."""
-
-    def __init__(self, network):
-        super().__init__(name="answers")
-        self.network = network
-        self.built = True
-
-    def call(self, clips):
-        from h2s_keras.export.signatures import full_size_flow
-
-        outputs = self.network(clips, training=False)
-        flow = full_size_flow(self.network, outputs["flow2"])
-        # The pair that `h2s predict --annotate` shows.
-        return {
-            "logits": outputs["logits"],
-            "flow": flow[:, :, :, (self.network.num_frames - 1) // 2],
-        }
 
 
 def _describe(network, classes):

@@ -18,7 +18,7 @@ def find_runtime(folder):
     """The files of onnxruntime-web that the page needs.
 
     Args:
-        folder: of the npm package, or its `dist`.
+        folder: folder of the npm package, or its `dist`.
 
     Returns:
         dict "version", "wasm" and "webgpu" (names of the modules to import; the second None

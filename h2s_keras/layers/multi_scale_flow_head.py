@@ -23,9 +23,10 @@ class MultiScaleFlowHead(keras.layers.Layer):
 
     Args:
         num_pairs: frame pairs, that is flows, of a clip; 10 for 11 frames.
-        filters: of the deconvolutions, coarse to fine: one fewer than the levels.
+        filters: numbers of filters of the deconvolutions, coarse to fine; one fewer than
+            the levels.
         scales: raw output times this is displacement in pixels of the level, coarse to
-            fine, one a level.
+            fine, one per level.
         finest_level: n of the finest "flow{n}", at 1/2^(n-1) of the input's size.
         intermediate_convolution: False leaves the convolutions between deconvolutions
             out (the ablation "w/o CDC").
@@ -70,7 +71,7 @@ class MultiScaleFlowHead(keras.layers.Layer):
         super().__init__(**kwargs)
         if len(scales) != len(filters) + 1:
             raise ValueError(
-                "scales has one entry a level and filters one fewer; received "
+                "scales has one entry per level and filters one fewer; received "
                 f"{len(scales)} scales and {len(filters)} filters."
             )
         self.num_pairs = num_pairs

@@ -10,7 +10,7 @@ MODES = ("average", "max", "top_k")
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
 class SegmentConsensus(keras.layers.Layer):
-    """Joins the class scores of a video's segments into one score a class.
+    """Joins the class scores of a video's segments into one score per class.
 
     Args:
         mode: "average" (published), "max", or "top_k": the mean of the k best segments

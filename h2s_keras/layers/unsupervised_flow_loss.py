@@ -71,7 +71,7 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
             0 leaves a term out.
         border: share of the short side, rounded to pixels, that is ignored at every edge
             by the photometric and smoothness terms; the release's 0.1.
-        padding: of the warp.
+        padding: padding of the warp.
         photometric: "charbonnier" compares colours, "census" the patterns around each
             pixel, which brightness changes do not touch (ops.census); it counts 10 times,
             since a mismatch costs about a tenth.

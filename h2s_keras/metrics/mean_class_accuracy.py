@@ -3,6 +3,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from h2s_keras.ops.class_labels import check_labels, label_targets, per_sample_weights
 from h2s_keras.ops.host_values import host_values
 from h2s_keras.tensor_types import Tensor
 
@@ -26,8 +27,8 @@ class MeanClassAccuracy(keras.metrics.Metric):
 
     Raises:
         ValueError: if labels or predictions have another shape, or a label with a weight
-            is none of the classes. Inside a compiled function, which cannot raise, such a
-            label makes the result NaN.
+            is not one of the classes. Inside a compiled function, which cannot raise, such
+            a label makes the result NaN.
 
     Example:
         >>> metric = MeanClassAccuracy(2)
@@ -59,30 +60,22 @@ class MeanClassAccuracy(keras.metrics.Metric):
                 f"(batch, {self.num_classes}); received {labels} and "
                 f"{tuple(y_pred.shape)}. Of one-hot labels take the argmax."
             )
-        y_true = ops.reshape(ops.cast(y_true, "int32"), (-1,))
-        hits = ops.cast(ops.argmax(y_pred, axis=-1), "int32") == y_true
-        wrong = ops.logical_or(y_true < 0, y_true >= self.num_classes)
-        classes = ops.where(wrong, 0, y_true)
-        members = ops.one_hot(classes, self.num_classes, dtype=self.dtype)
+        y_true = ops.reshape(y_true, (-1,))
+        members, known = label_targets(y_true, self.num_classes)
+        members = ops.cast(members, self.dtype)
         if sample_weight is not None:
-            weight = ops.reshape(ops.cast(sample_weight, self.dtype), (-1,))
+            weight = ops.convert_to_tensor(sample_weight)
+            weight = per_sample_weights(weight, members[:, 0])
             members = members * weight[:, None]
-            wrong = ops.logical_and(wrong, weight != 0)
-        self._refuse(y_true, wrong)
-        members = ops.where(wrong[:, None], float("nan"), members)
+            known = ops.logical_or(known, weight == 0)
+        unknown = host_values(ops.logical_not(known))
+        if unknown is not None:
+            check_labels(host_values(y_true)[unknown], self.num_classes)
+        members = ops.where(known[:, None], members, float("nan"))
         self.total.assign_add(ops.sum(members, axis=0))
+        hits = ops.cast(ops.argmax(y_pred, axis=-1), "int32") == ops.cast(y_true, "int32")
         right = members * ops.cast(hits, self.dtype)[:, None]
         self.right.assign_add(ops.sum(right, axis=0))
-
-    def _refuse(self, labels, wrong):
-        wrong = host_values(wrong)
-        if wrong is not None and wrong.any():
-            label = host_values(labels)[wrong][0]
-            raise ValueError(
-                f"MeanClassAccuracy takes labels from 0 to {self.num_classes - 1}; "
-                f"received {label}. Count labels from 0; a sample without a label needs "
-                "the weight 0."
-            )
 
     def result(self) -> Tensor:
         seen = ops.cast(self.total != 0, self.dtype)

@@ -14,7 +14,7 @@ class RegionEndPointError(EndPointError):
     Args:
         region: "boundary", where the true flow changes by more than `threshold` pixels
             from a pixel to its neighbour, and around it; "interior", everywhere else; or
-            (low, high), where the true speed is in [low, high) pixels a frame, high
+            (low, high), where the true speed is in [low, high) pixels per frame, high
             None for no limit (published bins (0, 10), (10, 40), (40, None)).
         threshold: pixels, for "boundary" and "interior".
         radius: pixels around a boundary that belong to it; 4 gives the 9x9 box of the

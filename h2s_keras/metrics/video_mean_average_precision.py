@@ -22,7 +22,7 @@ class VideoMeanAveragePrecision(keras.metrics.Metric):
       this rank or any later one; its mean over the positives is then never lower.
 
     Classes without a positive do not count. Scores that are equal are ranked by the
-    number of the video. The state is one row a video that views are added to, so the
+    number of the video. The state is one row per video that views are added to, so the
     result is right for partial batches and for several devices, in any order.
 
     Args:

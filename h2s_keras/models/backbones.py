@@ -45,7 +45,7 @@ def preprocessing_mode(backbone: str | keras.Model) -> str:
     if not isinstance(backbone, str):
         return "none"
     name = backbone.lower()
-    if name in ("tiny", "small"):
+    if name in _SMALL:
         return "unit"
     if name.startswith(_OWN_SCALING):
         return "none"
@@ -84,12 +84,14 @@ def build_backbone(
     Args:
         backbone: "vgg16" (published heads: two layers of 4096 with dropout),
             "bn_inception" (TSN's), "i3d" and its 2D parent "inception_v1", "small" (0.2 M
-            parameters, with batch normalization, for tens of videos), "tiny" (0.3 M, for
-            the synthetic clips), the name of any keras.applications model, or a functional
-            keras.Model of one input and one output. From images to maps, or to features
-            (batch, n) that end in a pooling or a non-linearity, it gets a head: pooling,
-            dropout and a new Dense. From images to logits (batch, num_classes) it is used
-            as it is, and to probabilities without its softmax, that is with its own logits.
+            parameters, with batch normalization, for tens of videos), "small_max" (the
+            same, its maps pooled by mean and by maximum, for details of a few pixels),
+            "tiny" (0.3 M, for the synthetic clips), the name of any keras.applications
+            model, or a functional keras.Model of one input and one output. From images to
+            maps, or to features (batch, n) that end in a pooling or a non-linearity, it
+            gets a head: pooling, dropout and a new Dense. From images to logits (batch,
+            num_classes) it is used as it is, and to probabilities without its softmax, that
+            is with its own logits.
             A classifier of other classes, one that ends in a sigmoid, and a model that does
             not say what it gives are refused.
         input_shape: (height, width, channels); channels 3 or 2*(frames-1). For "i3d" over
@@ -106,7 +108,7 @@ def build_backbone(
             .keras or .weights.h5 file of the network or of a stream with it, over images
             or flow, as `h2s convert` writes of a .caffemodel; "i3d" also that of
             "inception_v1", which is inflated.
-        name: of the model.
+        name: name of the model.
         partial_batch_normalization: for "bn_inception", "inception_v1", "i3d": keep mean
             and variance of all batch normalisations but the first as they are.
         rematerialize: in training, compute the activations inside each block of the
@@ -241,7 +243,15 @@ def _small(inputs):
     return hidden
 
 
-_SMALL = {"tiny": _tiny, "small": _small}
+def _small_max(inputs):
+    """Features of "small" by mean and maximum: a mean loses what is seen in one place."""
+    maps = _small(inputs)
+    pooled = [keras.layers.GlobalAveragePooling2D()(maps)]
+    pooled.append(keras.layers.GlobalMaxPooling2D()(maps))
+    return keras.layers.Concatenate(name="mean_and_maximum")(pooled)
+
+
+_SMALL = {"tiny": _tiny, "small": _small, "small_max": _small_max}
 
 
 def _application(name, inputs, weights):
@@ -351,8 +361,8 @@ def rematerialize_model(model: keras.Model) -> keras.Model:
         model = keras.Model(model.inputs, model.outputs, name=model.name)
     if len(getattr(model, "inputs", ()) or ()) != 1 or len(model.outputs) != 1:
         raise ValueError(
-            f"{model.name!r} cannot be rematerialised block by block: it is no functional "
-            "model of one input and one output."
+            f"{model.name!r} cannot be rematerialised block by block: it is not a "
+            "functional model of one input and one output."
         )
     inputs = keras.Input(model.inputs[0].shape[1:], dtype=model.inputs[0].dtype)
     hidden, begin = inputs, model.inputs[0]

@@ -54,14 +54,14 @@ def bn_inception(
         width: factor on all numbers of filters, for small experiments.
         partial_batch_normalization: keep mean and variance of all batch normalisations
             but the first as they are (TSN's partial BN, against overfitting).
-        name: of the model.
+        name: name of the model.
 
     Returns:
         keras.Model to maps (batch, height/32, width/32, 1024 * width); 10,290,272
         parameters with 3 channels at full width, moving statistics among them.
 
     Raises:
-        ValueError: for sides that are no multiples of 32.
+        ValueError: for sides that are not multiples of 32.
 
     Example:
         >>> bn_inception((64, 64, 20), width=0.125).output_shape

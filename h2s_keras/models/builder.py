@@ -147,7 +147,7 @@ class HiddenTwoStreamBuilder:
         """Options of `QuantizedFlowAdapter`: bound, levels, centre, padding, enlarge.
 
         The bound is by default `flow_bound` of the clips' size, also without this step;
-        the temporal backbone "small" reads flow that is not enlarged.
+        the temporal backbones "small" and "small_max" read flow that is not enlarged.
         """
         if "scale" in options:
             raise ValueError(
@@ -160,7 +160,7 @@ class HiddenTwoStreamBuilder:
     def _make_adapter(self, backbone):
         options = {
             "bound": flow_bound(self._image_size),
-            "enlarge": backbone != "small",
+            "enlarge": backbone not in ("small", "small_max"),
             **(self._adapter_options or {}),
         }
         return self._step("adapter", QuantizedFlowAdapter, **options)

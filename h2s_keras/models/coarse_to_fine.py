@@ -9,6 +9,8 @@ from h2s_keras.ops.resize import resize_bilinear
 from h2s_keras.ops.warp import backward_warp
 from h2s_keras.tensor_types import Flows, Tensor
 
+_SMALLEST = 16  # pixels of a short side
+
 
 def clip_pairs(clips: Tensor) -> Tensor:
     """The neighbouring frames of clips as clips of two frames.
@@ -29,12 +31,10 @@ def clip_pairs(clips: Tensor) -> Tensor:
     return ops.reshape(pairs, (-1, 2, size_of(clips, 2), size_of(clips, 3), clips.shape[4]))
 
 
-def pyramid_sizes(
-    height: int, width: int, multiple: int, smallest: int = 16
-) -> list[tuple[int, int]]:
+def pyramid_sizes(height: int, width: int, multiple: int) -> list[tuple[int, int]]:
     """Image sizes of the passes, coarse to fine; the last is (height, width) itself.
 
-    Each is half the next, rounded to `multiple`, and no short side is below `smallest`
+    Each is half the next, rounded to `multiple`, and no short side is below 16
     pixels, so that all passes together cost 4/3 of the last.
 
     Example:
@@ -44,7 +44,7 @@ def pyramid_sizes(
     ```
     """
     sizes = [(height, width)]
-    while min(sizes[-1]) >= 2 * max(smallest, multiple):
+    while min(sizes[-1]) >= 2 * max(_SMALLEST, multiple):
         halved = 2 ** len(sizes)
         sizes.append(
             tuple(
@@ -56,7 +56,7 @@ def pyramid_sizes(
 
 
 def coarse_to_fine_flows(
-    single_pass: Callable[[Tensor], Flows], pairs: Tensor, multiple: int, smallest: int = 16
+    single_pass: Callable[[Tensor], Flows], pairs: Tensor, multiple: int
 ) -> Flows:
     """Flow between two frames, found on a small image first and refined up to full size.
 
@@ -69,7 +69,6 @@ def coarse_to_fine_flows(
         pairs: (batch, 2, height, width, 3) RGB 0..255, any dtype; static height and width,
             multiples of `multiple`.
         multiple: what the sides of every pass must be multiples of.
-        smallest: as `pyramid_sizes`.
 
     Returns:
         dict of the last pass: the flows of all levels, float32 (batch, 1, h, w, 2), pixels
@@ -89,7 +88,7 @@ def coarse_to_fine_flows(
         )
     frames = ops.cast(pairs, "float32")
     flows: Flows = {}
-    for size in pyramid_sizes(height, width, multiple, smallest):
+    for size in pyramid_sizes(height, width, multiple):
         first, second = (resize_bilinear(frames[:, index], size) for index in (0, 1))
         if not flows:
             flows = single_pass(ops.stack([first, second], axis=1))

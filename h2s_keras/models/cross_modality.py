@@ -254,7 +254,7 @@ def copy_dense_layers(
 
     Args:
         model: the whole classifier.
-        names: of its dense layers before the last, in order.
+        names: names of its dense layers before the last, in order.
         top: list of (kernel, bias) of `copy_image_weights`.
         weights: what they were read from, for the warning that they do not fit.
     """
@@ -340,7 +340,7 @@ def _short(error):
 
 
 def _shapes_in(path):
-    """Shapes of all arrays of an HDF5 file; none if it is no such file."""
+    """Shapes of all arrays of an HDF5 file; none if it is not such a file."""
     shapes = []
 
     def note(_, item):

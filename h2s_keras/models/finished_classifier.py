@@ -42,7 +42,7 @@ def finished_logits(model: keras.Model, num_classes: int) -> keras.Model | None:
         return None
     fits, kind = shape[-1] == num_classes, _kind(model.outputs[0])
     if fits and kind in (None, "features"):
-        # A layer of one's own, a subclassed model, pooled probabilities: the answers tell.
+        # A custom layer, a subclassed model, pooled probabilities: the answers tell.
         kind = _measured(model) or kind
     cure = (
         "for features leave its last layer out: "

@@ -84,7 +84,7 @@ def i3d(
         width: factor on all numbers of filters, for small experiments.
         partial_batch_normalization: keep mean and variance of all batch normalisations
             but the first as they are.
-        name: of the model.
+        name: name of the model.
 
     Returns:
         keras.Model to maps (batch, time/8, height/32, width/32, 1024 * width), every side

@@ -10,11 +10,10 @@ from keras import ops
 from h2s_keras.errors import UserError
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.multi_scale_flow_head import SLOPE, MultiScaleFlowHead
-from h2s_keras.models.checks_clips import ChecksClips
 from h2s_keras.models.coarse_to_fine import clip_pairs, coarse_to_fine_flows, without_noise
 from h2s_keras.models.motion_net_of import motion_net_of
 from h2s_keras.models.motion_net_variants import VARIANTS, ContrastFilters
-from h2s_keras.models.network_answers import NamedShapes, full_resolution_flow
+from h2s_keras.models.network_answers import ChecksClips, NamedShapes, full_resolution_flow
 from h2s_keras.models.presets import SavesPreset, as_class, load_model
 from h2s_keras.ops.aligned_convolution import aligned_clip, aligned_convolution
 from h2s_keras.ops.backend_forms import leaky_relu

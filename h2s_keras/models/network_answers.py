@@ -1,4 +1,6 @@
-"""What networks answer with: outputs by name, and flow at full resolution."""
+"""What networks do beside computing: look at clips, name outputs, enlarge flow."""
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -65,3 +67,27 @@ def full_resolution_flow(network: keras.Model, clips: Tensor, batch_size: int) -
     if not results:
         return np.zeros((0, frames - 1, height, width, 2), "float32")
     return np.concatenate(results)
+
+
+class ChecksClips:
+    """For keras.Model: looks at the clips of calls on arrays, before they are compiled."""
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        warn_unit_range(x, f"{type(self).__name__}.fit")
+        with looked_at():
+            return super().fit(x, *args, **kwargs)  # type: ignore[misc]
+
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        warn_unit_range(x, f"{type(self).__name__}.evaluate")
+        with looked_at():
+            return super().evaluate(x, *args, **kwargs)  # type: ignore[misc]
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        warn_unit_range(x, f"{type(self).__name__}.predict")
+        with looked_at():
+            return super().predict(x, *args, **kwargs)  # type: ignore[misc]
+
+    def predict_on_batch(self, x: Any) -> Any:
+        warn_unit_range(x, f"{type(self).__name__}.predict")
+        with looked_at():
+            return super().predict_on_batch(x)  # type: ignore[misc]

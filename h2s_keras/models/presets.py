@@ -9,10 +9,9 @@ import keras
 import numpy as np
 
 from h2s_keras.errors import UserError
-from h2s_keras.files import sha256
+from h2s_keras.files import is_remote, sha256
 from h2s_keras.model_files import (
     PRESETS,
-    is_remote,
     model_file,
     preset_index,
     preset_name,
@@ -101,8 +100,8 @@ def read_preset(name: str, folder: str | os.PathLike[str] = PRESETS) -> keras.Mo
     """The network of a preset; offline, and only if its checksum holds.
 
     Args:
-        name: of `preset_index`.
-        folder: of the files.
+        name: name of a preset.
+        folder: folder of the files.
 
     Returns:
         keras.Model of the dtype policy that it was written with, float32 for all that ship.

@@ -15,7 +15,7 @@ class StoredFlowStream(keras.Model):
     """A temporal CNN on flow that was computed before, such as TV-L1: the two-stage way.
 
     The baseline that MotionNet is measured against: the same temporal CNN and the same
-    clipping and quantisation, with flow from a file in the place of learned flow.
+    clipping and quantisation, with flow from a file instead of learned flow.
 
     Args:
         temporal: keras.Model from adapted flow (batch, H, W, 2*pairs) to logits.

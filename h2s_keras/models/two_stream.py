@@ -7,8 +7,7 @@ from keras import ops
 
 from h2s_keras.layers.image_preprocessing import ImagePreprocessing
 from h2s_keras.layers.quantized_flow_adapter import QuantizedFlowAdapter
-from h2s_keras.models.checks_clips import ChecksClips
-from h2s_keras.models.network_answers import NamedShapes
+from h2s_keras.models.network_answers import ChecksClips, NamedShapes
 from h2s_keras.models.presets import SavesPreset, as_class, load_model
 from h2s_keras.ops.clip_range import looked_at, warn_unit_range
 from h2s_keras.tensor_types import Flows, Tensor
@@ -48,7 +47,7 @@ class HiddenTwoStream(ChecksClips, SavesPreset, keras.Model):
         class_names: names of the classes in the order of the logits, or None.
         frame_stride: step between the frames of a clip that the model was trained on;
             kept for those who sample clips from video.
-        frame_rate: frames a second that it was trained at, or None for those of each
+        frame_rate: frames per second that it was trained at, or None for those of each
             video as they come; kept likewise.
         test_protocol: dict of plain values, how its run measured videos ("clips",
             "short", "decode_size"), which `h2s evaluate` and `h2s predict` follow; None

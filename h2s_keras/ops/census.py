@@ -46,7 +46,7 @@ def census_distance(first: Tensor, second: Tensor, radius: int = 3) -> Tensor:
 
     Args:
         first, second: float (n, height, width, 3), grey levels 0..255 up to an offset.
-        radius: of the neighbourhood.
+        radius: radius of the neighbourhood.
 
     Returns:
         float32 (n, height, width, 1).

@@ -40,7 +40,7 @@ def is_unit_range(clips: Tensor) -> bool:
     values = host_values(clips[:_FIRST])
     if values is None or not values.size:
         return False
-    values = values.astype("float32")  # bfloat16 is no number to NumPy.
+    values = values.astype("float32")  # NumPy cannot compute with bfloat16.
     highest = float(np.max(values))
     return highest <= 1.0 and (highest > 0.0 or float(np.min(values)) < 0.0)
 
@@ -55,10 +55,10 @@ def warn_unit_range(clips: Tensor, entrance: str) -> None:
     if entrance in _warned or getattr(_inside, "entrance", False):
         return
     if is_unit_range(clips):
-        tell_unit_range(entrance)
+        report_unit_range(entrance)
 
 
-def tell_unit_range(entrance: str) -> None:
+def report_unit_range(entrance: str) -> None:
     """The warning itself, for callers that have looked at the values."""
     if entrance in _warned:
         return

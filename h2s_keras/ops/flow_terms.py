@@ -30,7 +30,7 @@ def warp_from_margin(
         image: float (n, height + 2 margin, width + 2 margin, channels).
         flow: float (n, height, width, 2), pixels of the same grid.
         margin: pixels, 0 for an image of the size of flow.
-        padding: of the warp, beyond the margin.
+        padding: padding of the warp, beyond the margin.
 
     Returns:
         (n, height, width, channels).
@@ -93,7 +93,7 @@ def flow_terms(
             elsewhere the frames are not compared.
         photometric: "charbonnier" or "census".
         border: share of the short side that photometric and smoothness leave out.
-        padding: of the warp.
+        padding: padding of the warp.
         smoothness_order, edge_weight, undefined: see `flow_smoothness`.
 
     Returns:

@@ -121,7 +121,7 @@ def range_map_visibility(backward_flow: Tensor, threshold: float = 0.6) -> Tenso
 
     Args:
         backward_flow: float (n, height, width, 2), from frame t+1 to t.
-        threshold: of `range_map`; a stretch by less than 1 / threshold hides nothing.
+        threshold: as of `range_map`; a stretch by less than 1 / threshold hides nothing.
 
     Returns:
         float32 (n, height, width, 1), without gradient.

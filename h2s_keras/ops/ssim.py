@@ -19,7 +19,7 @@ def gaussian_window(
 
 
 def patch_ssim(first: Tensor, second: Tensor, c1: float = 1e-4, c2: float = 1e-3) -> Tensor:
-    """SSIM of two images in 8x8 patches with stride 8, one value a patch and channel.
+    """SSIM of two images in 8x8 patches with stride 8, one value per patch and channel.
 
     Patches that reach over the right or lower edge are kept, with the window's weights
     inside the image and not renormalised: a 7x7 image has one patch. Computed in

@@ -32,7 +32,8 @@ def get_config(smoke=False):
         "model": {
             "motion": "small_video",
             "temporal": "small",
-            "spatial": "small",
+            # Its maximum finds details of a few pixels.
+            "spatial": "small_max",
             # A file, for backbones of keras.applications.
             "spatial_weights": None,
             "dropout": 0.5,

@@ -7,11 +7,11 @@ import zlib
 import keras
 import numpy as np
 
-from h2s_keras.cores import usable_cores
 from h2s_keras.errors import UserError
 from h2s_keras.models.network_answers import full_resolution_flow
 from h2s_keras.ops.clip_range import warn_unit_range
-from h2s_keras.runtimes import check_runtime
+from h2s_keras.process import usable_cores
+from h2s_keras.runtimes import check_runtime, openvino_function
 
 _FACTS = (
     *("class_names", "num_frames", "image_size", "frame_stride", "frame_rate"),
@@ -113,7 +113,6 @@ class OpenVinoNetwork(RuntimeNetwork):
 
     Every shape of a batch is compiled once, which takes seconds.
 
-
     Example:
         >>> network = OpenVinoNetwork(MotionNet(num_frames=3, variant="tiny"))
         >>> network.predict_on_batch(np.zeros((1, 3, 64, 64, 3), "uint8"))["flow2"].shape
@@ -131,9 +130,7 @@ class OpenVinoNetwork(RuntimeNetwork):
         key = (clips.shape, dtype)
         if key not in self._compiled:
             self._compiled[key] = self._compile(*key)
-        network = self._compiled[key]
-        results = network(clips)
-        return {_name_of(port): np.array(results[port]) for port in network.outputs}
+        return self._compiled[key](clips)
 
     def _compile(self, shape, dtype):
         key = (shape[1:], dtype)
@@ -142,9 +139,7 @@ class OpenVinoNetwork(RuntimeNetwork):
         # A fixed shape lets OpenVINO choose layouts once and for all.
         converted = self._converted[key].clone()
         converted.reshape(list(shape))
-        # Left alone, it computes in bfloat16 where the processor can.
-        options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        return self._core.compile_model(converted, "CPU", options)
+        return openvino_function(self._core, converted)
 
     def _convert(self, shape, dtype):
         self._check_weights()
@@ -155,11 +150,6 @@ class OpenVinoNetwork(RuntimeNetwork):
                 path, format="openvino", input_signature=signature, verbose=False
             )
             return self._core.read_model(path).clone()
-
-
-def _name_of(port):
-    """The name that the model gave an output; others are paths inside the graph."""
-    return min(port.get_names(), key=len)
 
 
 class LiteNetwork(RuntimeNetwork):

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from h2s_keras.errors import UserError
-from h2s_keras.training.class_labels import is_one_hot, label_targets
+from h2s_keras.ops.class_labels import is_one_hot, label_targets
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "auto")
 
@@ -16,11 +16,11 @@ class ActionLosses:
     """Loss and weight of each action output.
 
     Args:
-        names: of the action outputs.
+        names: names of the action outputs.
         loss: None for cross-entropy; or one loss for all outputs, a list in their order or
             a dict by their names, each a name, function or `keras.losses.Loss`.
         loss_weights: None for 1; a number, a list or a dict likewise.
-        label_smoothing: of the built-in cross-entropy.
+        label_smoothing: label smoothing of the built-in cross-entropy.
 
     Raises:
         ValueError: for what cannot be honoured.

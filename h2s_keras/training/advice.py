@@ -3,7 +3,7 @@
 import collections
 
 from h2s_keras.data.datasets.validation_split import suggested_group_pattern
-from h2s_keras.training.fusion_choice import beats_chance
+from h2s_keras.evaluation.fusion import beats_chance
 
 _FITTED = (
     0.9  # accuracy on training clips, under augmentation, of a stream that has learned

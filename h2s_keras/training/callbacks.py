@@ -106,7 +106,7 @@ class CsvLog(keras.callbacks.Callback):
     """Appends rows an epoch: stage, batches done, seconds, and every figure.
 
     Args:
-        path: of the file, made when needed.
+        path: path of the file, made when needed.
         stage: its name.
         position: object with the attribute `step`, the batches done.
         clock: function without arguments, the seconds that the stage has trained.
@@ -136,7 +136,7 @@ def cut_log(path, stages, index, step):
     They are there where the run was cut, or the disk full, between the log and the state.
 
     Args:
-        path: of the file; nothing is done where there is none.
+        path: path of the file; nothing is done where there is none.
         stages: names of all stages, in order.
         index, step: stage and batches done of the state that the run goes on from.
     """
@@ -161,6 +161,9 @@ def cut_log(path, stages, index, step):
         csv.writer(file).writerows(kept)
 
 
+_CHECK_EVERY = 10  # batches
+
+
 class NonFiniteGuard(keras.callbacks.Callback):
     """Goes back to the last good state when the loss or a gradient is no longer finite.
 
@@ -174,20 +177,19 @@ class NonFiniteGuard(keras.callbacks.Callback):
             its batch number.
         explain: function (batch number or None) -> text that says what was not finite.
         patience: times that training may go back before it ends.
-        check_every: batches between two looks.
 
     Raises:
         UserError: the patience is at an end; the text names the first bad tensor or loss
             term, the batch and its clips.
     """
 
-    def __init__(self, stage, go_back, explain, patience=3, check_every=10):
+    def __init__(self, stage, go_back, explain, patience=3):
         super().__init__()
         self.stage, self.go_back, self.explain = stage, go_back, explain
-        self.patience, self.check_every = patience, check_every
+        self.patience = patience
 
     def on_train_batch_end(self, batch, logs=None):
-        if (batch + 1) % self.check_every == 0 and bad_batch(self.model) >= 0:
+        if (batch + 1) % _CHECK_EVERY == 0 and bad_batch(self.model) >= 0:
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
@@ -218,6 +220,9 @@ class NonFiniteGuard(keras.callbacks.Callback):
         )
 
 
+_CLIPS_SHOWN = 2
+
+
 class TensorBoardLog(keras.callbacks.Callback):
     """Writes what `tensorboard --logdir RUN/tensorboard` shows of a stage.
 
@@ -227,17 +232,16 @@ class TensorBoardLog(keras.callbacks.Callback):
     package tensorboard is needed to look at them only.
 
     Args:
-        folder: of the event files; made when needed.
+        folder: folder of the event files; made when needed.
         position: object with the attribute `step`, the batches done.
         sample_clips: function without arguments that gives uint8 clips (batch, time,
             height, width, 3) for the pictures, or None.
-        clips_shown: pictures at most.
     """
 
-    def __init__(self, folder, position, sample_clips=None, clips_shown=2):
+    def __init__(self, folder, position, sample_clips=None):
         super().__init__()
         self.folder, self.position = folder, position
-        self.sample_clips, self.clips_shown = sample_clips, clips_shown
+        self.sample_clips = sample_clips
         self._writer = self._clips = None
         self._resumed = position.step
 
@@ -269,13 +273,13 @@ class TensorBoardLog(keras.callbacks.Callback):
         if self._clips is None:
             clips = np.asarray(self.sample_clips())
             clips = clips.reshape(-1, *clips.shape[-4:])
-            self._clips = clips[: self.clips_shown]
+            self._clips = clips[:_CLIPS_SHOWN]
         if self._clips.shape[1] != motion.num_frames:
             return  # A stage on pairs of frames, for a network of longer clips.
         flows = motion.estimate_flow(self._clips)
         lengths = np.sqrt(np.sum(np.square(flows), axis=-1, dtype="float32"))
         if not np.isfinite(lengths).all():
-            return  # The guard tells of it.
+            return  # The guard reports it.
         tf.raw_ops.WriteHistogramSummary(
             writer=writer, step=step, tag="flow length in pixels", values=lengths.ravel()
         )

@@ -7,12 +7,12 @@ import types
 import keras
 import numpy as np
 
+from h2s_keras.ops.class_labels import check_label_shape, check_labels, is_one_hot
 from h2s_keras.ops.clip_range import (
     is_unit_range,
-    tell_unit_range,
+    report_unit_range,
     warn_unit_range,
 )
-from h2s_keras.training.class_labels import check_label_shape, check_labels, is_one_hot
 
 
 class DataChecks:
@@ -22,7 +22,7 @@ class DataChecks:
     Labels outside the classes end the run, clips scaled to 0..1 are worth a warning.
 
     Args:
-        num_classes: of the network, or None where the targets are no labels.
+        num_classes: of the network, or None where the targets are not labels.
         entrance: what the user called, for the warning.
     """
 
@@ -116,7 +116,7 @@ class DataChecks:
 
     def _look(self, clips):
         if is_unit_range(clips):
-            tell_unit_range(self.entrance)
+            report_unit_range(self.entrance)
         return np.True_
 
 

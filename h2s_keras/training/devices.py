@@ -1,5 +1,6 @@
-"""What a run computes on, and a GPU that is there and not used."""
+"""What a run computes on: devices, strategies over them, and a GPU that is not used."""
 
+import functools
 import glob
 import importlib.metadata
 import os
@@ -10,9 +11,9 @@ import sys
 import keras
 
 from h2s_keras.errors import UserError
-from h2s_keras.out_of_memory import is_out_of_memory
-from h2s_keras.silence import silent_stderr
+from h2s_keras.process import is_out_of_memory, silent_stderr
 
+STRATEGIES = ("none", "mirrored")
 _CURES = {
     "tensorflow": 'pip install "h2s_keras[gpu]" (the CUDA libraries that TensorFlow needs)',
     "jax": 'pip install "jax[cuda12]"',
@@ -58,7 +59,7 @@ def unused_gpu(devices):
     """One line on an NVIDIA GPU that is there while the backend found none, or None.
 
     Args:
-        devices: of `find_devices`.
+        devices: what `find_devices` returned.
 
     A GPU that CUDA_VISIBLE_DEVICES hides is left unused on purpose.
     """
@@ -124,7 +125,7 @@ def run_header(config, data, devices):
     Args:
         config: `RunOptions`.
         data: object with the interface of `h2s_keras.data.training_data`.
-        devices: of `find_devices`.
+        devices: what `find_devices` returned.
     """
     names = list(data.class_names)
     shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
@@ -160,14 +161,14 @@ def run_header(config, data, devices):
 
 
 def out_of_memory(error):
-    """The UserError that tells of memory which ran out, or None for another exception.
+    """The UserError for memory that ran out, or None for another exception.
 
     Example:
 
     ```python
-    told = out_of_memory(error)
-    if told is not None:
-        raise told from error
+    explained = out_of_memory(error)
+    if explained is not None:
+        raise explained from error
     ```
     """
     if not is_out_of_memory(error):
@@ -177,3 +178,68 @@ def out_of_memory(error):
         "gradient_accumulation_steps raised in turn, for the same update), or with "
         "model.rematerialize=True, which keeps less for the backward pass"
     )
+
+
+def make_strategy(name):
+    """The tf.distribute strategy of a recipe's "strategy" value; None for one device.
+
+    Args:
+        name: "none" or "mirrored": one replica on each GPU, or on each logical CPU where
+            there is no GPU.
+
+    Raises:
+        UserError: for another name, or where the backend cannot do it.
+
+    Example:
+
+    ```python
+    strategy = make_strategy("mirrored")
+    with strategy.scope():
+        network = builder.build()
+    ```
+    """
+    if name in (None, "none"):
+        return None
+    if str(name).startswith("multi"):
+        raise UserError(
+            f"strategy={name}: TensorFlow's MultiWorkerMirroredStrategy does not run with "
+            "Keras 3; for many processes set KERAS_BACKEND=jax and give --processes, "
+            "--process and --coordinator"
+        )
+    if name not in STRATEGIES:
+        raise UserError(f"strategy must be one of {STRATEGIES}; received {name!r}")
+    if keras.backend.backend() != "tensorflow":
+        raise UserError(
+            f"strategy=mirrored is TensorFlow's; the backend is {keras.backend.backend()}. "
+            "On JAX give --processes (one process for each device), or leave it out"
+        )
+    return _mirrored()
+
+
+@functools.cache
+def _mirrored():
+    # Two strategies over the same devices in one process mix up their collectives.
+    import tensorflow as tf
+
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def unsynchronized_layers(network):
+    """The layers of batch normalisation that do not share their statistics yet."""
+    return [
+        layer
+        for layer in network._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization) and not layer.synchronized
+    ]
+
+
+def share_statistics(layers, value):
+    """Sets whether layers of batch normalisation share their statistics over replicas.
+
+    Where they do not, each replica of TensorFlow normalises with its own few clips, and the
+    statistics of the first replica alone are kept. Processes on JAX need no such thing: a
+    batch is one global array there, and Keras refuses the option, also in a file.
+    """
+    for layer in layers:
+        layer.synchronized = value

@@ -171,7 +171,7 @@ class FlowObjective(keras.layers.Layer):
 
         Args:
             clips: (batch, time, height, width, 3) RGB 0..255, with the margin.
-            outputs: of the network on the first view, and of `extra_passes`.
+            outputs: outputs of the network on the first view, and of `extra_passes`.
             step: scalar, batches done; None: every ramp is over.
             truth: true flow (batch, time-1, height, width, 2) for a supervised loss, NaN
                 for clips without it where the loss is mixed.
@@ -231,7 +231,7 @@ class FlowObjective(keras.layers.Layer):
         if isinstance(lost, int) and lost:
             raise UserError(
                 f"self_supervision_crop: {self.self_supervision_crop} pixels of the clip "
-                "are no whole pixels of its flow; take a multiple of "
+                "are not whole pixels of its flow; take a multiple of "
                 f"{clip_height // height}"
             )
         middle = ops.stop_gradient(teacher[:, :, cut : height - cut, cut : width - cut])

@@ -6,7 +6,7 @@ from keras import ops
 from h2s_keras.errors import UserError
 from h2s_keras.models.motion_net_of import motion_net_of
 from h2s_keras.options import StageOptions
-from h2s_keras.training.in_place import apply_adam, apply_momentum, updates_in_place
+from h2s_keras.training.backend_steps import apply_adam, apply_momentum, updates_in_place
 from h2s_keras.training.stage_updates import StageUpdates
 
 PARTS = ("motion", "temporal", "spatial")
@@ -152,12 +152,12 @@ class StageSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         learning_rate: after the warm-up.
-        total_steps: of the stage; cosine ends there at 2 % of the learning rate.
+        total_steps: steps of the stage; cosine ends there at 2 % of the learning rate.
         warmup_steps: the first steps climb from 1/warmup_steps of it; they keep the
             first updates of MotionNet from running into NaN.
         kind: "constant", "cosine" or "multistep".
         boundaries: for multistep, steps at which the rate is multiplied by `factor`.
-        factor: of multistep.
+        factor: factor of each drop of multistep.
 
     Raises:
         ValueError: for an unknown kind.

@@ -1,4 +1,4 @@
-"""Training on a folder of one's own videos, from Python."""
+"""Training on a folder of the user's own videos, from Python."""
 
 import os
 

@@ -1,7 +1,10 @@
-"""From the options of a stage to a model that `fit` trains."""
+"""From the options of a stage to the weights that learn and a model that `fit` trains."""
 
 import contextlib
+import fnmatch
 import inspect
+
+import keras
 
 from h2s_keras.data.clips.sampling import process_batch_size
 from h2s_keras.errors import UserError
@@ -11,8 +14,7 @@ from h2s_keras.layers.unsupervised_flow_loss import UnsupervisedFlowLoss
 from h2s_keras.models.motion_net_of import motion_net_of, sees_pairs
 from h2s_keras.options import StageOptions
 from h2s_keras.training.flow_objective import FlowObjective
-from h2s_keras.training.freezing import set_trainable
-from h2s_keras.training.optimizers import build_optimizer
+from h2s_keras.training.optimizers import PARTS, build_optimizer, part_of
 from h2s_keras.training.stage_model import StageModel
 
 # Options of a flow loss that are arguments of `FlowObjective`, not of the loss in it.
@@ -49,7 +51,7 @@ def check_stages(network, config, processes=None):
 
 @contextlib.contextmanager
 def stage_errors(stage):
-    """Tells what does not fit in a stage as the user's mistake, with the stage's name."""
+    """Raises what does not fit in a stage as a UserError with the stage's name."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -97,7 +99,7 @@ def flow_objective(options, batches_per_step=1):
 
     Args:
         options: what counts steps there counts batches in the objective.
-        batches_per_step: of the optimizer.
+        batches_per_step: number of batches per step of the optimizer.
     """
     if options is None:
         return None
@@ -115,3 +117,75 @@ def flow_objective(options, batches_per_step=1):
     else:
         loss = UnsupervisedFlowLoss(**given)
     return FlowObjective(loss, **around)
+
+
+def set_trainable(network, stage):
+    """Freezes all but what `stage` trains.
+
+    Args:
+        network: a built HiddenTwoStream.
+        stage: `StageOptions`: "train" holds the parts that learn (None: the streams), and
+            "freeze" patterns of layers that do not, such as "motion/conv1*" (part/name of
+            the layer); with "freeze_normalization" no batch normalization does.
+
+    Raises:
+        UserError: for a part that the network lacks, or a pattern that matches no layer
+            with weights in the parts that learn.
+
+    Example:
+
+    ```python
+    stage = StageOptions(name="a", streams=["temporal"], freeze=["temporal/block1_*"])
+    set_trainable(network, stage)
+    ```
+    """
+    trained = stage.train or stage.streams
+    for part in PARTS:
+        model = part_of(network, part)
+        if model is not None:
+            mark_trainable(model, part in trained)
+    missing = [part for part in trained if part_of(network, part) is None]
+    if missing:
+        raise UserError(
+            f"it trains {missing[0]!r}, which the model does not have; leave the stage out "
+            f"(--set stages.{stage.name}=none) or give the model one"
+        )
+    layers = {
+        f"{part}/{layer.name}": layer
+        for part in trained
+        for layer in _leaves(network, part)
+    }
+    if stage.freeze_normalization:
+        for layer in layers.values():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                # A frozen one computes with its moving statistics.
+                layer.trainable = False
+    for pattern in stage.freeze:
+        matched = fnmatch.filter(layers, pattern)
+        if not matched:
+            shown = ", ".join(list(layers)[:6])
+            raise UserError(
+                f"freeze names {pattern!r}, which matches no layer that would learn; there "
+                f"are {shown}, ..."
+            )
+        for name in matched:
+            layers[name].trainable = False
+
+
+def mark_trainable(model, value):
+    """Sets `trainable` of a model and of all its layers, whatever they had.
+
+    TensorFlow drops a value that an object has already, and with it Keras' setting of the
+    layers inside, which may have another.
+    """
+    model.trainable = not value
+    model.trainable = value
+
+
+def _leaves(network, part):
+    """Layers with weights of their own, also those inside nested models."""
+    return [
+        layer
+        for layer in part_of(network, part)._flatten_layers()
+        if layer._trainable_variables
+    ]

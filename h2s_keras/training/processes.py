@@ -60,7 +60,7 @@ class Processes:
                 "address"
             ) from error
         with _stdout_to_stderr():
-            self.gather([process])  # Connects them all; Gloo tells of it on stdout.
+            self.gather([process])  # Connects them all; Gloo reports it on stdout.
         self.distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
         keras.distribution.set_distribution(self.distribution)
 

@@ -10,18 +10,24 @@ import keras
 
 from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
+from h2s_keras.evaluation.fusion import choose_fusion
 from h2s_keras.evaluation.measure import collect_scores
 from h2s_keras.options import run_options
 from h2s_keras.training.advice import advice
-from h2s_keras.training.devices import find_devices, out_of_memory, run_header
-from h2s_keras.training.freezing import mark_trainable
-from h2s_keras.training.fusion_choice import choose_fusion
+from h2s_keras.training.devices import (
+    find_devices,
+    make_strategy,
+    out_of_memory,
+    run_header,
+    share_statistics,
+    unsynchronized_layers,
+)
 from h2s_keras.training.initial_weights import (
     RandomStartWarning,
     copy_initial_weights,
     random_start,
 )
-from h2s_keras.training.preparation import check_stages
+from h2s_keras.training.preparation import check_stages, mark_trainable
 from h2s_keras.training.recipe_network import build_network, with_available_weights
 from h2s_keras.training.run_figures import (
     accuracy_intervals,
@@ -37,11 +43,6 @@ from h2s_keras.training.run_folder import RunFolder
 from h2s_keras.training.run_report import STREAMS, write_run_report
 from h2s_keras.training.stages import run_stages
 from h2s_keras.training.state import find_states
-from h2s_keras.training.strategy import (
-    make_strategy,
-    share_statistics,
-    unsynchronized_layers,
-)
 from h2s_keras.training.training_videos import FILE as TRAINING_VIDEOS
 from h2s_keras.training.training_videos import TrainingVideos
 from h2s_keras.training.validation import motion_sentence
@@ -237,7 +238,7 @@ def _measure(network, config, data, run, results):
             scores,
             labels,
             data.class_names,
-            run.file("log.csv"),
+            run.curves(),
             results["advice"],
         )
     run.write_json("results.json", results)
@@ -318,10 +319,10 @@ def _explained(data, processes):
     try:
         yield
     except Exception as error:
-        told = data.explain(error) or out_of_memory(error)
-        told = told or (processes and processes.explain(error))
-        if told:
-            raise told from None
+        explained = data.explain(error) or out_of_memory(error)
+        explained = explained or (processes and processes.explain(error))
+        if explained:
+            raise explained from None
         raise
 
 

@@ -3,14 +3,9 @@
 import itertools
 
 from h2s_keras.data.synthetic.action_clips import CLASS_NAMES
-from h2s_keras.evaluation.measure import (
-    accuracy,
-    collect_scores,
-    grouped_accuracy,
-    measure_flow,
-)
+from h2s_keras.evaluation.measure import collect_scores, grouped_accuracy, measure_flow
 from h2s_keras.evaluation.protocol import Protocol
-from h2s_keras.evaluation.statistics import wilson_interval
+from h2s_keras.evaluation.statistics import accuracy, wilson_interval
 from h2s_keras.models.motion_net_of import motion_net_of
 from h2s_keras.training.validation import motion_sentence
 
@@ -113,7 +108,7 @@ def protocol_of(config, data):
             "difference that warping by the flow leaves, as a share of zero flow's"
         )
     group, weights, videos = config.data.test_group, None, data.test
-    which = "of the test list, which is no part of training"
+    which = "of the test list, which is not used in training"
     if group is not None:
         which = f"of the group {group!r} left out of training"
     if not data.test:

@@ -1,4 +1,5 @@
 import contextlib
+import csv
 import json
 import os
 import platform
@@ -45,7 +46,7 @@ class RunFolder:
     """The folder of one training run: configuration, states, log, model, results.
 
     Args:
-        path: of the folder; made if it is missing.
+        path: path of the folder; made if it is missing.
         resume: go on in a folder that holds a run; otherwise it must be new or empty.
 
     Raises:
@@ -59,7 +60,7 @@ class RunFolder:
         if os.path.exists(self.path) and not os.path.isdir(self.path):
             raise UserError(f"{path}: is a file; give a folder for --out")
         # Other processes of the same run may have begun to write to folders of their own.
-        # Half a file of a start that failed is no run.
+        # An incomplete file of a start that failed is not a run.
         held = os.path.isdir(self.path) and [
             name
             for name in os.listdir(self.path)
@@ -135,6 +136,16 @@ class RunFolder:
                 "--out folder"
             ) from error
 
+    def curves(self):
+        """dict of stage to dict of term to its points (step, value) in log.csv."""
+        curves = {}
+        with open(self.file("log.csv"), newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                terms = curves.setdefault(row["stage"], {})
+                point = int(row["step"]), float(row["value"])
+                terms.setdefault(row["term"], []).append(point)
+        return curves
+
     def write_json(self, name, value):
         """Writes a JSON file atomically."""
         target = self.file(name)
@@ -154,9 +165,9 @@ class RunFolder:
         with open(self.file(name)) as file:
             return json.load(file)
 
-    def save_model(self, model, name="model.keras"):
-        """Saves a model atomically and returns its path."""
-        target = self.file(name)
-        with whole_file(target, os.path.splitext(name)[1]) as temporary:
+    def save_model(self, model):
+        """Saves `model.keras` atomically and returns its path."""
+        target = self.file("model.keras")
+        with whole_file(target, ".keras") as temporary:
             model.save(temporary)
         return target

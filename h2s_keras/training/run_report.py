@@ -1,10 +1,7 @@
 """The HTML report of a training run on videos."""
 
-import csv
 import os
 import shlex
-
-import numpy as np
 
 from h2s_keras.evaluation.statistics import (
     class_table,
@@ -41,16 +38,16 @@ def next_commands(folder):
     ]
 
 
-def write_run_report(path, results, scores, labels, class_names, log, advice):
+def write_run_report(path, results, scores, labels, class_names, curves, advice):
     """Writes the report.
 
     Args:
-        path: of the HTML file.
-        results: of the run.
+        path: path of the HTML file.
+        results: results of the run.
         scores: dict of stream to log-probabilities (videos, classes).
         labels: int (videos,).
-        class_names: of the classes.
-        log: path of the run's log.csv.
+        class_names: names of the classes.
+        curves: curves of the run's folder.
         advice: sentences of `h2s_keras.training.advice`.
 
     Returns:
@@ -79,7 +76,7 @@ def write_run_report(path, results, scores, labels, class_names, log, advice):
         header = ("true class", "taken for", "videos", "share of the class")
         report.table(header, confused, "Most confused pairs")
     report.heading("Curves")
-    for stage, terms in _curves(log).items():
+    for stage, terms in curves.items():
         for kind in ("loss", "accuracy"):
             lines = {
                 name.replace("_", " "): points
@@ -103,15 +100,3 @@ def write_run_report(path, results, scores, labels, class_names, log, advice):
     for what, command in next_commands(os.path.dirname(path)):
         report.paragraph(f"{what[0].upper()}{what[1:]}:").code(command)
     return report.write(path)
-
-
-def _curves(log):
-    """dict of stage to dict of term to its points (batches, value) in log.csv."""
-    curves = {}
-    with open(log, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            value = float(row["value"])
-            if np.isfinite(value):
-                terms = curves.setdefault(row["stage"], {})
-                terms.setdefault(row["term"], []).append((int(row["step"]), value))
-    return curves

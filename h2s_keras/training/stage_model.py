@@ -3,20 +3,20 @@ from keras import ops
 
 from h2s_keras.errors import UserError
 from h2s_keras.layers.segment_consensus import SegmentConsensus
-from h2s_keras.models.checks_clips import ChecksClips
 from h2s_keras.models.motion_net_of import motion_net_of
-from h2s_keras.ops.clip_range import looked_at
-from h2s_keras.ops.host_values import host_values
-from h2s_keras.training.action_losses import ActionLosses
-from h2s_keras.training.checked_data import DataChecks
-from h2s_keras.training.class_labels import (
+from h2s_keras.models.network_answers import ChecksClips
+from h2s_keras.ops.class_labels import (
     check_labels,
     check_weight_shape,
     is_one_hot,
     per_sample_weights,
 )
+from h2s_keras.ops.clip_range import looked_at
+from h2s_keras.ops.host_values import host_values
+from h2s_keras.training.action_losses import ActionLosses
+from h2s_keras.training.backend_steps import sum_over_replicas
+from h2s_keras.training.checked_data import DataChecks
 from h2s_keras.training.flow_objective import FlowObjective, clip_flows
-from h2s_keras.training.replicas import sum_over_replicas
 
 
 @keras.saving.register_keras_serializable(package="h2s_keras")
@@ -36,7 +36,7 @@ class StageModel(ChecksClips, keras.Model):
             actions only.
         flow_loss_weight: factor on the whole flow loss.
         action_loss_weight: factor on the action loss.
-        label_smoothing: of the action loss.
+        label_smoothing: label smoothing of the action loss.
         consensus: mode of `SegmentConsensus` over the segments of a video.
 
     Call arguments:
@@ -335,7 +335,7 @@ class StageModel(ChecksClips, keras.Model):
             raise UserError(
                 f"the stream of {name!r} learns from labels; give fit(clips, labels)."
             )
-        # Where there are values already: with PyTorch, and in a loop of one's own.
+        # Where there are values already: with PyTorch, and in a custom loop.
         values = host_values(labels)
         if values is not None:
             check_labels(values, logits.shape[-1])

@@ -2,8 +2,12 @@ import types
 
 from keras import ops
 
-from h2s_keras.training.in_place import on_one_device, run_if, updates_in_place
-from h2s_keras.training.replicas import sum_over_replicas
+from h2s_keras.training.backend_steps import (
+    on_one_device,
+    run_if,
+    sum_over_replicas,
+    updates_in_place,
+)
 
 DECAY_KINDS = ("decoupled", "coupled")
 # The usual start and growth of dynamic loss scaling; below 1 a scale cannot help.
@@ -252,7 +256,7 @@ class StageUpdates:
         self.updates_since_overflow.assign(ops.where(restart, 0, since))
 
     def use_averages(self):
-        """Puts the moving averages in the place of the weights, at the end of a stage."""
+        """Replaces the weights by their moving averages, at the end of a stage."""
         if self.average and int(ops.convert_to_numpy(self._iterations)):
             for variable, average in zip(
                 self._trainable_variables, self._averages, strict=True

@@ -12,7 +12,7 @@ from h2s_keras.data.clips.cached_flow import PAIRS_AT_ONCE
 from h2s_keras.data.clips.motion_pairs import MotionPairs
 from h2s_keras.errors import UserError
 from h2s_keras.files import remove_unfinished, sha256
-from h2s_keras.models.motion_net_of import motion_net_of, sees_pairs
+from h2s_keras.models.motion_net_of import motion_net_of, pair_network, sees_pairs
 from h2s_keras.options import RunOptions
 from h2s_keras.training.callbacks import (
     CsvLog,
@@ -137,21 +137,19 @@ def _cached_later(config, index):
 
 def _flow_data(network, data, run, progress):
     """The flow of the videos by the frozen MotionNet, kept in the run folder."""
-    pair_network = network.motion
-    if not sees_pairs(pair_network):
+    if not sees_pairs(network.motion):
         raise UserError(
             "cached_flow needs a MotionNet that sees pairs of frames (coarse_to_fine), so "
             "that flow does not depend on the clip; this one sees "
-            f"{pair_network.num_frames} frames"
+            f"{network.motion.num_frames} frames"
         )
-    if pair_network.num_frames != 2:
-        pair_network = pair_network.with_num_frames(2)
-    key = sha256(np.ascontiguousarray(weight) for weight in pair_network.get_weights())
+    motion_net = pair_network(network.motion)
+    key = sha256(np.ascontiguousarray(weight) for weight in motion_net.get_weights())
 
     def estimate(frames):
         # Always as many pairs, so that the network is compiled once.
         full = np.resize(frames, (PAIRS_AT_ONCE, *frames.shape[1:]))
-        return pair_network.predict_on_batch(full)["flow2"][: len(frames), 0]
+        return motion_net.predict_on_batch(full)["flow2"][: len(frames), 0]
 
     folder = run.file("flow")
     if progress is None:

@@ -9,9 +9,10 @@ from keras import ops
 
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.flow_estimators import flow_estimator
-from h2s_keras.evaluation.measure import accuracy, collect_scores
+from h2s_keras.evaluation.measure import collect_scores
+from h2s_keras.evaluation.statistics import accuracy
 from h2s_keras.files import whole_file
-from h2s_keras.models.motion_net_of import motion_net_of
+from h2s_keras.models.motion_net_of import motion_net_of, pair_network
 from h2s_keras.ops.warp import backward_warp
 
 
@@ -22,7 +23,7 @@ class Validation(keras.callbacks.Callback):
     so that a run that is resumed knows both.
 
     Args:
-        path: of the file.
+        path: path of the file.
         batches: function without arguments, giving batches as `collect_scores` takes them.
         stream: "temporal" or "spatial".
         position: object with the attribute `step`, the batches done.
@@ -170,11 +171,9 @@ class MotionValidation(Validation):
     def measure(self, model):
         """dict "loss": `warped_error` of the flow by the stage model's MotionNet."""
         motion_net = motion_net_of(model.network)
-        if motion_net.num_frames == 2:
-            self._pair_network = motion_net
-        elif self._pair_network is None:
-            self._pair_network = motion_net.with_num_frames(2)
-        else:
+        if self._pair_network is None:
+            self._pair_network = pair_network(motion_net)
+        elif self._pair_network is not motion_net:
             self._pair_network.set_weights(motion_net.get_weights())
         flows = self._pair_network.estimate_flow(self.pairs, batch_size=_AT_ONCE)[:, 0]
         return {"loss": warped_error(self.pairs, flows)}

@@ -117,14 +117,13 @@ def bar_chart(values, title, value_label="", width=760):
     return _svg(draw, title, width, 90 + 26 * max(1, len(values)))
 
 
-def confusion_chart(matrix, class_names, title="Confusion matrix"):
+def confusion_chart(matrix, class_names):
     """A confusion matrix as an SVG element; a cell's shade is its share of the row.
 
     Args:
         matrix: int (classes, classes), counts; rows are the true classes, columns the
             predicted ones. Counts are written for up to 40 classes.
         class_names: names in order; long ones are cut.
-        title: heading, also the name that screen readers announce.
 
     Returns:
         str, an `<svg>` element.
@@ -136,10 +135,10 @@ def confusion_chart(matrix, class_names, title="Confusion matrix"):
         >>> confusion_chart([[8, 2], [1, 9]], ["Archery", "Bowling"])[:4]
         '<svg'
     """
-    return _svg(*_confusion(matrix, class_names, title))
+    return _svg(*_confusion(matrix, class_names))
 
 
-def confusion_picture(matrix, class_names, title="Confusion matrix"):
+def confusion_picture(matrix, class_names):
     """`confusion_chart` as a picture, uint8 (height, width, 3) RGB, on white.
 
     Example:
@@ -149,12 +148,12 @@ def confusion_picture(matrix, class_names, title="Confusion matrix"):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     with _style():
-        canvas = FigureCanvasAgg(_figure(*_confusion(matrix, class_names, title)))
+        canvas = FigureCanvasAgg(_figure(*_confusion(matrix, class_names)))
         canvas.draw()
         return np.array(canvas.buffer_rgba())[..., :3]
 
 
-def _confusion(matrix, class_names, title):
+def _confusion(matrix, class_names):
     """(draw, title, width, height) of a confusion matrix."""
     matrix, count = np.asarray(matrix), len(class_names)
     if matrix.shape != (count, count):
@@ -179,7 +178,7 @@ def _confusion(matrix, class_names, title):
                 axes.text(column, row, text, ha="center", va="center", fontsize=9)
 
     side = count * (34 if count <= 40 else 18) + 14 + 8 * max(map(len, names))
-    return draw, title, max(side, 360), max(side, 360)
+    return draw, "Confusion matrix", max(side, 360), max(side, 360)
 
 
 def _shown(text, letters=None):

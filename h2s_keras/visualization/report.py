@@ -148,11 +148,6 @@ class HtmlReport:
             raise ValueError(f"svg() takes an <svg> element; received {markup[:60]!r}.")
         return self._figure(markup, caption, ' class="chart"')
 
-    def html(self, markup, caption=None):
-        """Adds another element of markup, such as a `<table>`; see `svg`."""
-        _checked_root(markup)
-        return self._figure(markup, caption)
-
     def write(self, path):
         """Writes the file, whole or not at all; an older one is replaced.
 

@@ -126,7 +126,7 @@ def test_variants_that_make_no_sense(variants, text):
         check_variants({"variants": variants})
 
 
-def test_a_mistake_in_the_last_variant_is_told_before_the_first(small_config, tmp_path):
+def test_a_mistake_in_the_last_variant_is_reported_before_the_first(small_config, tmp_path):
     config = small_config(seeds=[1], figures={})
     bad = [{**config["stages"][1], "optimizer": "adamw"}]
     config["variants"] = [

@@ -106,7 +106,7 @@ def test_a_peer_that_breaks_tells_why(tmp_path, monkeypatch):
         PeerProcess("broken.py", {})
 
 
-def test_a_wrong_python_for_tensorflow_addons_is_told(monkeypatch):
+def test_a_wrong_python_for_tensorflow_addons_is_reported(monkeypatch):
     monkeypatch.setenv("H2S_KERAS_TFA_PYTHON", "/nowhere/python")
     with pytest.raises(UserError, match="/nowhere/python: no such program"):
         warp.run(Settings(rounds=2, smoke=True), Figures())

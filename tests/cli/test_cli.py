@@ -63,7 +63,7 @@ def test_version(cold_h2s):
         ("fuse gone.npz also.npz", 2),
     ],
 )
-def test_help_and_missing_files_are_told_before_tensorflow_is_imported(line, code):
+def test_help_and_missing_files_are_reported_before_tensorflow_is_imported(line, code):
     done, heavy = heavy_modules(line.split())
     assert done.code == code and not heavy, done.err
     if code:
@@ -414,7 +414,7 @@ def test_a_second_run_does_not_overwrite_the_first(h2s, smoke):
     assert (smoke[1] / "model.keras").read_bytes() == before
 
 
-def test_predict_tells_bad_files_and_goes_on_with_good_ones(h2s, smoke, files):
+def test_predict_reports_bad_files_and_goes_on_with_good_ones(h2s, smoke, files):
     bad = [files / name for name in ("sound.wav", "one.mp4", "broken.mp4", "gone.mp4")]
     good = files / "good.mp4"
     done = h2s("predict", *bad, good, "--model", smoke[1], "--json", "--top_k", "3")

@@ -96,7 +96,7 @@ def test_scores_and_figures_outlive_what_fails_after_them(
     assert capsys.readouterr().out.startswith("6 videos; 5 evenly spaced")
 
 
-def test_figures_are_told_where_scores_cannot_be_written(
+def test_figures_are_reported_where_scores_cannot_be_written(
     call, tmp_path, monkeypatch, capsys
 ):
     def full(self, path):
@@ -221,7 +221,7 @@ def test_flow(call, tmp_path):
         ("predict --camera x.mp4 --model model.keras", "a camera is a number"),
     ],
 )
-def test_mistakes_are_told(call, line, text):
+def test_mistakes_are_reported(call, line, text):
     with pytest.raises(UserError, match=re.escape(text)):
         call(line)
 
@@ -357,7 +357,7 @@ def test_videos_are_read_at_the_rate_of_training(call, work, tmp_path):
     assert ways[0] == ways[1] != told("model.keras")
 
     line = f"evaluate --model {tmp_path}/slow.keras --data data"
-    assert "with stride 1 at 5 frames a second" in call(line)[1]
+    assert "with stride 1 at 5 frames per second" in call(line)[1]
 
 
 def test_folders_of_frames_have_the_rate_they_have(call, work, tmp_path):

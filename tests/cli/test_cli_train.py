@@ -59,13 +59,13 @@ def test_texts_stay_texts_and_one_stands_for_several(text, value):
         ("data.image_size=(112, 112, 3)", "image_size takes .height, width."),
     ],
 )
-def test_what_does_not_fit_is_told_without_starting(text, error, tmp_path):
+def test_what_does_not_fit_is_reported_without_starting(text, error, tmp_path):
     with pytest.raises(UserError, match=error):
         train.run(parse(f"train ucf101 --set '{text}' --out {tmp_path / 'run'}"))
     assert not (tmp_path / "run").exists()
 
 
-def test_a_late_mistake_is_told_before_the_first_step(h2s, tmp_path):
+def test_a_late_mistake_is_reported_before_the_first_step(h2s, tmp_path):
     settings = ["--set", "stages.spatial.freeze=spatial/blok*"]
     done = h2s("train", "quickstart", "--smoke", *settings, "--out", tmp_path / "run")
     # The line before says which parts begin at random.
@@ -96,7 +96,7 @@ def test_the_command_that_goes_on_can_be_parsed_and_names_the_same_run():
         (quickstart, "quickstart --smoke --out {out}"),
     ],
 )
-def test_after_ctrl_c_the_command_to_go_on_is_told(
+def test_after_ctrl_c_the_command_to_go_on_is_reported(
     command, line, tmp_path, capsys, monkeypatch
 ):
     def stopped(*arguments):

@@ -111,7 +111,7 @@ def test_mirrored_classes_change_their_labels():
     assert share_mirrored(augment, 2)[1:] == ({2}, {2})
 
 
-def test_contradictions_are_told():
+def test_contradictions_are_reported():
     with pytest.raises(UserError, match="class 1 is in flip_map and in no_flip_classes"):
         ClipAugmentation((8, 8), no_flip_classes=[1], flip_map={1: 2})
     with pytest.raises(UserError, match="class 2 into both 1 and 3"):

@@ -352,7 +352,7 @@ def test_each_video_is_decoded_once_and_memory_is_bounded(examples, monkeypatch)
         (dict(clips_per_video=2), "training=False"),
         (dict(clips_per_video=0, training=False), "clips_per_video"),
         (dict(training=False, start_step=3), "start_step"),
-        (dict(training=False, on_bad_file="substitute"), "cannot put another video"),
+        (dict(training=False, on_bad_file="substitute"), "cannot replace a bad video"),
     ],
 )
 def test_bad_arguments(arguments, text):

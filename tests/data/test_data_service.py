@@ -88,7 +88,7 @@ def test_a_service_gives_every_batch_once(packed):
     del workers
 
 
-def test_a_service_that_cannot_be_is_told_at_once(packed):
+def test_a_service_that_cannot_be_is_reported_at_once(packed):
     data = RecordData({"root": packed.root, **SIZE, "service": "grpc://127.0.0.1:1"})
     with pytest.raises(UserError, match="no dispatcher of tf.data service answers"):
         data.training(2)
@@ -100,7 +100,7 @@ def test_a_service_that_cannot_be_is_told_at_once(packed):
 
 
 @pytest.mark.long
-def test_a_dispatcher_that_dies_is_told_within_the_time(packed, start, monkeypatch):
+def test_a_dispatcher_that_dies_is_reported_within_the_time(packed, start, monkeypatch):
     monkeypatch.setattr(data_service, "PATIENCE", 2)
     process, address = start("both")
     data = RecordData({"root": packed.root, **SIZE, "service": address})
@@ -122,7 +122,7 @@ def test_a_dispatcher_that_dies_is_told_within_the_time(packed, start, monkeypat
     )
 
 
-def test_a_slow_service_is_waited_for_while_its_dispatcher_answers():
+def test_a_slow_service_is_waited_for_while_its_dispatcher_answers(monkeypatch):
     """The feed alone: batches that take their time, and a port that answers or does not."""
 
     def slow():
@@ -139,7 +139,8 @@ def test_a_slow_service_is_waited_for_while_its_dispatcher_answers():
     )
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"grpc://127.0.0.1:{listening.getsockname()[1]}"
-        feed = data_service._Feed(dataset, address, patience=0.2)
+        monkeypatch.setattr(data_service, "PATIENCE", 0.2)
+        feed = data_service._Feed(dataset, address)
         feed._PROBE = 0.1
         with feed:
             elements = iter(feed)
@@ -150,7 +151,7 @@ def test_a_slow_service_is_waited_for_while_its_dispatcher_answers():
                 next(elements)
 
 
-def test_a_dispatcher_that_forgot_the_run_is_told(packed):
+def test_a_dispatcher_that_forgot_the_run_is_reported(packed):
     data = RecordData({"root": packed.root, **SIZE, "service": "grpc://10.0.0.5:5050"})
     said = (
         "{{function_node __wrapped__IteratorGetNext}} Failed to get element from worker "
@@ -166,7 +167,7 @@ def test_a_dispatcher_that_forgot_the_run_is_told(packed):
     assert "its records cannot be read" in str(told)
 
 
-def test_damage_that_a_worker_meets_is_told_of_the_records(packed, start):
+def test_damage_that_a_worker_meets_is_reported_of_the_records(packed, start):
     _, address = start("both")
     for path in packed.shard_paths():
         with open(path, "r+b") as file:

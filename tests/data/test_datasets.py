@@ -239,7 +239,7 @@ def test_verify_of_many_missing_videos_looks_each_up_once(tmp_path, capsys):
     assert len(hashed) < 200 * 20
 
 
-def test_verify_tells_what_a_csv_lists_and_is_missing(make_video, tmp_path):
+def test_verify_reports_what_a_csv_lists_and_is_missing(make_video, tmp_path):
     make_video("one.avi", codec="mpeg4")
     table = write(tmp_path / "table.csv", "path,class\none.avi,a\ntwo.avi,b\n")
     result = command("verify", "csv", "--annotations", str(table))

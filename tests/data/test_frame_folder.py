@@ -98,7 +98,7 @@ def test_gaps_are_named(make_folder, numbers, pattern, text):
         assert "\n" not in str(caught.value)
 
 
-def test_mixed_names_are_told(make_folder):
+def test_mixed_names_are_reported(make_folder):
     path = make_folder(pattern="a_%03d.png")
     make_folder(pattern="b_%03d.png")
     with pytest.raises(VideoError, match="several patterns"):

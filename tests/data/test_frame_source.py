@@ -104,7 +104,7 @@ def test_folders_and_their_number_of_frames(tmp_path):
         FrameSource(16, 0).frames_of(segment)
 
 
-def test_a_bad_video_is_decoded_once_and_told_each_time(tmp_path, decoded_whole):
+def test_a_bad_video_is_decoded_once_and_reported_each_time(tmp_path, decoded_whole):
     path = str(tmp_path / "bad.mp4")
     with open(path, "wb") as file:
         file.write(b"no video" * 50)
@@ -115,7 +115,7 @@ def test_a_bad_video_is_decoded_once_and_told_each_time(tmp_path, decoded_whole)
     assert decoded_whole == [path]
 
 
-def test_a_file_that_shrank_meanwhile_is_told(make_video):
+def test_a_file_that_shrank_meanwhile_is_reported(make_video):
     path = make_video(count=60)
     source = FrameSource(64, 0)
     source.frame_count(path)

@@ -16,7 +16,7 @@ from h2s_keras.data import (
 )
 from h2s_keras.data.segments import segment_frames
 from h2s_keras.data.video.frame_source import FrameSource
-from h2s_keras.data.video.frame_times import FrameTimes
+from h2s_keras.data.video.frame_times import NotedTimes
 from h2s_keras.errors import VideoError, VideoWarning
 from h2s_keras.evaluation.annotated_video import AnnotatedVideo
 from h2s_keras.evaluation.streaming import Window
@@ -95,28 +95,28 @@ def test_seconds_count_from_the_first_frame(make_video):
     path = make_video("a.mkv", 50, times=[4000 + 40 * n for n in range(50)])
     with pytest.warns(VideoWarning, match="first frame is stamped 4.00 s"):
         assert segment_frames(VideoExample(path, 0, start=1.0, end=1.6), 50) == (25, 15)
-    times = FrameTimes(path)
+    times = NotedTimes(path)
     assert count_frames(path, times=times) == 50
     assert times.at(25) == pytest.approx(1.0) and times.at(50) == pytest.approx(2.0)
 
 
 def test_times_of_frames(make_video):
     path = make_video("a.mp4", 120, times=CHANGING)
-    times = FrameTimes(path)
+    times = NotedTimes(path)
     assert len(list(iterate_frames(path, size=8, times=times))) == 120
     assert [times.at(n) for n in range(120)] == pytest.approx(
         [stamp / 1000 for stamp in CHANGING], abs=1e-3
     )
     assert times.at(120) == pytest.approx(6.0, abs=0.01)
     # Read at a rate, it decides.
-    times = FrameTimes(path, 5)
+    times = NotedTimes(path, 5)
     assert len(list(iterate_frames(path, size=8, rate=5, times=times))) == 30
     assert times.at(10) == 2.0 and times.at(30) == 6.0
 
 
 def test_frames_without_stamps_are_counted_at_a_named_rate(make_video, tmp_path):
     path = make_video("a.h264", 40, "libx264")
-    times = FrameTimes(path, fallback=25)
+    times = NotedTimes(path, fallback=25)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert count_frames(path, times=times) == 40
@@ -129,16 +129,16 @@ def test_frames_without_stamps_are_counted_at_a_named_rate(make_video, tmp_path)
 
     for number in range(3):
         write_png(folder / f"{number}.png", np.zeros((8, 8, 3), np.uint8))
-    times = FrameTimes(str(folder))
+    times = NotedTimes(str(folder))
     with pytest.warns(VideoWarning, match=r"folder of frames \(give its rate\)"):
         count_frames(str(folder), times=times)
     assert times.at(2) == pytest.approx(0.08)
     # A function that finds the rate is called only where it is needed.
-    times = FrameTimes(str(folder), fallback=lambda: 10)
+    times = NotedTimes(str(folder), fallback=lambda: 10)
     with pytest.warns(VideoWarning, match="counted at 10 frames"):
         count_frames(str(folder), times=times)
     assert times.at(2) == pytest.approx(0.2)
-    times = FrameTimes(path := make_video("a.mp4", 5), fallback=pytest.fail)
+    times = NotedTimes(path := make_video("a.mp4", 5), fallback=pytest.fail)
     assert count_frames(path, times=times) == 5 and times.at(5) > times.at(4) > 0
     with pytest.raises(VideoError, match="give the rate"):
         segment_frames(VideoExample(str(folder), 0, start=0.0, end=1.0), 3)

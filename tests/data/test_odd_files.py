@@ -174,7 +174,7 @@ def test_training_under_every_policy(odd_files, policy, cache_bytes):
     assert wanted in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_verify_tells_each_bad_file_in_a_line(odd_files):
+def test_verify_reports_each_bad_file_in_a_line(odd_files):
     done = subprocess.run(
         [sys.executable, "-m", "h2s_keras_command", "data", "verify", "folders"]
         + ["--root", str(odd_files)],

@@ -131,7 +131,7 @@ def test_another_model_under_the_same_name_is_noticed(make_video, tmp_path, moti
     pack(*packing, "--shards", 1)
 
 
-def test_a_file_that_is_no_motion_net_is_told(make_video, tmp_path):
+def test_a_file_that_is_no_motion_net_is_reported(make_video, tmp_path):
     folder_list(make_video, tmp_path, per_class=1, count=7)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.save(tmp_path / "dense.keras")

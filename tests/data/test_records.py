@@ -455,7 +455,7 @@ def test_records_are_augmented_as_videos_are(packed):
         ({"image_size": (3,)}, "height, width"),
     ],
 )
-def test_settings_that_do_not_fit_are_told(packed, settings, text):
+def test_settings_that_do_not_fit_are_reported(packed, settings, text):
     data = RecordData({"root": packed.root, **SIZE, **settings})
     with pytest.raises(UserError, match=text):
         data.training(2)
@@ -468,7 +468,7 @@ def test_settings_that_do_not_fit_are_told(packed, settings, text):
         ({"test_root": "x", "test_group": "1"}, "test_root and data.test_group both say"),
     ],
 )
-def test_settings_of_another_kind_of_test_are_told(packed, settings, text):
+def test_settings_of_another_kind_of_test_are_reported(packed, settings, text):
     with pytest.raises(UserError, match=text):
         RecordData({"root": packed.root, **SIZE, **settings})
 
@@ -681,7 +681,9 @@ def longest_file(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_full_disk_is_told_in_a_line_and_packing_goes_on(listed, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_in_a_line_and_packing_goes_on(
+    listed, tmp_path, monkeypatch
+):
     plan, out = plan_of(listed, tmp_path, shards=1), tmp_path / "out"
     with longest_file(1 << 16), pytest.raises(FileError) as caught:
         pack_records(plan, str(out))

@@ -175,7 +175,7 @@ def test_csv_labels_of_either_base(write_list):
         ("path,class\na.avi,x\nb.avi,y,z\n", "line 3"),
         ("path,class\na.avi,x\nb.avi,x\n", "one class only"),
         ("path,class\na.avi,x\nno.avi,y\nno2.avi,y\n", r"no.avi: no such file.*2 of 3"),
-        ("path,class,label\na.avi,x,0\nb.avi,y,one\n", "'one' is no number"),
+        ("path,class,label\na.avi,x,0\nb.avi,y,one\n", "'one' is not a number"),
         ("path,class,label\na.avi,x,0\nb.avi,x,1\n", "two labels"),
         ("path,class,label\na.avi,x,0\nb.avi,y,5\n", r"labels \[0, 5\]"),
         ("path,class,label\na.avi,x,0\nb.avi,y,0\n", r"labels \[0, 0\]"),

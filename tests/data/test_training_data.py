@@ -101,7 +101,7 @@ def test_all_hosts_together_read_what_one_would(video_data, kind, segments):
     assert not np.array_equal(parts[0][0][0], parts[1][0][0])
 
 
-def test_a_batch_that_hosts_cannot_share_is_told(video_data):
+def test_a_batch_that_hosts_cannot_share_is_reported(video_data):
     for data in (video_data(), synthetic_data()):
         with pytest.raises(UserError, match="batch of 3 cannot be shared evenly by 2"):
             data.training(3, process=0, processes=2)
@@ -299,7 +299,7 @@ def test_a_run_that_substitutes_leaves_bad_files_out_of_its_test(video_data, fol
     assert batch["label"].tolist() == [1, 1]
 
 
-def test_a_bad_file_is_told_and_hides_no_other_error(video_data, folder):
+def test_a_bad_file_is_reported_and_hides_no_other_error(video_data, folder):
     (folder / "a" / "0.avi").write_bytes(b"")
     data = video_data(group_pattern=r"(\d)\.avi", test_group=0)
     with pytest.raises(VideoError, match=r"a/0\.avi: is empty") as tested:

@@ -180,7 +180,7 @@ def test_pairs_are_neighbours_and_drawn_from_everywhere():
 # === Temporal head ===
 
 
-def test_answers_do_not_depend_on_the_chunks_nor_reach_further_than_told():
+def test_answers_do_not_depend_on_the_chunks_nor_reach_further_than_reported():
     keras.utils.set_random_seed(0)
     head = build_head(5, 2, HEAD)
     features = np.random.default_rng(0).normal(size=(90, 5)).astype("float32")

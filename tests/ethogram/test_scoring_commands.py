@@ -110,7 +110,7 @@ def run_folder(streams, h2s, tmp_path_factory):
         ("refine {s}/videos.csv --model gone --out run", "gone: no such folder"),
     ],
 )
-def test_mistakes_are_told_in_one_line_before_keras_is_imported(
+def test_mistakes_are_reported_in_one_line_before_keras_is_imported(
     line, text, streams, tmp_path
 ):
     arguments = ["ethogram", *line.format(s=streams).split()]
@@ -145,7 +145,7 @@ def table_of(streams, path, names=("v0", "v1")):
     return path
 
 
-def test_labels_that_do_not_fit_are_told_with_both_numbers(streams, h2s, tmp_path):
+def test_labels_that_do_not_fit_are_reported_with_both_numbers(streams, h2s, tmp_path):
     table, out = table_of(streams, tmp_path / "t.csv"), tmp_path / "run"
     shutil.copy(streams / "v1_labels.csv", tmp_path)
     header, *rows = (streams / "v0_labels.csv").read_text().splitlines()

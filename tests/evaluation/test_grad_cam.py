@@ -123,7 +123,7 @@ def test_the_report_shows_confused_pairs_side_by_side(network, tmp_path):
 
     path = tmp_path / "report.html"
     results = recognition_results(scores)
-    write_recognition_report(path, results, scores, network, clip_of, worst=1)
+    write_recognition_report(path, results, scores, network, clip_of)
     text = path.read_text("utf-8")
-    assert read == [1, 3, 1] and text.index("side by side") < text.index("Worst clips")
+    assert read[:3] == [1, 3, 1] and text.index("side by side") < text.index("Worst clips")
     assert "v1.mp4, which is left and taken for right; below v3.mp4" in text

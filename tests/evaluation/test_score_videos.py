@@ -114,7 +114,7 @@ def test_memory_that_runs_out_halves_the_batch(network):
         ("INTERNAL: other", RuntimeError, "other"),
     ],
 )
-def test_other_errors_are_told(text, told, match):
+def test_other_errors_are_reported(text, told, match):
     class JaxRuntimeError(RuntimeError):
         pass
 

@@ -16,10 +16,10 @@ from h2s_keras.evaluation.statistics import (
     mcnemar_test,
     mean_class_accuracy,
     most_confused_pairs,
+    table_lines,
     top_k_correct,
     wilson_interval,
 )
-from h2s_keras.evaluation.text_table import table_lines
 
 RNG = np.random.default_rng(11)
 LABELS = RNG.integers(0, 7, 200)

@@ -160,7 +160,7 @@ def test_thumos14_whole_and_by_segment(call, tmp_path):
     assert code == 0
     assert out.startswith(
         "3 videos; annotated segments, each taken for a video; 5 evenly spaced clips x "
-        "centre crop, 3 frames with stride 1 at 12.5 frames a second, 32x32 pixels"
+        "centre crop, 3 frames with stride 1 at 12.5 frames per second, 32x32 pixels"
     )
     scores = VideoScores.load(tmp_path / "s.npz")
     assert scores.labels.tolist() == [[True, True], [True, False], [True, False]]
@@ -169,7 +169,7 @@ def test_thumos14_whole_and_by_segment(call, tmp_path):
         "one.mp4 1.2-2.0 s",
         "two.mp4 0.4-1.0 s",
     ]
-    with pytest.raises(UserError, match="one label a video"):
+    with pytest.raises(UserError, match="one label per video"):
         call(f"{THUMOS} --confusion {tmp_path}/c.csv")
 
 
@@ -235,6 +235,6 @@ def test_a_list_is_scored_on_the_frames_it_says(call, network, work, tmp_path):
         ("evaluate --model m --data videos --split 2", "--split goes with a dataset"),
     ],
 )
-def test_mistakes_are_told(call, line, text):
+def test_mistakes_are_reported(call, line, text):
     with pytest.raises(UserError, match=re.escape(text)):
         call(line)

@@ -82,7 +82,7 @@ def test_help_has_an_example_and_is_quick():
     assert "Example: h2s export --model h2s_runs/mine --out models/h2s" in done.stdout
 
 
-def test_a_missing_model_is_told(tmp_path):
+def test_a_missing_model_is_reported(tmp_path):
     done = h2s("export", "--model", tmp_path / "none", "--out", tmp_path / "m")
     assert done.returncode == 2
     assert "none: no such model file" in done.stderr

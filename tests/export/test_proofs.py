@@ -153,7 +153,7 @@ def test_a_frames_of_another_size_are_resized(c_api, answers, clips_of):
         ("too few frames", ("[1,2]", "[?,3]")),
     ],
 )
-def test_a_odd_input_is_told_and_does_no_harm(c_api, answers, clips_of, name, words):
+def test_a_odd_input_is_reported_and_does_no_harm(c_api, answers, clips_of, name, words):
     assert isinstance(c_api[name], str), "it was answered"
     assert c_api[name].startswith("3: "), "INVALID_ARGUMENT"
     assert all(word in c_api[name] for word in words), c_api[name]

@@ -246,7 +246,7 @@ def test_versions_count_up_and_none_is_overwritten(build, tmp_path):
     assert "Version 10," in (directory / "README.md").read_text()
 
 
-def test_a_kept_configuration_that_does_not_fit_is_told(build, tmp_path):
+def test_a_kept_configuration_that_does_not_fit_is_reported(build, tmp_path):
     network, directory = build(spatial=None), tmp_path / "models"
     export_saved_model(network, directory, batch_sizes=(1, 2))
     with warnings.catch_warnings():

@@ -38,7 +38,7 @@ def test_the_highest_version_is_taken(copy):
     assert SavedNetwork(copy).path == str(copy / "10")
 
 
-def test_a_damaged_or_foreign_folder_is_told(copy, tmp_path):
+def test_a_damaged_or_foreign_folder_is_reported(copy, tmp_path):
     with pytest.raises(UserError, match="holds no SavedModel"):
         SavedNetwork(tmp_path)
     with pytest.raises(UserError, match="no such model file"):
@@ -53,7 +53,7 @@ def test_a_damaged_or_foreign_folder_is_told(copy, tmp_path):
     with pytest.raises(UserError, match="h2s.json: is damaged"):
         SavedNetwork(copy)
     (copy / "1" / "assets.extra" / "h2s.json").unlink()
-    with pytest.raises(UserError, match="is no export of h2s_keras"):
+    with pytest.raises(UserError, match="was not exported by h2s_keras"):
         SavedNetwork(copy)
 
 

@@ -152,7 +152,7 @@ def test_jpeg_by_both_ways(peer, pool, jpeg_frames):
     np.testing.assert_allclose(row["logits"], by_grpc["logits"][0], rtol=1e-5, atol=1e-5)
 
 
-def test_odd_requests_are_told_and_the_peer_lives_on(peer, pool):
+def test_odd_requests_are_reported_and_the_peer_lives_on(peer, pool):
     clips, expected = pool
     service = client(peer)
     odd = [

@@ -247,11 +247,11 @@ def test_map_of_other_shapes(labels, scores):
         metric.update_state(labels, scores, [0])
 
 
-@pytest.mark.parametrize("label", [-1, 2, 7])
+@pytest.mark.parametrize("label", [-1, 2, 7, 0.5])
 def test_a_label_of_no_class_is_refused(label):
     metric = MeanClassAccuracy(2)
     scores = np.eye(2, dtype="float32")
-    with pytest.raises(ValueError, match=f"from 0 to 1; received {label}"):
+    with pytest.raises(ValueError, match=f"{label} is outside the 2|received {label}"):
         metric.update_state([0, label], scores)
     metric.update_state([0, label], scores, sample_weight=[1.0, 0.0])
     assert float(metric.result()) == 1.0

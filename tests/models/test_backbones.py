@@ -56,6 +56,23 @@ def test_tiny_is_a_third_of_a_million_and_scales_images_and_flow_apart():
     assert flow.get_layer("input_scale").scale == 1 / 32
 
 
+def test_a_detail_reaches_the_maximum_whole():
+    """By mean, a detail of one place in hundreds hardly changes the features."""
+    model = build_backbone("small_max", (64, 64, 3), 3)
+    pooled = keras.Model(model.inputs, model.get_layer("mean_and_maximum").output)
+    maps = keras.Model(model.inputs, model.get_layer("relu5").output)
+    images = np.random.default_rng(0).uniform(0, 1, (2, 64, 64, 3)).astype("float32")
+    images[1] = images[0]
+    images[1, 30:33, 30:33] = (5, 0, 0)
+    features = keras.ops.convert_to_numpy(pooled(images))
+    cells = keras.ops.convert_to_numpy(maps(images)).reshape(2, -1, 128)
+    mean, maximum = features[:, :128], features[:, 128:]
+    np.testing.assert_allclose(mean, cells.mean(axis=1), rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(maximum, cells.max(axis=1))
+    assert np.abs(np.diff(maximum, axis=0)).max() > 5 * np.abs(np.diff(mean, axis=0)).max()
+    assert preprocessing_mode("small_max") == preprocessing_mode("small") == "unit"
+
+
 def test_an_application_by_name():
     model = build_backbone("mobilenetv2", (32, 32, 6), 4)
     assert model.output_shape == (None, 4)

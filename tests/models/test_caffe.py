@@ -206,7 +206,7 @@ def test_missing_extra_and_mis_shaped_are_named_at_once(tiny, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def test_another_number_of_frames_is_told(tiny):
+def test_another_number_of_frames_is_reported(tiny):
     with pytest.raises(UserError, match="conv1 weights 64x9x7x7, expected 64x6x7x7"):
         load_caffe_weights(MotionNet(2, "tiny"), tiny[2])
 
@@ -487,8 +487,8 @@ HOSTILE = {
     "no layers": (caffe.field(1, b"net"), "no layer with weights"),
     "length beyond the end": (b"\xa2\x06" + HUGE, "truncated"),
     "endless varint": (b"\xff" * 64, "more than 10 bytes"),
-    "group": (b"\x0b" * 8, "no protobuf field"),
-    "field 0": (b"\x00\x01", "no protobuf field"),
+    "group": (b"\x0b" * 8, "not a protobuf field"),
+    "field 0": (b"\x00\x01", "not a protobuf field"),
     "huge shape": (
         one_layer(caffe.field(7, caffe.field(1, HUGE * 3)) + caffe.field(5, bytes(8))),
         "impossible shape",
@@ -598,7 +598,7 @@ def test_convert_refuses_what_it_cannot_do(tiny, two_stream, tmp_path):
     folder = two_stream[-1]
     out = tmp_path / "x.keras"
     for arguments, reason in (
-        ((path, "--out", tmp_path / "x.h5"), "ends in .keras"),
+        ((path, "--out", tmp_path / "x.h5"), "must end in .keras"),
         ((path, "--out", out, "--model", "motionnet"), "does not fit this model"),
         ((path, "--out", out, "--model", "stacked"), "its dense layers are missing"),
         ((path, "--out", out, "--classes", path), "go with a stacked FILE"),

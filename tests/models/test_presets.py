@@ -100,7 +100,7 @@ def test_write_and_read_again(tmp_path):
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "remove"])
-def test_a_damaged_file_is_told(tmp_path, harm):
+def test_a_damaged_file_is_reported(tmp_path, harm):
     folder = str(tmp_path / "weights")
     shutil.copytree(PRESETS, folder)
     path = os.path.join(folder, preset_index()[NAMES[0]]["file"])

@@ -43,14 +43,14 @@ def test_every_other_runtime_is_tested():
     ("runtime", "extra"),
     [("openvino", "openvino"), ("litert", "litert"), ("litert_8bit", "litert")],
 )
-def test_a_missing_runtime_is_told(monkeypatch, runtime, extra):
+def test_a_missing_runtime_is_reported(monkeypatch, runtime, extra):
     monkeypatch.setitem(sys.modules, PACKAGES[runtime], None)
     motion_net = MotionNet(3, "tiny")
     with pytest.raises(UserError, match=rf"pip install 'h2s_keras\[{extra}\]'"):
         in_runtime(motion_net, runtime)
 
 
-def test_an_unknown_runtime_is_told():
+def test_an_unknown_runtime_is_reported():
     with pytest.raises(UserError, match="one of keras, openvino, .*; received 'tpu'"):
         in_runtime(MotionNet(3, "tiny"), "tpu")
 

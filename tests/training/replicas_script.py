@@ -15,12 +15,12 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 from h2s_keras.models import HiddenTwoStreamBuilder  # noqa: E402
-from h2s_keras.training.stages import prepare_stage  # noqa: E402
-from h2s_keras.training.strategy import (  # noqa: E402
+from h2s_keras.training.devices import (  # noqa: E402
     make_strategy,
     share_statistics,
     unsynchronized_layers,
 )
+from h2s_keras.training.stages import prepare_stage  # noqa: E402
 
 POLICY, *CASES = sys.argv[1:]
 SIZE, BATCH, STEPS = 16, 4, 5

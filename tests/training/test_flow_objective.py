@@ -100,8 +100,8 @@ def test_self_supervision_teaches_the_student_alone():
 @pytest.mark.parametrize(
     ("crop", "error"),
     [
-        (1, "1 pixels of the clip are no whole pixels .* a multiple of 2"),
-        (5, "5 pixels of the clip are no whole pixels .* a multiple of 2"),
+        (1, "1 pixels of the clip are not whole pixels .* a multiple of 2"),
+        (5, "5 pixels of the clip are not whole pixels .* a multiple of 2"),
         (16, "leave nothing of clips of 32x32; cut less"),
     ],
 )

@@ -65,7 +65,9 @@ def test_cached_flow_needs_videos_of_one_size(small_config, changes, text):
         RunOptions.of(config)
 
 
-def test_a_mistake_that_was_written_into_a_run_is_told_on_resume(small_config, tmp_path):
+def test_a_mistake_that_was_written_into_a_run_is_reported_on_resume(
+    small_config, tmp_path
+):
     config = with_late_mistake(small_config(), {"optimizer": "adamw"})
     RunFolder(tmp_path / "run").write_config(config)
     with pytest.raises(UserError, match="stage 'temporal': optimizer takes"):
@@ -73,7 +75,7 @@ def test_a_mistake_that_was_written_into_a_run_is_told_on_resume(small_config, t
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]
 
 
-def test_a_batch_that_hosts_cannot_share_is_told_for_every_stage(network, small_config):
+def test_a_batch_that_hosts_cannot_share_is_reported_for_every_stage(network, small_config):
     config = RunOptions.of(small_config())
     processes = types.SimpleNamespace(index=1, count=2)
     check_stages(network, config, processes)
@@ -189,7 +191,9 @@ class TooLarge(keras.layers.Layer):
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="allocates through TensorFlow"
 )
-def test_memory_that_runs_out_is_told_with_what_helps(small_config, tmp_path, monkeypatch):
+def test_memory_that_runs_out_is_reported_with_what_helps(
+    small_config, tmp_path, monkeypatch
+):
     plain = backbones._tiny
     too_large = {"tiny": lambda inputs: TooLarge()(plain(inputs))}
     monkeypatch.setattr(backbones, "_SMALL", too_large)
@@ -241,7 +245,7 @@ def test_a_recipe_of_other_things_than_plain_values_leaves_no_half_file(tmp_path
     with pytest.raises(UserError, match="config.json: cannot be written.*numbers, texts"):
         run.write_config({"root": {1, 2}})
     assert not list((tmp_path / "run").iterdir())
-    # What a start that was killed left is no run.
+    # What a start that was killed left is not a run.
     (tmp_path / "run" / ".h2s-half.part").write_text("{half")
     RunFolder(tmp_path / "run").write_config({"root": tmp_path / "videos"})
     record = json.loads((tmp_path / "run" / "config.json").read_text())

@@ -327,7 +327,7 @@ def test_values_that_do_not_fit_are_user_errors(tmp_path, small_config, changes,
         train(config, tmp_path / "run")
 
 
-def test_a_recipe_that_lacks_a_value_is_told_and_whole_floats_count(small_config):
+def test_a_recipe_that_lacks_a_value_is_reported_and_whole_floats_count(small_config):
     config = small_config()
     config["stages"][0]["steps"] = 2e2
     assert repr(RunOptions.of(config).stages[0].steps) == "200"

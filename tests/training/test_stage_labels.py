@@ -7,8 +7,8 @@ import pytest
 from h2s_keras.errors import UserError
 from h2s_keras.layers import UnsupervisedFlowLoss
 from h2s_keras.models import HiddenTwoStreamBuilder, MotionNet
+from h2s_keras.ops.class_labels import check_labels
 from h2s_keras.training import StageModel
-from h2s_keras.training.class_labels import check_labels
 from h2s_keras.training.flow_objective import FlowObjective
 
 LABELS = np.arange(8) % 4

@@ -173,14 +173,15 @@ def test_confusion_must_be_square(matrix):
     [
         line_chart({HOSTILE: [(0, 1), (1, 2)]}, HOSTILE, HOSTILE, HOSTILE, width=900),
         bar_chart({HOSTILE: 1.0}, HOSTILE, HOSTILE, width=900),
-        confusion_chart([[1]], ["a"], HOSTILE),
+        confusion_chart([[1]], [HOSTILE]),
     ],
 )
 def test_hostile_text_is_escaped(markup):
     assert "<script" not in markup
     root = parse(markup)
     assert not list(root.iter("script"))
-    assert HOSTILE.replace("\x00", "\ufffd") in texts(root)
+    # Names of classes are cut.
+    assert any(text.startswith("<script>alert") for text in texts(root))
 
 
 def test_escape_text_replaces_what_xml_forbids():

@@ -75,7 +75,6 @@ def full_report():
         )
         .picture(PIXEL, "One pixel", alt="a grey pixel")
         .svg(line_chart({"train": [(0, 1), (1, 0.5)]}, "Loss"), "The loss of training")
-        .html("<table><tr><td>1</td></tr></table>")
         .code("h2s quickstart --out DIR\n  # indented")
     )
 
@@ -93,7 +92,7 @@ def test_page_is_complete_and_balanced(full_report, tmp_path):
     assert page.all("h2")[0][1] == "Training"
     assert "Loss falls." in [words for _, words in page.all("p")]
     assert page.all("code")[0][1] == "h2s quickstart --out DIR\n  # indented"
-    assert len(page.all("svg")) == 1 and len(page.all("table")) == 2
+    assert len(page.all("svg")) == 1 and len(page.all("table")) == 1
     captions = [words for _, words in page.all("figcaption")]
     assert captions == ["One pixel", "The loss of training"]
 
@@ -196,9 +195,8 @@ def test_what_is_not_a_picture_is_refused():
     ],
 )
 def test_markup_that_loads_or_is_broken_is_refused(markup):
-    for method in (HtmlReport("t").svg, HtmlReport("t").html):
-        with pytest.raises(ValueError):
-            method(markup)
+    with pytest.raises(ValueError):
+        HtmlReport("t").svg(markup)
 
 
 def test_markup_within_the_file_is_accepted():

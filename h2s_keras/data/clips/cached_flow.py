@@ -207,7 +207,7 @@ class FlowClips:
         speeds: frames between the pairs of a training clip are drawn from these; the pairs
             of a test clip are `cache.stride` apart.
         augment: `ClipAugmentation`, which says what may be mirrored; None: nothing is.
-        seed: of the draws.
+        seed: seed of the draws.
     """
 
     def __init__(

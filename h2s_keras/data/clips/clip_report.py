@@ -50,7 +50,7 @@ class ClipReport:
         return "\n".join(lines)
 
     def explain(self, error):
-        """The `UserError` that an error stands for, or None where it is none of a data set.
+        """The `UserError` that an error stands for, or None: it is not of a data set.
 
         Data sets read ahead: `self.error` may be that of a clip which nobody came to.
         """

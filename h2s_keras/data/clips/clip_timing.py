@@ -52,7 +52,7 @@ def clip_timing(examples, num_frames, seconds):
     Example:
 
     ```python
-    clip_timing(examples, num_frames=16, seconds=1.0)    # 30 frames a second: stride 2
+    clip_timing(examples, num_frames=16, seconds=1.0)    # 30 frames per second: stride 2
     ```
     """
     if not seconds > 0:

@@ -17,6 +17,12 @@ CENTRE_SCALE = 0.875
 def resize_frames(frames, size):
     """Resizes uint8 frames, bilinear, averaging where it shrinks.
 
+    FFmpeg does it, in integers, as it does for videos that are decoded to a size. A graph
+    cannot call FFmpeg, so that two more forms exist, of the same triangle filter and equal
+    to this one but for rounding: `record_format.resize` inside tf.data, which for speed
+    samples without averaging where it shrinks little, and `ops.resize_bilinear` inside
+    exported models, which every runtime can take.
+
     Args:
         frames: uint8 array (time, height, width, 3).
         size: `(height, width)` in pixels.

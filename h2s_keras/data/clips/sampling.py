@@ -186,7 +186,7 @@ def even_clip_starts(frame_count, num_frames, stride, count):
         count: number of clips.
 
     Returns:
-        int64 array (count,), rising; all 0 where the clip is no shorter than the video.
+        int64 array (count,), rising; all 0 unless the clip is shorter than the video.
 
     Raises:
         UserError: a number is below 1, or the video has one frame and the clip several.
@@ -354,7 +354,7 @@ class StatelessDraws:
     Args:
         tf: the TensorFlow module, which is not imported before clips are made.
         seed: int or scalar integer tensor.
-        index: of the example; int or scalar integer tensor.
+        index: index of the example; int or scalar integer tensor.
     """
 
     def __init__(self, tf, seed, index):

@@ -9,7 +9,6 @@ import functools
 
 import numpy as np
 
-from h2s_keras.cores import usable_cores
 from h2s_keras.data.clips.augmentation import ClipAugmentation
 from h2s_keras.data.clips.clip_report import ClipReport
 from h2s_keras.data.clips.crops import CENTRE_SCALE, centre_crop_box, crop_frames
@@ -24,6 +23,7 @@ from h2s_keras.data.clips.sampling import (
 )
 from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError, VideoError
+from h2s_keras.process import usable_cores
 
 BAD_FILE_POLICIES = ("raise", "skip", "substitute")
 # What `video_clip_dataset` hands on.
@@ -232,8 +232,7 @@ class VideoClips:
             )
         if self.on_bad_file == "substitute":
             raise UserError(
-                'a test cannot put another video in the place of a bad one; use "skip" or '
-                '"raise"'
+                'a test cannot replace a bad video by another one; use "skip" or "raise"'
             )
         shape = (None, self.sampling.num_frames, *self.image_size, 3)
 

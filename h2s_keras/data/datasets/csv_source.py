@@ -57,8 +57,8 @@ def csv_source(path, root=None, group_column=None, require=True):
 
     Raises:
         UserError: a file or column is missing, a column looks meant and is not known, a
-            class has two labels, a label is no number, the labels have gaps, or a segment
-            does not end after it starts.
+            class has two labels, a label is not a number, the labels have gaps, or a
+            segment does not end after it starts.
 
     Example:
 
@@ -172,7 +172,7 @@ def _class_names(path, rows, with_labels):
         for number, row in enumerate(rows, start=2):
             if not re.fullmatch(r"[0-9]+", row["label"]):
                 raise FileError(
-                    path, f"line {number}: the label {row['label']!r} is no number"
+                    path, f"line {number}: the label {row['label']!r} is not a number"
                 )
             label = int(row["label"])
             if label_of.setdefault(row["class"], label) != label:

@@ -13,7 +13,7 @@ class DatasetList:
     """What a dataset's official files say: classes, training and test examples.
 
     Attributes:
-        name: of the dataset and split, for people.
+        name: name of the dataset and split, for people.
         class_names: tuple of str in the order of the labels.
         train, test: tuples of `VideoExample`; several examples of one video where it is
             untrimmed and each example is a segment.
@@ -96,21 +96,23 @@ def listed_below(root, listed):
     return here if is_video_path(here) and not is_video_path(joined) else joined
 
 
+# Tried in turn where a list names videos without one.
+_SUFFIXES = (".mp4", ".avi", ".mkv", ".webm")
+
+
 class VideoFinder:
     """Finds listed videos on disk despite the spellings that are about.
 
     UCF101 lists `HandstandPushups/v_HandStandPushups_g01_c01.avi`, and copies spell the
     file, the folder or neither like that; some copies keep all videos in one folder, or a
-    folder of frames in the place of each video.
+    folder of frames instead of each video.
 
     Args:
         root: folder of the videos, or None: paths are then returned as listed.
-        suffixes: tried in turn where a list names videos without one.
     """
 
-    def __init__(self, root, suffixes=(".mp4", ".avi", ".mkv", ".webm")):
+    def __init__(self, root):
         self.root = None if root is None else os.fspath(root)
-        self.suffixes = suffixes
         self._known = {}
         if self.root is None:
             return
@@ -140,7 +142,7 @@ class VideoFinder:
             return listed
         expected = self.expected(listed)
         *above, stem = listed.lower().split("/")
-        names = [stem, *(stem + suffix for suffix in self.suffixes)]
+        names = [stem, *(stem + suffix for suffix in _SUFFIXES)]
         if is_video_name(stem):
             names.append(os.path.splitext(stem)[0])  # A folder of frames.
         fits = {}

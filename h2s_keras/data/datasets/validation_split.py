@@ -22,8 +22,8 @@ def split_validation(examples, share, seed=0):
 
     Args:
         examples: `VideoExample`s to train on.
-        share: of the videos, 0 to 0.5; 0 for no validation.
-        seed: of the draw.
+        share: share of the videos, 0 to 0.5; 0 for no validation.
+        seed: seed of the draw.
 
     Returns:
         (training, validation), tuples of `VideoExample`s in their order. The validation is
@@ -63,7 +63,7 @@ def split_in_time(example, share, rate=None):
 
     Args:
         example: `VideoExample` of a whole video.
-        share: of its seconds, 0 to 0.5.
+        share: share of its seconds, 0 to 0.5.
         rate: frames per second that a folder of frames was extracted at, or None.
 
     Returns:
@@ -137,7 +137,7 @@ def suggested_group_pattern(paths):
     `walk_s2_t1.mp4` show such groups.
 
     Args:
-        paths: of the videos.
+        paths: paths of the videos.
 
     Returns:
         a regular expression with one group for `data.group_pattern`, found in every name

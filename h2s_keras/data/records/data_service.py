@@ -18,20 +18,19 @@ from h2s_keras.errors import UserError
 
 _ADDRESS = re.compile(r"grpc://(?P<host>[^:/]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]+)")
 _TIMEOUT = 10
-# Seconds for which a dispatcher may be away: time enough to be started again.
+# Seconds without a batch and without an answer after which a dispatcher counts as lost:
+# time enough to be started again.
 PATIENCE = 60
 # What a client reads when a dispatcher came back that remembers nothing of it.
 FORGOTTEN = re.compile(r"(Iteration|Iteration client|Dataset|Job) id \d+ not found")
 
 
-def distribute(dataset, service, patience=None, on_error=None):
+def distribute(dataset, service, on_error=None):
     """Has the workers of a service produce the elements of a data set.
 
     Args:
         dataset: of pure TensorFlow ops; the numbers of its source, a range, are shared out.
         service: address of the dispatcher, `grpc://host:port`.
-        patience: seconds without a batch and without an answer of the dispatcher after
-            which it counts as lost; None for PATIENCE.
         on_error: function called with the exception that ends the data set, since tf.data
             makes another of it: a `UserError` for a lost dispatcher, or what the service
             says; None for no function.
@@ -56,7 +55,7 @@ def distribute(dataset, service, patience=None, on_error=None):
     shared = dataset.prefetch(1).apply(shared)
 
     def batches():
-        with _Feed(shared, service, patience or PATIENCE) as feed:
+        with _Feed(shared, service) as feed:
             try:
                 yield from feed
             except Exception as error:
@@ -100,8 +99,8 @@ class _Feed:
     _PROBE = 1.0
     _END = object()
 
-    def __init__(self, dataset, service, patience):
-        self.dataset, self.service, self.patience = dataset, service, patience
+    def __init__(self, dataset, service):
+        self.dataset, self.service = dataset, service
         self.ready = queue.Queue(1)
         self.stopped = threading.Event()
 
@@ -135,10 +134,10 @@ class _Feed:
                 silent_since = None
             except OSError:
                 silent_since = asked if silent_since is None else silent_since
-            if silent_since is not None and time.monotonic() - silent_since > self.patience:
+            if silent_since is not None and time.monotonic() - silent_since > PATIENCE:
                 raise UserError(
                     f"{self.service}: the dispatcher of the data service has not answered "
-                    f"for {self.patience:g} s; start it again on the same port and go on "
+                    f"for {PATIENCE:g} s; start it again on the same port and go on "
                     "with --resume"
                 )
 

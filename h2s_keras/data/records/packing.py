@@ -13,7 +13,7 @@ import numpy as np
 from h2s_keras.data.records.classical_flow import CLASSICAL_FLOWS, require_opencv
 from h2s_keras.data.records.record_format import FLOW_FORMATS
 from h2s_keras.data.synthetic.action_clips import SyntheticClips
-from h2s_keras.data.video.frame_times import FrameTimes
+from h2s_keras.data.video.frame_times import NotedTimes
 from h2s_keras.data.video.reading import iterate_frames
 from h2s_keras.data.video.video_info import probe_video
 from h2s_keras.errors import UserError, VideoError
@@ -28,7 +28,7 @@ class PackSettings:
     Attributes:
         size: short side of the packed frames in pixels; smaller videos are not enlarged.
             None keeps the size of the video.
-        quality: of JPEG, 1 to 100.
+        quality: JPEG quality, 1 to 100.
         frames_per_record: most frames in a record; 0 for whole examples.
         flow: None, "tvl1", "farneback", "dis", a trained model (a .keras file, the folder
             of a run, a preset), or "true" for synthetic clips.
@@ -38,7 +38,7 @@ class PackSettings:
         rate: frames per second to read the videos at; None for their frames as they are.
         stride: every how many of these frames one is packed. Flow is then that from one
             packed frame to the next.
-        flow_sha256: of the file of the trained model that `flow` names, else None.
+        flow_sha256: SHA-256 of the file of the trained model that `flow` names, else None.
 
     Raises:
         UserError: a value makes no sense, or a flow method cannot work here.
@@ -66,7 +66,7 @@ class PackSettings:
         if self.frames_per_record < 0:
             raise UserError("frames_per_record is 1 or more, or 0 for whole examples")
         if self.rate is not None and not self.rate > 0:
-            raise UserError(f"the rate is above 0 frames a second; received {self.rate}")
+            raise UserError(f"the rate is above 0 frames per second; received {self.rate}")
         if self.stride < 1:
             raise UserError(f"the stride is 1 frame or more; received {self.stride}")
         if synthetic and (self.stride > 1 or self.rate is not None):
@@ -254,7 +254,7 @@ def estimated_bytes(examples, settings):
         example = examples[place]
         try:
             info = probe_video(example.path, settings.timeout)
-            times = FrameTimes(example.path, fallback=info.rate)
+            times = NotedTimes(example.path, fallback=info.rate)
             decoded = iterate_frames(
                 example.path, settings.size, "keep", settings.timeout, times=times
             )

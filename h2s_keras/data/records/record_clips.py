@@ -7,7 +7,6 @@ and sharing between processes need no shuffle buffer and no reading ahead.
 
 import numpy as np
 
-from h2s_keras.cores import usable_cores
 from h2s_keras.data.clips.crops import CENTRE_SCALE, centre_crop_box, random_crop_box
 from h2s_keras.data.clips.sampling import (
     StatelessDraws,
@@ -17,6 +16,7 @@ from h2s_keras.data.clips.sampling import (
 from h2s_keras.data.records.data_service import distribute
 from h2s_keras.data.records.record_format import crop_flows, crop_jpegs, stored_frames
 from h2s_keras.errors import FileError, UserError
+from h2s_keras.process import usable_cores
 
 CONTENTS = ("clips", "flow", "both")
 _RATIOS = (8, 4, 2, 1)

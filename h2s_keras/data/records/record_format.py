@@ -204,7 +204,7 @@ def crop_jpegs(encoded, box, image_size, ratio=1):
 
     def resized():
         scaled = resize(tf.cast(frames, tf.float32), box[2:], image_size)
-        return tf.cast(tf.round(tf.clip_by_value(scaled, 0.0, 255.0)), tf.uint8)
+        return tf.cast(tf.round(scaled), tf.uint8)
 
     right_size = tf.reduce_all(box[2:] == tf.constant(image_size))
     frames = tf.cond(right_size, lambda: frames, resized)
@@ -243,7 +243,7 @@ def crop_flows(encoded, missing, frame_size, box, image_size, flow_format):
 
 
 def resize(images, size, image_size):
-    """Bilinear, averaging where it shrinks much; float32 in, float32 out."""
+    """As `resize_frames` in a graph, averaging where it shrinks much only; float32."""
     import tensorflow as tf
 
     shrinks = tf.cast(size, tf.float32) > _AVERAGE_ABOVE * tf.constant(

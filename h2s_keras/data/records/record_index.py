@@ -30,7 +30,7 @@ class RecordIndex:
 
     Attributes:
         root: the folder.
-        name: of the dataset, for people.
+        name: name of the dataset, for people.
         class_names: list of str in the order of the labels.
         splits: names of the splits that examples know their part of.
         settings: dict of what the frames were packed with: "size", "quality",

@@ -22,7 +22,7 @@ from h2s_keras.data.records.record_format import encode_flow, encode_record, rec
 from h2s_keras.data.records.record_index import finished_shard, shard_names, write_json
 from h2s_keras.data.synthetic.action_clips import SyntheticClips
 from h2s_keras.data.video.frame_source import FrameSource
-from h2s_keras.data.video.frame_times import FrameTimes
+from h2s_keras.data.video.frame_times import NotedTimes
 from h2s_keras.data.video.reading import iterate_frames
 from h2s_keras.errors import FileError, VideoError
 from h2s_keras.files import sha256_of
@@ -111,7 +111,7 @@ def pack_shard(plan, number, out, stopped=None, done=None, flow_estimator=classi
 
     Args:
         plan: `PackPlan`.
-        number: of the shard.
+        number: number of the shard.
         out: folder of the records.
         stopped: function that says whether to give up; asked before each frame.
         done: function called with the number of examples after each video.
@@ -203,7 +203,7 @@ class _ShardPacker:
             spans = [source.frames_of(_part(example)) for example in examples]
             spans = [thinned(span, stride, count) for span in spans]
         rate = options["rate"] and options["rate"] / stride
-        times = None if os.path.isdir(path) else FrameTimes(path, rate)
+        times = None if os.path.isdir(path) else NotedTimes(path, rate)
         frames = iterate_frames(
             path, self.settings["size"], stride=stride, times=times, **options
         )

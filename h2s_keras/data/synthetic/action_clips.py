@@ -34,9 +34,9 @@ class SyntheticClips(ClipStream):
     Args:
         num_frames: frames of a clip, at least 2.
         image_size: (height, width) in pixels.
-        seed: of the whole stream.
+        seed: seed of the whole stream.
         split: "train" or "test"; the two never share a clip.
-        max_displacement: pixels a frame, of the fastest point of the plane, for a short
+        max_displacement: pixels per frame, of the fastest point of the plane, for a short
             side of 64 pixels; larger images move in proportion. Speeds are uniform from
             0.3 of it to all of it.
         foreground_probability: share of clips with an independently moving ellipse.

@@ -17,7 +17,7 @@ class ClipStream(abc.ABC):
     Args:
         num_frames: frames of a clip, at least 2.
         image_size: (height, width) in pixels, at least 16.
-        seed: of the whole stream.
+        seed: seed of the whole stream.
         split: "train" or "test"; the two never share a clip.
 
     Raises:

@@ -24,9 +24,9 @@ class MovingLayerClips(ClipStream):
     Args:
         num_frames: frames of a clip, at least 2.
         image_size: (height, width) in pixels.
-        seed: of the whole stream.
+        seed: seed of the whole stream.
         split: "train" or "test"; the two share neither clips nor textures.
-        max_displacement: pixels a frame that the fastest points of the fastest shapes
+        max_displacement: pixels per frame that the fastest points of the fastest shapes
             move by, about; slow clips are more frequent than fast ones.
         degrade: blur, change of light and noise; False leaves the frames clean.
         pool: None, or the number of clips that are really made: to make one costs more than
@@ -38,7 +38,7 @@ class MovingLayerClips(ClipStream):
 
     Raises:
         ValueError: for fewer than 2 frames, an image below 16 pixels, a pool of images that
-            are not square, or a share that is none.
+            are not square, or a share that is not from 0 to 1.
 
     Example:
         >>> clips = MovingLayerClips(num_frames=2, seed=1)
@@ -248,7 +248,7 @@ def texture_bank(count, size, seed):
     top: photographs have both, and flow needs both to learn from.
 
     Args:
-        count: of textures.
+        count: number of textures.
         size: side in pixels.
         seed: int; the same seed gives the same bytes on every machine with one NumPy.
 

@@ -13,7 +13,7 @@ VIDEO_SUFFIXES = frozenset(
     ".m2ts .mxf .wmv .asf .flv .ogv .gif".split()
 )
 FRAME_SUFFIXES = frozenset(".jpg .jpeg .png .bmp .ppm .pgm".split())
-# Stored flow often lies beside the frames as flow_x_00001.jpg; it is no picture to show.
+# Stored flow often lies beside the frames as flow_x_00001.jpg; it is not a picture to show.
 _FLOW = re.compile(r"(flow|u|v|x|y)_", re.IGNORECASE)
 
 

@@ -38,7 +38,7 @@ class FrameSource:
     frames that are wanted are taken on the way, so that one reading opens the file once.
 
     Args:
-        size: of the frames, as `read_frames`.
+        size: size of the frames, as `read_frames`.
         cache_bytes: most memory for frames; videos beyond are decoded each time.
         timeout: seconds that one video may take to decode, or None.
         rate: frames per second to read videos at, or None for their frames as they are; of
@@ -79,7 +79,7 @@ class FrameSource:
             path: the video.
             choose: function of the number of frames; it may be called twice, and what it
                 returns must follow from the number.
-            times: `FrameTimes` that notes the frames of a source that keeps broken videos,
+            times: `NotedTimes` that notes the frames of a source that keeps broken videos,
                 where it reads the video for the first time; or None.
 
         Raises:

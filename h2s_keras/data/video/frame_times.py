@@ -19,7 +19,7 @@ _MOST_ROUNDING, _LEAST_ROUNDING = 1e-3, 1e-6
 _LATE = 0.5
 
 
-class FrameTimes:
+class NotedTimes:
     """Notes when each frame of a video begins, while the frames are decoded.
 
     Seconds are counted from the first frame. A header's mean rate has no say where frames
@@ -35,7 +35,7 @@ class FrameTimes:
     Example:
 
     ```python
-    times = FrameTimes("talk.mp4")
+    times = NotedTimes("talk.mp4")
     for number, picture in enumerate(iterate_frames("talk.mp4", times=times)):
         print(times.at(number))
     ```

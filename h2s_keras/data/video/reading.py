@@ -50,7 +50,7 @@ def count_frames(
         on_broken: `"raise"`, or `"keep"` to count the good frames before a break.
         timeout: seconds of decoding allowed, or None.
         rate, per_frame: as `read_frames`.
-        times: `FrameTimes` that notes when each frame begins, or None.
+        times: `NotedTimes` that notes when each frame begins, or None.
 
     Returns:
         int, 1 or more.
@@ -187,7 +187,7 @@ def iterate_frames(
         rate: as `read_frames`.
         stride: every how many of these frames one is given; those between are decoded, not
             converted.
-        times: `FrameTimes` that notes when each frame given begins, or None.
+        times: `NotedTimes` that notes when each frame given begins, or None.
 
     Yields:
         uint8 array (height, width, 3), RGB, upright, all of one size.

@@ -62,6 +62,15 @@ def format_named(name):
     return FORMATS[name]
 
 
+def file_ending(name):
+    """How names of files in a format end that are called after a video, as _feral.json."""
+    kind = format_named(name)
+    if kind.endings:
+        return kind.endings[0]
+    suffix = "json" if kind in _JSON else "txt" if kind in (CALTECH, OBSERVER) else "csv"
+    return f"_{name}.{suffix}"
+
+
 def recognise(path):
     """(`Format`, content) of a file.
 

@@ -139,15 +139,15 @@ def seconds_of(path, text, what):
     return 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds)
 
 
-def time_text(labels, digits=3):
+def time_text(labels):
     """A function from a frame number to its time as text, exact to the frame.
 
     Milliseconds, as the programs write them; microseconds where frames are too short.
     """
     starts, frame_at = labels.times.starts, labels.times.frame_at
     edges = {edge for bout in labels.bouts() for edge in bout[1:]}
-    if any(frame_at(round(starts[edge], digits)) != edge for edge in edges):
-        digits = 6
+    exact = all(frame_at(round(starts[edge], 3)) == edge for edge in edges)
+    digits = 3 if exact else 6
     return lambda frame: f"{starts[frame]:.{digits}f}"
 
 

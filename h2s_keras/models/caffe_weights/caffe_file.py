@@ -127,7 +127,7 @@ class _Reader:
                 continue
             if role == "type" and numbers is _V1:
                 if wire != _VARINT:
-                    self._fail("a layer type that is no number", start)
+                    self._fail("a layer type that is not a number", start)
                 layer.type = _V1_TYPES.get(value, f"V1 type {value}")
                 continue
             if wire != _BYTES:
@@ -209,7 +209,7 @@ class _Reader:
             key, after = self._varint(at, end)
             number, wire = key >> 3, key & 7
             if number == 0 or wire not in (_VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES):
-                self._fail("something that is no protobuf field", at)
+                self._fail("something that is not a protobuf field", at)
             if wire == _VARINT:
                 value, at = self._varint(after, end)
                 yield number, wire, value

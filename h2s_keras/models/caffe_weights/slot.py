@@ -80,7 +80,7 @@ class Slot:
         return problems
 
     def validate_values(self, layer: Any, said: Any) -> str | None:
-        """Why the values of a `CaffeLayer` of the right shapes are no weights, or None."""
+        """Why the values of a `CaffeLayer` of the right shapes are not weights, or None."""
         # As float32: a double may be too large for it.
         with np.errstate(over="ignore"):
             if all(np.isfinite(blob.values()).all() for blob in layer.blobs):

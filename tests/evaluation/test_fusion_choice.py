@@ -1,6 +1,6 @@
 import numpy as np
 
-from h2s_keras.training.fusion_choice import beats_chance, choose_fusion
+from h2s_keras.evaluation.fusion import beats_chance, choose_fusion
 
 
 def answers(labels, right, classes=4, confidence=0.9):

@@ -1,16 +1,44 @@
-"""Update rules that change weights and moments where they lie, on TensorFlow.
+"""What a training step asks of the backend: sums over replicas, updates in place.
 
-Keras' rules make new arrays on this backend, several for every variable. With VGG16's
+Elsewhere than under a `tf.distribute` strategy the sum is the value itself: on JAX with
+`keras.distribution` a value is global already, and PyTorch trains on one device.
+
+Keras' update rules make new arrays on TensorFlow, several for every variable. With VGG16's
 first dense layer, three quarters of the weights, that is 0.8 to 1.3 GiB more at the peak of
-a step (docs/performance.md, "A training step"). JAX compiles the update, and PyTorch's
-allocator gives the arrays back one by one, so both keep Keras' rules.
+a step (docs/performance.md, "A training step"); those here change weights and moments where
+they lie. JAX compiles the update, and PyTorch's allocator gives the arrays back one by one,
+so both keep Keras' rules.
 """
 
 import keras
 
 
+def sum_over_replicas(values):
+    """Sums a tensor, or each tensor of a list, over the replicas.
+
+    Inside a replica the result is the same on all of them; outside one, and without a
+    strategy, `values` come back as they are.
+
+    Example:
+
+    ```python
+    clips = sum_over_replicas(local_clips)      # of the global batch
+    ```
+    """
+    if keras.backend.backend() != "tensorflow":
+        return values
+    import tensorflow as tf
+
+    if not tf.distribute.has_strategy():
+        return values
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return values
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
 def updates_in_place():
-    """Whether the functions of this file can be used: on TensorFlow."""
+    """Whether the update rules of this file can be used: on TensorFlow."""
     return keras.backend.backend() == "tensorflow"
 
 

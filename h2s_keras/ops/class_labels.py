@@ -1,20 +1,24 @@
 """What labels of classes may be: their shapes, and the values that stand for a class."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from keras import ops
 
 from h2s_keras.errors import UserError
+from h2s_keras.tensor_types import Tensor
 
 _SUM_TOLERANCE = 1e-2  # Soft labels of half precision are off by so much.
 
 
-def check_labels(labels, num_classes):
-    """Raises a UserError for labels that are no classes of the network.
+def check_labels(labels: Any, num_classes: int) -> None:
+    """Raises a UserError for labels that are not classes of the network.
 
     Args:
         labels: array; whole numbers (batch,) or (batch, 1) counted from 0, or one-hot or
             soft labels (batch, num_classes) whose rows sum to 1.
-        num_classes: of the network.
+        num_classes: number of classes of the network.
     """
     labels = np.asarray(labels)
     check_label_shape(labels.shape, num_classes)
@@ -45,7 +49,7 @@ def check_labels(labels, num_classes):
     )
 
 
-def _cause(labels, num_classes):
+def _cause(labels: Any, num_classes: int) -> str:
     low, high = labels.min(), labels.max()
     if low < 0:
         return (
@@ -59,7 +63,7 @@ def _cause(labels, num_classes):
     return "Do labels and network come from the same list of classes?"
 
 
-def _check_rows(rows):
+def _check_rows(rows: Any) -> None:
     sums = rows.astype("float64").sum(axis=1)
     bad = np.flatnonzero(~(np.abs(sums - 1.0) <= _SUM_TOLERANCE) | (rows < 0).any(axis=1))
     if not bad.size:
@@ -73,8 +77,8 @@ def _check_rows(rows):
     )
 
 
-def check_label_shape(shape, num_classes):
-    """Raises a UserError for the shape of labels that is not one of the known."""
+def check_label_shape(shape: Sequence[int | None], num_classes: int) -> None:
+    """Raises a UserError for a shape that labels do not have."""
     shape = tuple(shape)
     if len(shape) == 1 or (len(shape) == 2 and shape[1] in (1, num_classes)):
         return
@@ -85,17 +89,21 @@ def check_label_shape(shape, num_classes):
     )
 
 
-def is_one_hot(shape):
+def is_one_hot(shape: Sequence[int | None]) -> bool:
     """Whether labels of a valid shape have a column for each class."""
     return len(shape) == 2 and shape[1] != 1
 
 
-def label_targets(labels, num_classes):
-    """(one-hot or soft targets float32 (batch, classes), which rows name a class (batch,)).
+def label_targets(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Targets of labels, and which of the labels are valid.
 
     Args:
         labels: tensor of a shape that `check_label_shape` takes.
-        num_classes: of the network.
+        num_classes: number of classes of the network.
+
+    Returns:
+        (targets, known): one-hot or soft targets float32 (batch, num_classes), zeros for a
+        number that is not a class, and bool (batch,), whether a row names a class.
     """
     if _known_shape(labels) is None:
         raise UserError(
@@ -112,10 +120,12 @@ def label_targets(labels, num_classes):
     values = ops.cast(labels, "float32")
     known = ops.logical_and(values >= 0, values < num_classes)
     known = ops.logical_and(known, ops.equal(values, ops.floor(values)))
-    return ops.one_hot(ops.cast(labels, "int32"), num_classes, dtype="float32"), known
+    # No backend refuses -1, PyTorch refuses other numbers outside the classes.
+    classes = ops.where(known, ops.cast(labels, "int32"), -1)
+    return ops.one_hot(classes, num_classes, dtype="float32"), known
 
 
-def per_sample_weights(sample_weight, like):
+def per_sample_weights(sample_weight: Tensor, like: Tensor) -> Tensor:
     """Weights (batch,) in the dtype of `like` (batch,), from (batch,), (batch, 1) or ().
 
     Raises:
@@ -128,7 +138,7 @@ def per_sample_weights(sample_weight, like):
     return ops.reshape(weight, (-1,))
 
 
-def check_weight_shape(sample_weight):
+def check_weight_shape(sample_weight: Tensor) -> tuple[int | None, ...] | None:
     """Shape of the weights, None where it is not known; raises as `per_sample_weights`."""
     shape = _known_shape(sample_weight)
     if shape and (len(shape) > 2 or shape[1:] not in ((), (1,), (None,))):
@@ -139,7 +149,7 @@ def check_weight_shape(sample_weight):
     return shape
 
 
-def _known_shape(tensor):
+def _known_shape(tensor: Tensor) -> tuple[int | None, ...] | None:
     """Shape, or None where TensorFlow has traced one step for weights of two ranks."""
     try:
         return tuple(tensor.shape)
