@@ -31,6 +31,7 @@ NEVER_IMPORTED = {
     "grpcio": "clients of an exported model use it",
     "onnx": "tf2onnx writes with it",
     "tensorflow-serving-api": "clients of an exported model use it",
+    "tf2onnx": "Keras' own export imports it",
 }
 # Imported by benchmarks, and not in their requirements for a reason of its own.
 NEVER_REQUIRED = {

@@ -180,7 +180,8 @@ def test_activitynet_has_a_top_1_and_a_report_of_segments(call, tmp_path):
     code, out, _ = call(line)
     assert code == 0 and out.startswith("4 videos; annotated segments") and "top-1" in out
     page = (tmp_path / "r.html").read_text()
-    assert page.count("<img") == 5 and "two.mp4 1.0-2.0 s" in page
+    assert page.count("<img") == 6 and "two.mp4 1.0-2.0 s" in page
+    assert page.count("Confused pairs, side by side") == 1
 
 
 def test_missing_videos_of_the_test_part(call, work):

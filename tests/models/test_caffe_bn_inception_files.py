@@ -186,7 +186,10 @@ def test_convert_makes_a_two_stream_model(flow, tmp_path):
     for arguments, reason in (
         (both, "give it a MotionNet by --motion"),
         ((*both, "--motion", tmp_path / "two.keras"), "takes 2 frames .* num_frames=3"),
-        (("convert", spatial, *both[2:], "--motion", "tiny"), "3 channels, which is no fl"),
+        (
+            ("convert", spatial, *both[2:], "--motion", "tiny"),
+            "3 channels, which is not fl",
+        ),
         ((*both, "--motion", "tiny"), "tiny is an untrained network; .* for 3 frames"),
         (("convert", temporal, "--out", out, "--model", "tiny"), "holds no MotionNet"),
     ):
