@@ -59,33 +59,15 @@ def train_head(
         matrices: per video int (frames, behaviours) of 1, 0 and -1.
         settings: values "head" of the recipe.
         causal, exclusive: as `build_head`.
-        seed: of the weights and the draws.
-        callbacks: of Keras.
+        seed: seed of the weights and the draws.
+        callbacks: callbacks of Keras.
 
     Returns:
         The trained keras.Model.
     """
-    keras.utils.set_random_seed(seed)
-    features = [centred(one, causal) for one in features]
-    together = np.concatenate(features)
-    # A column that hardly changes would be blown up.
-    scale = together.mean(axis=0), together.var(axis=0) + 1e-6
-    labels = np.concatenate(matrices)
-    head = build_head(
-        together.shape[1], labels.shape[1], settings, causal, exclusive, scale
-    )
-    schedule = keras.optimizers.schedules.CosineDecay(
-        settings["learning_rate"], settings["steps"]
-    )
-    weights = positive_weights(labels, settings["positive_weight"])
-    head.compile(
-        keras.optimizers.AdamW(schedule, weight_decay=settings["weight_decay"]),
-        FrameCrossentropy(weights, exclusive, settings["smoothness"]),
-        jit_compile=False,
-    )
-    windows = _Windows(features, matrices, settings, seed)
-    head.fit(windows, verbose=0, callbacks=list(callbacks))
-    return head
+    parts = _untrained(features, matrices, settings, causal, exclusive, seed)
+    _train_together([parts], settings, callbacks)
+    return parts[0]
 
 
 def train_heads(
@@ -96,42 +78,92 @@ def train_heads(
     causal=False,
     exclusive=False,
     seed=0,
-    callbacks=lambda number: (),
+    callbacks=(),
 ):
     """Trains a head per fold on the videos of the other folds.
 
     The mean of the heads varies less from seed to seed than one of them, and what each
-    says of the videos that it did not see is what rules can be chosen on.
+    says of the videos that it did not see is what rules can be chosen on. The heads are
+    trained side by side, which fills more than one core, and share nothing.
 
     Args:
-        features, matrices, settings, causal, exclusive, seed: as `train_head`.
+        features, matrices, settings, causal, exclusive, seed, callbacks: as `train_head`.
         folds: number of the fold of each video, from 0.
-        callbacks: from the number of a head to its callbacks of Keras.
 
     Returns:
         (keras.Model, the mean of the heads' logits; per video float32 (frames, behaviours),
         the probabilities by the head that did not see it).
     """
-    heads, held_out = [], [None] * len(features)
+    parts, held_out = [], [None] * len(features)
     for fold in range(max(folds) + 1):
         seen = [index for index, one in enumerate(folds) if one != fold]
-        head = train_head(
-            [features[index] for index in seen],
-            [matrices[index] for index in seen],
-            settings,
-            causal,
-            exclusive,
-            # Runs of other seeds share no draws.
-            1000 * seed + fold,
-            callbacks(fold),
-        )
-        for index in set(range(len(folds))) - set(seen):
-            held_out[index] = run_head(head, features[index], causal, exclusive)
-        heads.append(keras.Model(head.inputs[0], head.outputs[0], name=f"head{fold}"))
+        chosen = [[values[index] for index in seen] for values in (features, matrices)]
+        # Runs of other seeds share no draws.
+        parts.append(_untrained(*chosen, settings, causal, exclusive, 1000 * seed + fold))
+    heads = _train_together(parts, settings, callbacks)
+    for index, fold in enumerate(folds):
+        held_out[index] = run_head(heads[fold], features[index], causal, exclusive)
     inputs = keras.Input(heads[0].input_shape[1:], name="features")
     logits = [head(inputs) for head in heads]
     mean = keras.layers.Average(name="logits", dtype="float32")(logits)
     return keras.Model(inputs, mean, name="temporal_heads"), held_out
+
+
+def _untrained(features, matrices, settings, causal, exclusive, seed):
+    """A head, its loss and its batches."""
+    keras.utils.set_random_seed(seed)
+    features = [centred(one, causal) for one in features]
+    together = np.concatenate(features)
+    # A column that hardly changes would be blown up.
+    scale = together.mean(axis=0), together.var(axis=0) + 1e-6
+    labels = np.concatenate(matrices)
+    head = build_head(
+        together.shape[1], labels.shape[1], settings, causal, exclusive, scale
+    )
+    weights = positive_weights(labels, settings["positive_weight"])
+    loss = FrameCrossentropy(weights, exclusive, settings["smoothness"])
+    return head, loss, _Windows(features, matrices, settings, seed)
+
+
+def _train_together(parts, settings, callbacks):
+    """Trains heads that share nothing as one model; returns them, each with its own name."""
+    heads, losses, windows = zip(*parts, strict=True)
+    heads = [
+        keras.Model(head.inputs[0], head.outputs[0], name=f"head{number}")
+        for number, head in enumerate(heads)
+    ]
+    inputs = [
+        keras.Input(head.input_shape[1:], name=f"features{number}")
+        for number, head in enumerate(heads)
+    ]
+    model = keras.Model(
+        inputs, [head(one) for head, one in zip(heads, inputs, strict=True)]
+    )
+    schedule = keras.optimizers.schedules.CosineDecay(
+        settings["learning_rate"], settings["steps"]
+    )
+    model.compile(
+        keras.optimizers.AdamW(schedule, weight_decay=settings["weight_decay"]),
+        list(losses),
+        jit_compile=False,
+    )
+    model.fit(_Together(windows), verbose=0, callbacks=list(callbacks))
+    return heads
+
+
+class _Together(keras.utils.PyDataset):
+    """Batches of several datasets beside each other."""
+
+    def __init__(self, datasets):
+        super().__init__()
+        self.datasets = datasets
+
+    def __len__(self):
+        return len(self.datasets[0])
+
+    def __getitem__(self, number):
+        batches = [dataset[number] for dataset in self.datasets]
+        return tuple(tuple(part) for part in zip(*batches, strict=True))
 
 
 class _Windows(keras.utils.PyDataset):

@@ -333,9 +333,7 @@ def _finish(scorer, run, videos, labels, parts, config, clock, progress, motion)
         config["data"]["causal"],
         scorer.exclusive,
         seed,
-        lambda number: [
-            progress.stage(f"head {number + 1} of {max(folds) + 1}", settings["steps"])
-        ],
+        [progress.stage("heads", settings["steps"])],
     )
     clock("head")
     found = dict(zip(seen, held_out, strict=True))
