@@ -126,7 +126,7 @@ def _untrained(features, matrices, settings, causal, exclusive, seed):
 
 
 def _train_together(parts, settings, callbacks):
-    """Trains heads that share nothing as one model; returns them, each with its own name."""
+    """Trains heads, which share nothing, as one model; returns them with other names."""
     heads, losses, windows = zip(*parts, strict=True)
     heads = [
         keras.Model(head.inputs[0], head.outputs[0], name=f"head{number}")
