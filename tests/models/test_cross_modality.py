@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from checks import to_numpy
 
 from h2s_keras.errors import UserError, UserFacingWarning
 from h2s_keras.models import HiddenTwoStreamBuilder
@@ -201,8 +202,8 @@ def test_vgg16_takes_its_dense_layers_for_images_and_for_flow(whole_vgg16, recwa
     image = np.random.default_rng(2).normal(0, 50, (1, 32, 32, 3)).astype("float32")
     images = build_backbone("vgg16", (32, 32, 3), 7, weights=path)
     images.get_layer("fc8").set_weights(source.get_layer("predictions").get_weights())
-    scores = np.asarray(keras.ops.softmax(images(image)))
-    np.testing.assert_allclose(scores, source(image), rtol=1e-4, atol=1e-6)
+    scores = to_numpy(keras.ops.softmax(images(image)))
+    np.testing.assert_allclose(scores, to_numpy(source(image)), rtol=1e-4, atol=1e-6)
 
 
 def test_dense_layers_that_do_not_fit_or_are_not_there_are_reported(whole_vgg16, image_net):
@@ -322,7 +323,8 @@ def test_real_mobilenetv2_under_images_and_flow(real_data):
     images = build_backbone("mobilenetv2", (64, 64, 3), 4, weights=path)
     image = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 3)).astype("float32")
     network = next(one for one in images.layers if isinstance(one, keras.Model))
-    np.testing.assert_allclose(network(image), source(image), rtol=1e-4, atol=1e-5)
+    mine, theirs = to_numpy(network(image)), to_numpy(source(image))
+    np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
     flow = build_backbone("mobilenetv2", (64, 64, 20), 4, weights=path)
     mine, theirs = convolutions(flow), convolutions(source)
     np.testing.assert_allclose(mine[0][0], inflate_channels(theirs[0][0], 20), atol=1e-6)
@@ -338,7 +340,7 @@ def test_a_real_whole_model_as_a_spatial_stream(real_data):
     builder = HiddenTwoStreamBuilder(3, 3, (64, 64)).motion("tiny").temporal("tiny")
     model = builder.spatial(trunk, preprocessing="tf").build()
     clips = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64, 3), "uint8")
-    logits = np.asarray(model(clips)["spatial_logits"])
+    logits = to_numpy(model(clips)["spatial_logits"])
     assert logits.shape == (1, 3) and np.isfinite(logits).all()
     with pytest.raises(UserError, match="another network than efficientnetb0: 99 layers"):
         build_backbone("efficientnetb0", (64, 64, 3), 4, weights=path)
