@@ -13,7 +13,15 @@ from h2s_keras.ethogram.frame_network import (
 _CHUNK = 4096
 
 
-def build_head(columns, behaviors, settings, causal=False, exclusive=False, scale=None):
+def build_head(
+    columns,
+    behaviors,
+    settings,
+    causal=False,
+    exclusive=False,
+    scale=None,
+    name="temporal_head",
+):
     """A keras.Model from features (batch, frames, columns) to logits of every frame.
 
     Blocks of a dilated convolution and one of width 1, each added to what it reads.
@@ -25,6 +33,7 @@ def build_head(columns, behaviors, settings, causal=False, exclusive=False, scal
         causal: whether no frame sees later ones.
         exclusive: whether there is one more logit, the first, for the absence of all.
         scale: (mean, variance) of each column, float (columns,), or None.
+        name: name of the model.
     """
     layers, filters, dropout = keras.layers, settings["filters"], settings["dropout"]
     padding = "causal" if causal else "same"
@@ -46,7 +55,7 @@ def build_head(columns, behaviors, settings, causal=False, exclusive=False, scal
         block = layers.Conv1D(filters, 1, name=f"mix{number}")(block)
         hidden = layers.Add(name=f"add{number}")([hidden, block])
     outputs = layers.Dense(behaviors + exclusive, name="logits", dtype="float32")(hidden)
-    return keras.Model(inputs, outputs, name="temporal_head")
+    return keras.Model(inputs, outputs, name=name)
 
 
 def train_head(
@@ -66,8 +75,8 @@ def train_head(
         The trained keras.Model.
     """
     parts = _untrained(features, matrices, settings, causal, exclusive, seed)
-    _train_together([parts], settings, callbacks)
-    return parts[0]
+    (head,) = _train_together([parts], settings, callbacks)
+    return head
 
 
 def train_heads(
@@ -99,7 +108,8 @@ def train_heads(
         seen = [index for index, one in enumerate(folds) if one != fold]
         chosen = [[values[index] for index in seen] for values in (features, matrices)]
         # Runs of other seeds share no draws.
-        parts.append(_untrained(*chosen, settings, causal, exclusive, 1000 * seed + fold))
+        number, name = 1000 * seed + fold, f"head{fold}"
+        parts.append(_untrained(*chosen, settings, causal, exclusive, number, name))
     heads = _train_together(parts, settings, callbacks)
     for index, fold in enumerate(folds):
         held_out[index] = run_head(heads[fold], features[index], causal, exclusive)
@@ -109,8 +119,8 @@ def train_heads(
     return keras.Model(inputs, mean, name="temporal_heads"), held_out
 
 
-def _untrained(features, matrices, settings, causal, exclusive, seed):
-    """A head, its loss and its batches."""
+def _untrained(features, matrices, settings, causal, exclusive, seed, name="head"):
+    """A head of a name, its loss and its batches."""
     keras.utils.set_random_seed(seed)
     features = [centred(one, causal) for one in features]
     together = np.concatenate(features)
@@ -118,7 +128,7 @@ def _untrained(features, matrices, settings, causal, exclusive, seed):
     scale = together.mean(axis=0), together.var(axis=0) + 1e-6
     labels = np.concatenate(matrices)
     head = build_head(
-        together.shape[1], labels.shape[1], settings, causal, exclusive, scale
+        together.shape[1], labels.shape[1], settings, causal, exclusive, scale, name
     )
     weights = positive_weights(labels, settings["positive_weight"])
     loss = FrameCrossentropy(weights, exclusive, settings["smoothness"])
@@ -126,12 +136,8 @@ def _untrained(features, matrices, settings, causal, exclusive, seed):
 
 
 def _train_together(parts, settings, callbacks):
-    """Trains heads, which share nothing, as one model; returns them with other names."""
+    """Trains heads of different names, which share nothing, as one model."""
     heads, losses, windows = zip(*parts, strict=True)
-    heads = [
-        keras.Model(head.inputs[0], head.outputs[0], name=f"head{number}")
-        for number, head in enumerate(heads)
-    ]
     inputs = [
         keras.Input(head.input_shape[1:], name=f"features{number}")
         for number, head in enumerate(heads)

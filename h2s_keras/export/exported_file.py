@@ -52,7 +52,7 @@ class ExportedFile:
         described = f"{path}.json"
         if is_page(path):
             path, described = (os.path.join(path, name) for name in PAGE)
-        facts = _read_facts(path, described)
+        facts = _checked_facts(path, described)
         self.path = path
         set_facts(self, facts)
         name, module, extra = _COMPUTED_BY[os.path.splitext(path)[1]]
@@ -144,25 +144,43 @@ def _digest(path):
     return " ".join(digests)
 
 
-def _read_facts(path, described):
+def read_facts(described, digest, missing):
+    """What `network_facts` described, and the digest of the export then and now.
+
+    Args:
+        described: path of the JSON file.
+        digest: function that gives the digest of the export as it is.
+        missing: what to say of a file that is not there.
+
+    Returns:
+        (facts, digest when it was written, digest now).
+
+    Raises:
+        UserError: a missing or damaged file.
+    """
     try:
         with open(described, encoding="utf-8") as file:
             facts = json.load(file)
         for name in FACTS:
             facts[name]
-        expected = facts["sha256"]
-        actual = _digest(path)
+        return facts, facts["sha256"], digest()
     except FileNotFoundError as error:
-        raise UserError(
-            f"{error.filename}: no such file; `h2s export` writes {os.path.basename(path)} "
-            f"and {os.path.basename(described)}, which belong together"
-        ) from error
+        raise UserError(f"{error.filename}: no such file{missing}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{described}: is damaged ({error!r}); export again") from error
+
+
+def _checked_facts(path, described):
+    names = os.path.basename(path), os.path.basename(described)
+    facts, expected, actual = read_facts(
+        described,
+        lambda: _digest(path),
+        f"; `h2s export` writes {names[0]} and {names[1]}, which belong together",
+    )
     if actual != expected:
         raise UserError(
-            f"{path}: is not what was exported (its sha256 differs from "
-            f"{os.path.basename(described)}); copy or export it again"
+            f"{path}: is not what was exported (its sha256 differs from {names[1]}); copy "
+            "or export it again"
         )
     return facts
 

@@ -1,13 +1,12 @@
 """An exported SavedModel as a network for `VideoClassifier`."""
 
-import json
 import os
 import re
 
 import numpy as np
 
 from h2s_keras.errors import UserError
-from h2s_keras.export.exported_file import FACTS, set_facts
+from h2s_keras.export.exported_file import read_facts, set_facts
 from h2s_keras.export.serving_files import DESCRIPTION_FILE, file_digests
 from h2s_keras.ops.clip_range import warn_unit_range
 
@@ -109,21 +108,12 @@ def find_version(path):
 
 
 def _description(folder):
-    path = os.path.join(folder, DESCRIPTION_FILE)
-    try:
-        with open(path, encoding="utf-8") as file:
-            facts = json.load(file)
-        for name in FACTS:
-            facts[name]
-        expected = facts["sha256"]
-        actual = file_digests(folder)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{path}: no such file, so this SavedModel was not exported by h2s_keras; "
-            "give the folder that `h2s export` wrote"
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: is damaged ({error!r}); export again") from error
+    facts, expected, actual = read_facts(
+        os.path.join(folder, DESCRIPTION_FILE),
+        lambda: file_digests(folder),
+        ", so this SavedModel was not exported by h2s_keras; give the folder that `h2s "
+        "export` wrote",
+    )
     for name in sorted({*expected, *actual}):
         if expected.get(name) != actual.get(name):
             raise UserError(

@@ -65,10 +65,7 @@ def format_named(name):
 def file_ending(name):
     """How names of files in a format end that are called after a video, as _feral.json."""
     kind = format_named(name)
-    if kind.endings:
-        return kind.endings[0]
-    suffix = "json" if kind in _JSON else "txt" if kind in (CALTECH, OBSERVER) else "csv"
-    return f"_{name}.{suffix}"
+    return kind.endings[0] if kind.endings else f"_{name}.{kind.suffix}"
 
 
 def recognise(path):
@@ -242,9 +239,8 @@ def _fitting(labels, kind, lossy):
         )
     if kind.name == "bento" and labels.times.variable:
         raise UserError(
-            f"{kind.name} files count frames at one rate, but {labels.video} "
-            "has frames of "
-            "different lengths; use a format of seconds, such as vtrace or boris"
+            f"{kind.name} files count frames at one rate, but {labels.video} has frames "
+            "of different lengths; use a format of seconds, such as vtrace or boris"
         )
     unlabelled = int((labels.matrix == -1).any(axis=1).sum())
     if unlabelled and not kind.unlabelled:
@@ -264,8 +260,7 @@ def _fitting(labels, kind, lossy):
         text = f"{len(overlaps)} of {labels.frames} frames show several behaviours"
         if not lossy:
             raise UserError(
-                f"{text} (frame {overlaps[0]}: {names}), and {kind.name} "
-                "files hold 1 per "
+                f"{text} (frame {overlaps[0]}: {names}), and {kind.name} files hold 1 per "
                 "frame; use another format, or allow losses to keep the one begun last"
             )
         notes.append(f"{text}; of these the one begun last was kept")
@@ -279,8 +274,6 @@ def _fitting(labels, kind, lossy):
 
 def _compare(path, kind, labels, text):
     """What reading the text back does not give; raises where frames would differ."""
-    import json
-
     content = json.loads(text) if text[0] == "{" else text
     if not kind.recognise(content):
         raise UserError(f"{path}: labels of this kind cannot be written as {kind.name}")

@@ -226,6 +226,7 @@ def _write_caltech(labels):
 CALTECH = Format(
     name="caltech",
     title="Caltech Behavior Annotator (.txt)",
+    suffix="txt",
     recognise=_recognise_caltech,
     read=_read_caltech,
     write=_write_caltech,

@@ -114,6 +114,7 @@ def _write_feral(labels):
 FERAL = Format(
     name="feral",
     title="FERAL labels (.json)",
+    suffix="json",
     recognise=_recognise_feral,
     read=_read_feral,
     write=_write_feral,
@@ -173,6 +174,7 @@ def _write_calms21(labels):
 CALMS21 = Format(
     name="calms21",
     title="CalMS21 sequences (.json)",
+    suffix="json",
     recognise=_recognise_calms21,
     read=_read_calms21,
     write=_write_calms21,
@@ -235,6 +237,7 @@ def _write_activitynet(labels):
 ACTIVITYNET = Format(
     name="activitynet",
     title="ActivityNet segments (.json)",
+    suffix="json",
     recognise=_recognise_activitynet,
     read=_read_activitynet,
     write=_write_activitynet,

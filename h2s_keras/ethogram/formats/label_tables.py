@@ -230,6 +230,7 @@ def _write_observer(labels):
 OBSERVER = Format(
     name="observer",
     title="The Observer event log (.txt)",
+    suffix="txt",
     recognise=_recognise_observer,
     read=_read_observer,
     write=_write_observer,

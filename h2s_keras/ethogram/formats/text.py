@@ -29,6 +29,7 @@ class Format:
         read: from (path, content) to a list of `Annotation`, one per video.
         write: from `FrameLabels` to text.
         endings: of file names that are written in it without being asked.
+        suffix: of other names of its files.
         single: one behaviour per frame.
         unlabelled: it can hold frames that are not labelled.
         seconds: it needs the times of frames.
@@ -40,6 +41,7 @@ class Format:
     read: Callable
     write: Callable
     endings: tuple = ()
+    suffix: str = "csv"
     single: bool = False
     unlabelled: bool = False
     seconds: bool = False
