@@ -116,6 +116,8 @@ def _adapted(adapter, flow):
     if levels is not None:
         step = 255.0 / (levels - 1)
         values = tf.round((values + 127.5) / step) * step - 127.5
+    if not adapter.enlarge:
+        return values + (127.5 - adapter.centre)
     scale, ring = adapter.scale, adapter.padding == "zeros" and adapter.scale > 1
     if ring:
         around = ((0, 0), (1, 1), (1, 1), (0, 0))

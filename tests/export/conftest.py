@@ -43,7 +43,7 @@ def make_coarse_to_fine(**options):
 
     keras.utils.set_random_seed(4)
     builder = HiddenTwoStreamBuilder(CLASSES, 4, (32, 48)).motion("tiny_synthetic")
-    return builder.temporal("tiny").spatial("tiny").build(**options)
+    return builder.temporal("small").spatial("small").build(**options)
 
 
 def make_clips(count, seed=0, size=(32, 32)):
