@@ -1,5 +1,6 @@
 """Networks computed by OpenVINO or LiteRT (XNNPACK) instead of Keras, on CPUs."""
 
+import contextlib
 import os
 import tempfile
 import zlib
@@ -144,12 +145,27 @@ class OpenVinoNetwork(RuntimeNetwork):
     def _convert(self, shape, dtype):
         self._check_weights()
         signature = [keras.InputSpec(shape=(None, *shape), dtype=dtype)]
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, _built_for(self._model, shape):
             path = os.path.join(folder, "network.xml")
             self._model.export(
                 path, format="openvino", input_signature=signature, verbose=False
             )
             return self._core.read_model(path).clone()
+
+
+@contextlib.contextmanager
+def _built_for(model, shape):
+    """Within it Keras' export, which traces by the shape a model was built with, sees one.
+
+    The number of passes of a MotionNet that goes coarse to fine depends on the size.
+    """
+    built = model._build_shapes_dict
+    if getattr(model, "coarse_to_fine", False):
+        model._build_shapes_dict = {"input_shape": (None, *shape)}
+    try:
+        yield
+    finally:
+        model._build_shapes_dict = built
 
 
 class LiteNetwork(RuntimeNetwork):
