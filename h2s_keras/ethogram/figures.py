@@ -27,6 +27,24 @@ FIGURES = {
     "time_budget_error": "mean over videos of |predicted - true| share of labelled frames",
 }
 
+# Of each table, heading of a column to its figure.
+_COLUMNS = {
+    "frames": {
+        "prevalence": "prevalence",
+        "F1": "f1",
+        "precision": "precision",
+        "recall": "recall",
+        "AP": "average_precision",
+        "AUROC": "auroc",
+    },
+    "bouts": {
+        "F1": "bout_f1",
+        "onset error": "onset_error",
+        "offset error": "offset_error",
+        "budget error": "time_budget_error",
+    },
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
@@ -55,14 +73,22 @@ class Figures:
     shift: Shift | None
 
     def lines(self):
-        """A table as lines of text: a row per behaviour, then the mean and the notes."""
-        header = ["behaviour", *(name.replace("_", " ") for name in FIGURES)]
-        rows = [
-            [name, *(_cell(figures[figure].value) for figure in FIGURES)]
-            for name, figures in [*self.behaviors.items(), ("mean", self.macro)]
-        ]
+        """Tables of frames and of bouts as lines of text, then the notes.
+
+        A row per behaviour and their mean; the figures of one table would not fit into
+        the width of a terminal.
+        """
+        everyone = [*self.behaviors.items(), ("mean", self.macro)]
+        lines, missing = [], False
+        for title, columns in _COLUMNS.items():
+            rows = []
+            for name, figures in everyone:
+                values = [figures[figure].value for figure in columns.values()]
+                missing |= None in values
+                rows.append([name, *("-" if v is None else f"{v:.3f}" for v in values)])
+            lines += table_lines([title, *columns], rows)
         shift = [] if self.shift is None else [str(self.shift)]
-        return [*table_lines(header, rows), *self.notes, *shift]
+        return [*lines, *(["-: not measurable"] if missing else []), *self.notes, *shift]
 
     def as_dict(self):
         """The same as dicts, lists, numbers and None, for JSON."""
@@ -181,10 +207,6 @@ def _mean(columns):
     columns = np.array(columns)
     known = ~np.isnan(columns)
     return _ratio(np.where(known, columns, 0).sum(axis=0), known.sum(axis=0))
-
-
-def _cell(value):
-    return "not measurable" if value is None else f"{value:.3f}"
 
 
 def _ratio(above, below):

@@ -105,10 +105,13 @@ def test_what_is_absent_is_not_measurable():
         "macro F1 is of 1 of 3 behaviours",
     )
     table = found.lines()
-    assert table[0].split()[:3] == ["behaviour", "prevalence", "f1"]
-    assert table[2].split()[1:4] == ["0.000", "not", "measurable"]
+    assert table[0].split() == "frames prevalence F1 precision recall AP AUROC".split()
+    assert table[2].split()[1:4] == ["0.000", "-", "-"]
     assert table[1].split()[2] == table[4].split()[2] == "0.857"
-    assert table[5:] == list(found.notes)
+    assert table[5].split()[:4] == ["bouts", "F1", "onset", "error"]
+    assert table[6].split()[1:3] == ["1.000", "1.000"] and table[7].split()[1] == "-"
+    assert table[10:] == ["-: not measurable", *found.notes]
+    assert max(map(len, table[:10])) <= 80, "as wide as a terminal"
     assert json.loads(json.dumps(found.as_dict()))["macro"]["f1"]["value"] == 6 / 7
 
 
