@@ -98,8 +98,8 @@ def choose_rules(truth, probabilities):
     a standard error of the best, that of a share of so many bouts, count as equally good,
     and the one nearest to 0.5 is taken, so that chance in a few videos decides little. It
     also takes back what streams are surer of in videos that they learned from. Of shortest
-    bouts that are as good as each other the middle one is taken. Frames that are not
-    labelled are touched by nothing.
+    bouts that are as good as each other the longest is taken, since bouts of new videos
+    break more often. Frames that are not labelled are touched by nothing.
 
     Args:
         truth: `FrameLabels` of videos that are not for testing: figures of test videos by
@@ -154,8 +154,7 @@ def _choose(labels, scores):
     best = (count * worths.max() + 1) / (count + 2)
     error = np.sqrt(best * (1 - best) / (count + 2))
     row = _plainest_of_best(candidates, worths.max(axis=1), error)
-    good = np.flatnonzero(worths[row] >= worths[row].max() - _AS_GOOD)
-    column = good[len(good) // 2]
+    column = np.flatnonzero(worths[row] >= worths[row].max() - _AS_GOOD)[-1]
     f1, bout_f1 = found[row, column]
     return Rule(float(candidates[row]), allowed[column], float(f1), float(bout_f1))
 
