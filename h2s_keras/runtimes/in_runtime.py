@@ -155,9 +155,10 @@ class OpenVinoNetwork(RuntimeNetwork):
 
 @contextlib.contextmanager
 def _built_for(model, shape):
-    """Within it Keras' export, which traces by the shape a model was built with, sees one.
+    """Lets Keras' export trace `model` with clips of this shape.
 
-    The number of passes of a MotionNet that goes coarse to fine depends on the size.
+    It traces with the shape that a model was built with, which may lack the size. A
+    MotionNet that goes coarse to fine needs it to know the number of its passes.
     """
     built = model._build_shapes_dict
     if getattr(model, "coarse_to_fine", False):

@@ -1,6 +1,7 @@
 """Figures against scikit-learn, against cases by hand, and what must not touch them."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from sklearn import metrics
 
 from h2s_keras.errors import UserError
 from h2s_keras.ethogram import FrameLabels, find_shift, measure
+from h2s_keras.ethogram.figures import FIGURES
 from h2s_keras.ethogram.labels import compare_bouts, match_bouts
 
 
@@ -112,6 +114,8 @@ def test_what_is_absent_is_not_measurable():
     assert table[6].split()[1:3] == ["1.000", "1.000"] and table[7].split()[1] == "-"
     assert table[10:] == ["-: not measurable", *found.notes]
     assert max(map(len, table[:10])) <= 80, "as wide as a terminal"
+    headings = [re.split("  +", line)[1:] for line in (table[0], table[5])]
+    assert sum(map(len, headings)) == len(FIGURES), "every figure is printed"
     assert json.loads(json.dumps(found.as_dict()))["macro"]["f1"]["value"] == 6 / 7
 
 
