@@ -127,7 +127,7 @@ def test_ctrl_c_on_one_host_stops_both_and_both_resume(recipe, tmp_path):
     watchdog = threading.Timer(200, processes[0].kill)
     watchdog.start()
     for line in processes[0].stderr:
-        if line.startswith("temporal "):
+        if line.startswith("stage 1 of 2: temporal "):
             break
     watchdog.cancel()
     processes[1].send_signal(signal.SIGINT)
