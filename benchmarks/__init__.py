@@ -37,7 +37,7 @@ WITHOUT_KERAS = ("startup",)
 STUDIES = {
     "ablation": "the paper's ablations at toy size, on synthetic clips",
     "ablation_flow": "what each option of the unsupervised loss buys, on synthetic clips",
-    "ablation_gestures": "the paper's ablations on real video, one person left out in turn",
+    "ablation_video": "the paper's ablations on real video, each group left out in turn",
 }
 
 

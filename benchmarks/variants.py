@@ -198,7 +198,13 @@ def _pack_flow(settings, variant, run):
     """Packs the clips of `settings` with their flow; the data of a run on that flow."""
     method = variant["stored_flow"]
     root = run.file(f"stored-flow-{os.path.basename(method)}")
-    pack = PackSettings(size=None, flow=method, flow_sha256=flow_checksum(method))
+    pack = PackSettings(
+        size=None,
+        flow=method,
+        # Steps of 1 / 6 pixel would hide the small motions of small clips.
+        flow_format="float16",
+        flow_sha256=flow_checksum(method),
+    )
     if settings["kind"] == "synthetic":
         clips = DataOptions.of(settings).given()
         for name in ("test_count", "segments", "targets"):

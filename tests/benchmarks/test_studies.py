@@ -178,7 +178,7 @@ def smoke_data_of(module, *settings):
 
 
 def test_a_smoke_run_is_a_short_run_on_the_data_given():
-    data = smoke_data_of(study("ablation_gestures"), "data.root=mine")
+    data = smoke_data_of(study("ablation_video"), "data.root=mine")
     assert (data["kind"], data["root"]) == ("videos", "mine")
     assert (data["num_frames"], data["image_size"]) == (3, (32, 32))
     # Synthetic clips stay so until another kind is asked for.
