@@ -7,7 +7,7 @@ Reproduces: nothing published; arXiv 1704.00389 learns motion without labels lik
     tuning does not help.
 Command: h2s train motion --set data.root=FOLDER --out runs/motion
     (videos at any depth, without labels; then h2s flow new.mp4 --model runs/motion)
-Hardware: 2 cores, 4 GiB; see docs/motion.md for what the run does.
+Hardware: 2 cores, 4 GiB; four to five minutes of one processor (docs/motion.md).
 Expected: depends on the videos; the run prints the error on held-out frames before and
     after, beside that of zero flow, and of DIS and TV-L1 where OpenCV is installed.
 """
@@ -22,21 +22,6 @@ from h2s_keras.options import (
 
 # What all recipes for one's own videos start from: fast enough for two cores.
 PRESET = "small_video"
-
-
-def motion_stage(smoke=False):
-    """The stage that tunes a MotionNet of pairs on videos, labels unused."""
-    return StageOptions(
-        name="motion",
-        streams=("motion",),
-        batch_size=4 if smoke else 8,
-        steps=4 if smoke else 150,
-        learning_rate=1e-4,
-        warmup=20,
-        flow_loss=FlowLossOptions(kind="mixed"),
-        # On a CPU XLA compiles the passes for minutes, longer than the stage trains.
-        jit_compile=False,
-    )
 
 
 def get_config(smoke=False):
@@ -58,5 +43,16 @@ def get_config(smoke=False):
         data=data,
         model=ModelOptions(motion=PRESET, temporal=None),
         batch_size=4 if smoke else 8,
-        stages=[motion_stage(smoke)],
+        stages=[
+            StageOptions(
+                name="motion",
+                streams=("motion",),
+                steps=4 if smoke else 600,
+                learning_rate=1e-4,
+                warmup=20,
+                flow_loss=FlowLossOptions(kind="mixed"),
+                # On a CPU XLA compiles the passes for minutes.
+                jit_compile=False,
+            )
+        ],
     )
