@@ -27,6 +27,13 @@ _SIDE = 192
 _CONFUSED_PAIRS = 3
 _WORST_CLIPS = 6
 _PAIRS_SHOWN = 3  # of the best, and of the worst
+_KEY = "Colours of flow: hue is the direction, saturation the speed"
+# The pictures of a clip.
+_COLUMNS = (
+    "From left to right: first, middle and last frame of the middle clip; learned flow of "
+    "its middle pair; what speaks for the predicted class (Grad-CAM) in the temporal "
+    "stream, over the flow, and in the spatial stream, over the frame."
+)
 
 
 def write_recognition_report(path, results, scores, model=None, clip_of=None):
@@ -63,14 +70,10 @@ def write_recognition_report(path, results, scores, model=None, clip_of=None):
             header = ("true class", "taken for", "videos", "share of the class")
             report.table(header, results["confused"], "Most confused pairs")
     if model is not None and scores.labels.ndim == 1:
-        _add_confused(report, results, scores, model, clip_of)
+        confused, names = results["confused"], results["class_names"]
+        add_confused_pairs(report, confused, names, scores, model, clip_of)
         report.heading("Worst clips")
-        report.paragraph(
-            "The videos whose own class got the lowest score. From left to right: first, "
-            "middle and last frame of the middle clip; learned flow of its middle pair; "
-            "what speaks for the predicted class (Grad-CAM) in the temporal stream, over "
-            "the flow, and in the spatial stream, over the frame."
-        )
+        report.paragraph(f"The videos whose own class got the lowest score. {_COLUMNS}")
         for row in worst_rows(scores)[:_WORST_CLIPS]:
             pictures, guess = _clip_row(model, clip_of(row))
             probability = probabilities(scores.fused)[row]
@@ -82,30 +85,40 @@ def write_recognition_report(path, results, scores, model=None, clip_of=None):
                 f"({probability[own]:.1%}), taken for {names[best]} "
                 f"({probability[best]:.1%}); this clip alone: {names[guess]}",
             )
-        report.picture(color_wheel_key(), "Colours of flow: hue is the direction")
+        report.picture(color_wheel_key(), _KEY)
     return report.write(path)
 
 
-def _add_confused(report, results, scores, model, clip_of):
-    """Of the most confused pairs a wrong video, over a right one of the other class."""
-    names = list(results["class_names"])
-    shown = []
-    for row in results["confused"]:
+def add_confused_pairs(report, confused, class_names, scores, model, clip_of):
+    """Of the most confused pairs a wrong video, over a right one of the other class.
+
+    Args:
+        report: HtmlReport.
+        confused: rows of `most_confused_pairs`.
+        class_names: names of the classes, as in `confused`.
+        scores: VideoScores with names and labels.
+        model: HiddenTwoStream.
+        clip_of: function of a row to its clip uint8 (time, height, width, 3).
+    """
+    names, shown = list(class_names), []
+    for row in confused:
         own, other = names.index(row[0]), names.index(row[1])
         rows = example_rows(scores, own, other)
         if rows is not None and len(shown) < _CONFUSED_PAIRS:
             shown.append((own, other, *rows))
-    if shown:
-        report.heading("Confused pairs, side by side")
+    if not shown:
+        return
+    report.heading("Confused pairs, side by side")
+    report.paragraph(_COLUMNS)
     for own, other, wrong, right in shown:
         clips = [_clip_row(model, clip_of(row))[0] for row in (wrong, right)]
         wrong, right = (os.path.basename(scores.names[row]) for row in (wrong, right))
         report.picture(
             image_grid(clips),
             f"Above {wrong}, which is {names[own]} and taken for {names[other]}; below "
-            f"{right}, which is {names[other]} and recognised. The columns are those of "
-            "the worst clips.",
+            f"{right}, which is {names[other]} and recognised.",
         )
+    report.picture(color_wheel_key(), _KEY)
 
 
 def example_rows(scores, own, other):
@@ -162,7 +175,7 @@ def write_flow_report(path, results, pairs, estimator, about):
             value = results["pairs"][pair.name][key]
             shown_value = "unknown" if value is None else f"{value:.3f}"
             report.picture(panel, f"{pair.name}: {key} {shown_value}. Columns: {columns}.")
-    report.picture(color_wheel_key(), "Direction is hue, speed is saturation")
+    report.picture(color_wheel_key(), _KEY)
     return report.write(path)
 
 

@@ -12,6 +12,8 @@ from h2s_keras.data.training_data import make_data
 from h2s_keras.errors import UserError
 from h2s_keras.evaluation.fusion import choose_fusion
 from h2s_keras.evaluation.measure import collect_scores
+from h2s_keras.evaluation.report_pages import middle_clip
+from h2s_keras.evaluation.scores import VideoScores
 from h2s_keras.options import run_options
 from h2s_keras.training.advice import advice
 from h2s_keras.training.devices import (
@@ -232,16 +234,20 @@ def _measure(network, config, data, run, results):
     results["test"] = protocol_of(config, data)
     if scores:
         results["advice"] = advice(data, results, scores, labels)
-        write_run_report(
-            run.file("report.html"),
-            results,
-            scores,
-            labels,
-            data.class_names,
-            run.curves(),
-            results["advice"],
-        )
+        _write_report(network, data, run, results, scores, labels)
     run.write_json("results.json", results)
+
+
+def _write_report(network, data, run, results, streams, labels):
+    """Writes the report; with pictures where it is known which video has which scores."""
+    videos = data.test or data.validation
+    scores = VideoScores(streams, None, labels, data.class_names)
+    pictures = ()
+    # Broken videos that were passed over have none.
+    if network.motion is not None and len(videos) == len(labels):
+        scores.names = tuple(video.path for video in videos)
+        pictures = (network, lambda row: middle_clip(network, videos[row]))
+    write_run_report(run.file("report.html"), results, scores, run.curves(), *pictures)
 
 
 def _with_chosen_fusion(config, network, data, say):

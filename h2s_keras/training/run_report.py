@@ -3,6 +3,7 @@
 import os
 import shlex
 
+from h2s_keras.evaluation.report_pages import add_confused_pairs
 from h2s_keras.evaluation.statistics import (
     class_table,
     confusion_matrix,
@@ -38,34 +39,33 @@ def next_commands(folder):
     ]
 
 
-def write_run_report(path, results, scores, labels, class_names, curves, advice):
+def write_run_report(path, results, scores, curves, model=None, clip_of=None):
     """Writes the report.
 
     Args:
         path: path of the HTML file.
-        results: results of the run.
-        scores: dict of stream to log-probabilities (videos, classes).
-        labels: int (videos,).
-        class_names: names of the classes.
+        results: results of the run, with its "advice".
+        scores: VideoScores with labels and class names.
         curves: curves of the run's folder.
-        advice: sentences of `h2s_keras.training.advice`.
+        model: HiddenTwoStream, or None to leave the pictures of clips out.
+        clip_of: function of a row to its clip uint8 (time, height, width, 3).
 
     Returns:
         Path of the file.
     """
+    labels, class_names = scores.labels, scores.class_names
     report = HtmlReport(f"Training run: {results['name']}")
     report.paragraph(f"Measured on {results['test']}.")
     rows = [
         (name, f"{right} of {count}", f"{share:.1%}", f"{low:.1%} to {high:.1%}")
-        for name, right, count, share, low, high in stream_rows(scores, labels)
+        for name, right, count, share, low, high in stream_rows(scores.streams, labels)
     ]
     report.heading("Figures")
     report.table(("stream", "right", "accuracy", "95 % interval"), rows, "Wilson intervals")
     report.heading("What would help")
-    for sentence in advice or ["Nothing stands out."]:
+    for sentence in results["advice"] or ["Nothing stands out."]:
         report.paragraph(sentence)
-    best = scores.get("fused", next(iter(scores.values()))).argmax(axis=1)
-    confusion = confusion_matrix(labels, best, len(class_names))
+    confusion = confusion_matrix(labels, scores.fused.argmax(axis=1), len(class_names))
     report.heading("Classes")
     header = ("class", "videos", "recall", "precision", "F1")
     report.table(header, class_table(confusion, class_names), "Fused scores, by class")
@@ -75,6 +75,8 @@ def write_run_report(path, results, scores, labels, class_names, curves, advice)
     if confused:
         header = ("true class", "taken for", "videos", "share of the class")
         report.table(header, confused, "Most confused pairs")
+        if model is not None:
+            add_confused_pairs(report, confused, class_names, scores, model, clip_of)
     report.heading("Curves")
     for stage, terms in curves.items():
         for kind in ("loss", "accuracy"):

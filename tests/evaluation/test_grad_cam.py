@@ -7,6 +7,7 @@ from h2s_keras.evaluation.grad_cam import grad_cam, gradient, heat_overlay
 from h2s_keras.evaluation.recognition_results import recognition_results
 from h2s_keras.evaluation.report_pages import example_rows, write_recognition_report
 from h2s_keras.evaluation.scores import VideoScores
+from h2s_keras.training.run_report import write_run_report
 
 CLIPS = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32, 3)).astype("uint8")
 
@@ -107,23 +108,45 @@ def test_overlay():
     assert picture.max() == 100
 
 
-def test_the_report_shows_confused_pairs_side_by_side(network, tmp_path):
-    # Videos 0 and 1 are of class 0 and taken for 1, video 1 more surely; of 1, 3 is best.
+@pytest.fixture
+def scores():
+    """Videos 0 and 1 of class 0 are taken for 1, 1 more surely; of class 1, 3 is best."""
     logits = np.array([[0, 1], [0, 3], [0, 1], [0, 2], [0, 1]], "float32")
-    labels, names = np.array([0, 0, 1, 1, 1]), [f"v{row}.mp4" for row in range(5)]
-    scores = VideoScores({"fused": logits}, names, labels, ("left", "right"))
+    names = [f"v{row}.mp4" for row in range(5)]
+    labels = np.array([0, 0, 1, 1, 1])
+    return VideoScores({"fused": logits}, names, labels, ("left", "right"))
+
+
+class Clips:
+    def __init__(self):
+        self.read = []
+
+    def __call__(self, row):
+        self.read.append(row)
+        return CLIPS[row % 2]
+
+
+def test_the_report_shows_confused_pairs_side_by_side(scores, network, tmp_path):
     assert example_rows(scores, 0, 1) == (1, 3)
     # No video of class 0 is right, so there is nothing to lay beside.
     assert example_rows(scores, 1, 0) is None
-    read = []
-
-    def clip_of(row):
-        read.append(row)
-        return CLIPS[row % 2]
-
-    path = tmp_path / "report.html"
+    path, clips = tmp_path / "report.html", Clips()
     results = recognition_results(scores)
-    write_recognition_report(path, results, scores, network, clip_of)
+    write_recognition_report(path, results, scores, network, clips)
     text = path.read_text("utf-8")
-    assert read[:3] == [1, 3, 1] and text.index("side by side") < text.index("Worst clips")
+    assert clips.read[:3] == [1, 3, 1]
+    assert text.index("side by side") < text.index("Worst clips")
     assert "v1.mp4, which is left and taken for right; below v3.mp4" in text
+
+
+def test_so_does_the_report_of_a_training(scores, network, tmp_path):
+    path, clips = tmp_path / "report.html", Clips()
+    results = {"name": "videos", "test": "five videos", "advice": []}
+    write_run_report(path, results, scores, {}, network, clips)
+    text = path.read_text("utf-8")
+    assert clips.read == [1, 3]
+    assert "v1.mp4, which is left and taken for right; below v3.mp4" in text
+    # The pair and the key of its colours, which are drawings of no chart.
+    assert text.count("<img") == 2
+    write_run_report(path, results, scores, {})
+    assert "side by side" not in path.read_text("utf-8")
