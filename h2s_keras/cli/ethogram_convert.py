@@ -4,6 +4,7 @@ import json
 import os
 import sys
 
+from h2s_keras.cli.inputs import check_rate
 from h2s_keras.errors import UserError
 from h2s_keras.files import new_file
 
@@ -74,8 +75,7 @@ def add_arguments(parser):
 def run(arguments):
     from h2s_keras.ethogram.formats import choose, read_annotations
 
-    if arguments.rate is not None and not arguments.rate > 0:
-        raise UserError(f"--rate is above 0 frames per second; received {arguments.rate:g}")
+    check_rate(arguments.rate)
     if arguments.frames is not None and arguments.frames < 1:
         raise UserError(f"--frames is 1 or more; received {arguments.frames}")
     found = read_annotations(arguments.input)

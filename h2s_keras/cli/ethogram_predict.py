@@ -6,7 +6,8 @@ import sys
 import time
 
 from h2s_keras.cli.ethogram_convert import FORMATS
-from h2s_keras.errors import FileError, UserError
+from h2s_keras.cli.inputs import find_videos
+from h2s_keras.errors import UserError
 
 HELP = (
     "score new videos frame by frame: probabilities, labels, bouts and a time budget as "
@@ -48,7 +49,9 @@ def add_arguments(parser):
 def run(arguments):
     from h2s_keras.ethogram.scorer import read_record
 
-    videos = find_all(arguments.videos)
+    videos = find_videos(arguments.videos)
+    if len(videos) == 1 and isinstance(videos[0], UserError):
+        raise videos[0]
     read_record(arguments.model)
     from h2s_keras.cli.quiet import import_keras
 
@@ -87,25 +90,6 @@ def run(arguments):
         )
     print(f"results: {os.path.join(arguments.out, BUDGET)}", file=sys.stderr)
     return 2 if failed else 0
-
-
-def find_all(names):
-    """Paths of videos and of those in folders; a name that cannot be used is its error."""
-    from h2s_keras.data.datasets.sources import videos_below
-    from h2s_keras.data.video.frame_folder import is_frame_folder
-
-    found = []
-    for name in names:
-        if not os.path.exists(name):
-            found.append(FileError(name, "no such file or folder; check the name"))
-        elif os.path.isdir(name) and not is_frame_folder(name):
-            below = videos_below(name).videos
-            found += below or [FileError(name, "holds no videos; give a folder that does")]
-        else:
-            found.append(name)
-    if len(found) == 1 and isinstance(found[0], UserError):
-        raise found[0]
-    return found
 
 
 def _print(video, prediction, known, as_json):

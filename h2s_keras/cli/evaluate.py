@@ -12,6 +12,7 @@ from h2s_keras.cli.evaluate_data import (
     synthetic_test,
     untrained,
 )
+from h2s_keras.cli.inputs import check_rate
 from h2s_keras.cli.quiet import import_keras, print_device
 from h2s_keras.errors import UserError
 from h2s_keras.files import new_file
@@ -158,8 +159,7 @@ def _check(arguments):
         raise UserError("--model is missing; only saved scores can do without")
     if arguments.batch_size < 1 or (arguments.count is not None and arguments.count < 1):
         raise UserError("--batch_size and --count take numbers from 1")
-    if arguments.rate is not None and not arguments.rate > 0:
-        raise UserError(f"--rate is above 0 frames per second; received {arguments.rate:g}")
+    check_rate(arguments.rate)
     if arguments.model:
         check_model(arguments.model)
     for path, endings in (

@@ -1,13 +1,12 @@
 """`h2s predict`: names the action in videos, folders of videos, a camera or a stream."""
 
 import json
-import math
-import os
 import sys
 import time
 
+from h2s_keras.cli.inputs import check_rate, find_videos
 from h2s_keras.cli.quiet import import_keras, print_device
-from h2s_keras.errors import FileError, UserError
+from h2s_keras.errors import UserError
 from h2s_keras.model_files import check_model
 from h2s_keras.runtimes import RUNTIMES
 
@@ -83,8 +82,11 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    videos = _videos(arguments)
+    _check(arguments)
     check_model(arguments.model)
+    videos = find_videos(arguments.videos) if arguments.camera is None else []
+    if arguments.annotate and arguments.camera is None and len(videos) != 1:
+        raise UserError(f"--annotate takes one video; received {len(videos)}")
     import_keras()
     from h2s_keras.cli.progress import Progress
     from h2s_keras.evaluation.video_classifier import VideoClassifier
@@ -128,20 +130,19 @@ def run(arguments):
     return 2 if failed else 0
 
 
-def _videos(arguments):
-    """Names of all videos; a name that cannot be used is its error instead."""
+def _check(arguments):
+    """Raises a UserError where the command line makes no sense."""
     for name in ("top_k", "clips", "step", "max_frames"):
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise UserError(f"--{name} takes a number from 1; received {value}")
-    if arguments.rate is not None and not 0 < arguments.rate < math.inf:
-        raise UserError(f"--rate is above 0 frames per second; received {arguments.rate:g}")
+    check_rate(arguments.rate)
     if arguments.camera is not None:
         if arguments.videos:
             raise UserError("give videos or --camera, not both")
         if arguments.rate is not None:
             raise UserError("--rate is for videos; a camera gives frames as they come")
-        return []
+        return
     if arguments.max_frames is not None:
         raise UserError("--max_frames goes with --camera")
     if arguments.step is not None and not (arguments.timeline or arguments.annotate):
@@ -150,29 +151,6 @@ def _videos(arguments):
         raise UserError("--reuse_flow goes with --timeline, --annotate or --camera")
     if not arguments.videos:
         raise UserError("name one video or more, a folder, -, or --camera")
-    from h2s_keras.data.video.frame_folder import is_frame_folder
-
-    videos = []
-    for name in arguments.videos:
-        if name == "-":
-            videos += [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
-        elif os.path.isdir(name) and not is_frame_folder(name):
-            videos += _below(name)
-        else:
-            videos.append(name)
-    if not videos:
-        raise UserError("the list on stdin names no video")
-    if arguments.annotate and len(videos) != 1:
-        raise UserError(f"--annotate takes one video; received {len(videos)}")
-    return videos
-
-
-def _below(folder):
-    from h2s_keras.data.datasets.sources import videos_below, warn_of_left_out
-
-    found = videos_below(folder)
-    warn_of_left_out(folder, found.others)
-    return found.videos or [FileError(folder, "holds no videos; give a folder that does")]
 
 
 def _slide(arguments, classifier, video):

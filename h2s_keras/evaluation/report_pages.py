@@ -27,7 +27,7 @@ _SIDE = 192
 _CONFUSED_PAIRS = 3
 _WORST_CLIPS = 6
 _PAIRS_SHOWN = 3  # of the best, and of the worst
-_KEY = "Colours of flow: hue is the direction, saturation the speed"
+FLOW_KEY = "Colours of flow: hue is the direction, saturation the speed"
 # The pictures of a clip.
 _COLUMNS = (
     "From left to right: first, middle and last frame of the middle clip; learned flow of "
@@ -85,7 +85,7 @@ def write_recognition_report(path, results, scores, model=None, clip_of=None):
                 f"({probability[own]:.1%}), taken for {names[best]} "
                 f"({probability[best]:.1%}); this clip alone: {names[guess]}",
             )
-        report.picture(color_wheel_key(), _KEY)
+        report.picture(color_wheel_key(), FLOW_KEY)
     return report.write(path)
 
 
@@ -99,6 +99,9 @@ def add_confused_pairs(report, confused, class_names, scores, model, clip_of):
         scores: VideoScores with names and labels.
         model: HiddenTwoStream.
         clip_of: function of a row to its clip uint8 (time, height, width, 3).
+
+    Returns:
+        Whether there were any, whose flow needs `FLOW_KEY`.
     """
     names, shown = list(class_names), []
     for row in confused:
@@ -107,7 +110,7 @@ def add_confused_pairs(report, confused, class_names, scores, model, clip_of):
         if rows is not None and len(shown) < _CONFUSED_PAIRS:
             shown.append((own, other, *rows))
     if not shown:
-        return
+        return False
     report.heading("Confused pairs, side by side")
     report.paragraph(_COLUMNS)
     for own, other, wrong, right in shown:
@@ -118,7 +121,7 @@ def add_confused_pairs(report, confused, class_names, scores, model, clip_of):
             f"Above {wrong}, which is {names[own]} and taken for {names[other]}; below "
             f"{right}, which is {names[other]} and recognised.",
         )
-    report.picture(color_wheel_key(), _KEY)
+    return True
 
 
 def example_rows(scores, own, other):
@@ -175,7 +178,7 @@ def write_flow_report(path, results, pairs, estimator, about):
             value = results["pairs"][pair.name][key]
             shown_value = "unknown" if value is None else f"{value:.3f}"
             report.picture(panel, f"{pair.name}: {key} {shown_value}. Columns: {columns}.")
-    report.picture(color_wheel_key(), _KEY)
+    report.picture(color_wheel_key(), FLOW_KEY)
     return report.write(path)
 
 

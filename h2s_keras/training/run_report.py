@@ -3,14 +3,19 @@
 import os
 import shlex
 
-from h2s_keras.evaluation.report_pages import add_confused_pairs
+from h2s_keras.evaluation.report_pages import FLOW_KEY, add_confused_pairs
 from h2s_keras.evaluation.statistics import (
     class_table,
     confusion_matrix,
     most_confused_pairs,
     wilson_interval,
 )
-from h2s_keras.visualization import HtmlReport, confusion_chart, line_chart
+from h2s_keras.visualization import (
+    HtmlReport,
+    color_wheel_key,
+    confusion_chart,
+    line_chart,
+)
 
 STREAMS = ("temporal", "spatial", "fused")
 _MOST_CLASSES = 60  # in a confusion table
@@ -75,8 +80,10 @@ def write_run_report(path, results, scores, curves, model=None, clip_of=None):
     if confused:
         header = ("true class", "taken for", "videos", "share of the class")
         report.table(header, confused, "Most confused pairs")
-        if model is not None:
-            add_confused_pairs(report, confused, class_names, scores, model, clip_of)
+        if model is not None and add_confused_pairs(
+            report, confused, class_names, scores, model, clip_of
+        ):
+            report.picture(color_wheel_key(), FLOW_KEY)
     report.heading("Curves")
     for stage, terms in curves.items():
         for kind in ("loss", "accuracy"):
