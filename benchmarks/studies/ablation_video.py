@@ -7,7 +7,8 @@ Reproduces: the ablations of arXiv 1704.00389 (its table 4 and sections 4.4 to 4
 Command: python -m benchmarks ablation_video --set data.root=gestures
     --out runs/ablation_video (TV-L1 needs the extra `flow`; for another set give its
     data.group_pattern)
-Hardware: 2 cores with bfloat16 arithmetic, 4 GiB; 11 runs of 3 people for each of 3 seeds, about a minute each.
+Hardware: 2 cores with bfloat16 arithmetic, 4 GiB; 11 runs of 3 people for each of 3 seeds,
+    about a minute each, those from scratch three.
 Expected: docs/results.md, measured with this file. 27 videos; chance is 33 %. Every
     temporal stream takes 500 steps in all, so that none is better for its length alone.
     The branched network has heads of its own: the temporal CNN is not the same one.

@@ -2,7 +2,7 @@
 
 import math
 
-from h2s_keras.data.video.frame_times import frames_between, read_index
+from h2s_keras.data.video.frame_times import frames_between, index_frames
 from h2s_keras.errors import VideoError
 
 
@@ -31,7 +31,7 @@ def segment_frames(example, frame_count, rate=None, index=None):
     if rate is not None:
         first, end = int(example.start * rate), math.ceil(example.end * rate)
     else:
-        index = read_index(example.path) if index is None else index
+        index = index_frames(example.path) if index is None else index
         first, end = frames_between(index, example.start, example.end, example.path)
     end = min(frame_count, max(2, end))
     first = max(0, min(first, end - 2))

@@ -149,7 +149,7 @@ def _warn_no_stamps(path, rate):
     )
 
 
-def read_index(path, timeout=60):
+def index_frames(path, timeout=60):
     """`FrameIndex` of a video's time stamps alone, by decoding it once.
 
     Raises:
@@ -164,12 +164,12 @@ def read_index(path, timeout=60):
     try:
         known = os.stat(path)
     except OSError:
-        return _read_index(path, timeout, None)
-    return _read_index(path, timeout, (known.st_mtime_ns, known.st_size))
+        return _index_frames(path, timeout, None)
+    return _index_frames(path, timeout, (known.st_mtime_ns, known.st_size))
 
 
 @functools.lru_cache(maxsize=256)
-def _read_index(path, timeout, version):
+def _index_frames(path, timeout, version):
     indexer = FrameIndexer()
     for frame in open_and_decode(path, timeout, per_frame=True):
         indexer.add(frame, checked=False)
