@@ -5,9 +5,8 @@ import collections
 from h2s_keras.data.datasets.validation_split import suggested_group_pattern
 from h2s_keras.evaluation.fusion import beats_chance
 
-_FITTED = (
-    0.9  # accuracy on training clips, under augmentation, of a stream that has learned
-)
+# Accuracy on training clips, under augmentation, of a stream that has learned.
+_FITTED = 0.9
 _GAP = 0.2  # between training clips and videos that were not trained on
 _FEW = 8  # videos of a class
 

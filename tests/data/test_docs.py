@@ -404,11 +404,19 @@ def test_the_code_of_a_page(page_folder, monkeypatch):
     for code in blocks(ROOT / page_folder, "python"):
         if not any(f"import {name}" in code for name in others):
             exec(compile(code, page_folder, "exec"), names)
+            check_losses(names.values())
     if page_folder == "docs/own_videos.md":
         # Each run of the shell that Python can make is made by Python too.
         text = (ROOT / page_folder).read_text(encoding="utf-8")
         shell = set(re.findall(r"h2s train videos .*--out (\S+)", text))
         assert set(trained) == shell - {"runs/early"}
+
+
+def check_losses(things):
+    """What `fit` reports is a loss: 0 is that of a tracker which nothing updates."""
+    for thing in things:
+        if isinstance(thing, keras.Model) and getattr(thing, "history", None):
+            assert min(thing.history.history["loss"]) > 0
 
 
 # === Examples of docstrings ===
