@@ -12,6 +12,7 @@ import pytest
 from cli.conftest import COMMAND, heavy_modules
 from evaluation.samples import (
     make_network,
+    served,
     write_class_folders,
     write_flow_folder,
     write_video,
@@ -304,6 +305,25 @@ def test_predict_many(call, work, monkeypatch):
 def test_predict_an_empty_folder_goes_on(call, tmp_path):
     code, out, err = call(f"predict {tmp_path} long.mp4 --model model.keras --clips 1")
     assert code == 2 and "holds no videos" in err and out.startswith("long.mp4")
+
+
+def test_predict_watches_a_stream(call, tmp_path):
+    """Windows of a network camera's frames, in seconds of its own clock, and its video."""
+    write_video(tmp_path / "stream.ts", 8)
+    with served(tmp_path) as address:
+        line = f"predict --camera {address}/stream.ts --model model.keras --top_k 1"
+        code, out, err = call(f"{line} --step 2 --json --annotate {tmp_path}/o.mp4")
+        windows = [json.loads(text) for text in out.splitlines()]
+        assert code == 0 and "real-time factor" in err
+        # The first window is a whole clip of three frames, the others are two later each.
+        assert [one["start"] for one in windows] == pytest.approx([0, 0.12, 0.2, 0.28])
+        assert [one["end"] for one in windows] == pytest.approx([0.12, 0.2, 0.28, 0.32])
+        assert all(one["camera"].endswith("stream.ts") for one in windows)
+        code, out, _ = call(f"{line} --max_frames 3")
+        assert code == 0 and re.fullmatch(r" +0.00 s  (left|right) \d+%\n", out)
+    from h2s_keras.data import count_frames
+
+    assert count_frames(f"{tmp_path}/o.mp4") == 8
 
 
 def test_timeline_and_annotated_video(call, tmp_path):

@@ -1,5 +1,9 @@
 """A tiny network and short videos that tests of evaluation and of its commands share."""
 
+import contextlib
+import http.server
+import threading
+
 import keras
 import numpy as np
 
@@ -54,3 +58,23 @@ def write_flow_folder(root):
         flow[:, -2:] = np.nan
         flow[-1] = np.nan
         write_flow(root / name / "flow10.flo", flow)
+
+
+@contextlib.contextmanager
+def served(folder):
+    """The address of a folder that is served over http, as a network camera would be."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(folder))
+
+        def log_message(self, *arguments):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,9 +1,6 @@
-import http.server
-import threading
-
 import numpy as np
 import pytest
-from evaluation.samples import CLASSES, write_video
+from evaluation.samples import CLASSES, served, write_video
 
 from h2s_keras.data import read_frames
 from h2s_keras.data.clips.crops import centre_crop_box, crop_frames
@@ -180,21 +177,10 @@ def test_a_cut_run_leaves_no_video(tmp_path):
 
 @pytest.fixture
 def address(tmp_path):
-    """A folder served over http, as a network camera would be."""
     write_video(tmp_path / "stream.ts", 8)
     write_video(tmp_path / "stream.avi", 8)
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments):
-            super().__init__(*arguments, directory=str(tmp_path))
-
-        def log_message(self, *arguments):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    with served(tmp_path) as found:
+        yield found
 
 
 def test_stream_of_an_address(address):

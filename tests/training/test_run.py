@@ -372,10 +372,11 @@ def test_every_group_is_left_out_with_validation_too(tmp_path, monkeypatch):
         (tmp_path / f"{number}.avi").write_bytes(b"")
         rows.append(f"{number}.avi,{'ab'[number % 2]},g{number // 4}")
     (tmp_path / "table.csv").write_text("\n".join(rows))
-    left_out = []
+    left_out, names = [], []
 
     def trained(config, folder, *_):
         left_out.append(config.data.test_group)
+        names.append(keras.layers.Dense(1).name)
         figures = {"fused_accuracy": 0.5, "tested": 4}
         return {"results": {"final": figures, "seconds": {}, "test": "x; y"}}
 
@@ -383,6 +384,13 @@ def test_every_group_is_left_out_with_validation_too(tmp_path, monkeypatch):
     config = videos.get_config()
     config.data.csv, config.data.group_column = str(tmp_path / "table.csv"), "group"
     config.data.clip_seconds, config.data.validation = None, 0.3
-    done = train_each_group(config, tmp_path / "run")["results"]
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        done = train_each_group(config, tmp_path / "run")["results"]
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy("float32")
     assert left_out == ["g0", "g1", "g2"] and done["final"]["tested"] == 12
     assert done["test"].startswith("each of 3 groups left out")
+    # Keras begins anew after each, so that the memory of no run is kept.
+    assert names[1:] == ["dense", "dense"]
