@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import struct
 import subprocess
@@ -553,3 +554,23 @@ def test_a_shell_completes(tmp_path, line, expected):
     }
     subprocess.run([sys.executable, "-m", "h2s_keras_command"], env=environment, check=True)
     assert answer.read_text().split() == [expected]
+
+
+def test_a_run_on_videos_ends_with_advice_its_report_and_what_to_run(tmp_path, capsys):
+    from h2s_keras.cli.train import print_next
+    from h2s_keras.training.run_folder import RunFolder
+
+    run = RunFolder(tmp_path / "my run")
+    with run.alone():
+        run.write_json("results.json", {})
+        (tmp_path / "my run" / "report.html").write_text("")
+        print_next({"advice": ["Few videos."], "final": {}}, run)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "- Few videos." and said[1].startswith("report: ")
+    # A folder with a space is one word of each command.
+    commands = [shlex.split(line, comments=True) for line in said[2:-1]]
+    assert [words[:2] for words in commands] == [
+        ["h2s", name] for name in ("predict", "flow", "evaluate", "export")
+    ]
+    assert all(words[words.index("--model") + 1].endswith("my run") for words in commands)
+    assert said[-1].startswith("run folder: ")

@@ -1,5 +1,6 @@
 """`h2s data pack` as users run it: killed in the middle, and with learned flow."""
 
+import json
 import os
 import pathlib
 import re
@@ -192,3 +193,33 @@ def test_a_bad_video_can_be_skipped_in_a_second_go(make_video, tmp_path, capsys)
     assert "left out)" not in capsys.readouterr().err
     index = read_index(str(tmp_path / "out"))
     assert index.counts()["train"] == 5 and not index.bad_files
+
+
+def data(*arguments):
+    """`h2s data` in this process; its exit code."""
+    parsed = build_parser().parse_args(["data", *map(str, arguments)])
+    return parsed.run(parsed)
+
+
+def test_what_was_packed_is_listed_and_a_damaged_shard_is_named(
+    make_video, tmp_path, capsys
+):
+    folder_list(make_video, tmp_path, per_class=1, count=7)
+    out = tmp_path / "out"
+    pack("folders", "--root", tmp_path / "videos", "--out", out, "--shards", 1)
+    capsys.readouterr()
+    assert data("list", "records", "--root", out) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^  frames +14$", shown, re.M), shown
+    assert re.search(r"^  flow +none$", shown, re.M)
+    assert data("list", "records", "--root", out, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == 14
+    assert data("verify", "records", "--root", out, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["bad"] == []
+    (shard,) = out.glob("*.tfrecord")
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-40] + bytes(40))
+    assert data("verify", "records", "--root", out, "--json") == 2
+    printed = capsys.readouterr()
+    (problem,) = json.loads(printed.out)["bad"]
+    assert shard.name in problem and problem in printed.err
