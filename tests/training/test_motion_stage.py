@@ -232,12 +232,11 @@ def test_a_run_on_unlabelled_videos(tmp_path, make_videos):
 
 @pytest.mark.slow
 def test_a_run_that_makes_things_worse_leaves_what_it_began_with(tmp_path, make_videos):
-    """The negative control of a whole run: it learns to explain frames badly."""
-    worse = {"photometric_weight": -1.0, "ssim_weight": -1.0, "supervised_weight": 0.0}
-    stage = {**STAGE, "steps": 2, "flow_loss": {"kind": "mixed", **worse}}
+    """The negative control of a whole run: steps far too large lose what was learned."""
+    stage = {**STAGE, "steps": 2, "flow_loss": {"kind": "mixed"}}
     start = motion_net()
     start.save(tmp_path / "start.keras")
-    config = config_of(tmp_path, make_videos, stages=[{**stage, "learning_rate": 1e-2}])
+    config = config_of(tmp_path, make_videos, stages=[{**stage, "learning_rate": 0.3}])
     config["model"] = {"motion": str(tmp_path / "start.keras"), "temporal": None}
     done = train(config, tmp_path / "run")
     figures = done["results"]["stages"]["motion"]
