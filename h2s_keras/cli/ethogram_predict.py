@@ -18,7 +18,10 @@ EXAMPLE = "h2s ethogram predict new/*.mp4 --model runs/mice --out scored --forma
 
 def add_arguments(parser):
     parser.add_argument(
-        "videos", nargs="+", metavar="VIDEO", help="video files or folders of them"
+        "videos",
+        nargs="+",
+        metavar="VIDEO",
+        help="video files, folders of them, or - for a list of names on stdin",
     )
     parser.add_argument(
         "--model", required=True, metavar="RUN", help="folder of h2s ethogram train"

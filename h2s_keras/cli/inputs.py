@@ -14,7 +14,7 @@ def find_videos(names):
         names: videos, folders of videos at any depth, and "-" for a list on standard input.
 
     Returns:
-        list of paths; in place of one that cannot be used a `FileError`.
+        list of paths; a `FileError` takes the place of a name that cannot be used.
 
     Raises:
         UserError: nothing is named.
