@@ -27,7 +27,7 @@ _SIDE = 192
 _CONFUSED_PAIRS = 3
 _WORST_CLIPS = 6
 _PAIRS_SHOWN = 3  # of the best, and of the worst
-FLOW_KEY = "Colours of flow: hue is the direction, saturation the speed"
+_MOST_CLASSES = 60  # in a confusion matrix
 # The pictures of a clip.
 _COLUMNS = (
     "From left to right: first, middle and last frame of the middle clip; learned flow of "
@@ -59,18 +59,11 @@ def write_recognition_report(path, results, scores, model=None, clip_of=None):
     caption = "In brackets: 95 % interval (Wilson's; bootstrap of the class mean)"
     report.table(*figure_rows(results), caption)
     if "confusion" in results:
-        names = results["class_names"]
+        names, confused = results["class_names"], results["confused"]
         recall = {row[0]: 100 * row[2] for row in results["classes"] if row[2] is not None}
         report.svg(bar_chart(recall, "Accuracy of each class", "accuracy (%)"))
-        header = ("class", "videos", "recall", "precision", "F1")
-        report.table(header, results["classes"], "Fused scores, class by class")
-        if len(names) <= 60:
-            report.svg(confusion_chart(results["confusion"], names))
-        if results["confused"]:
-            header = ("true class", "taken for", "videos", "share of the class")
-            report.table(header, results["confused"], "Most confused pairs")
-    if model is not None and scores.labels.ndim == 1:
-        confused, names = results["confused"], results["class_names"]
+        add_classes(report, names, results["confusion"], results["classes"], confused)
+    if model is not None and "confusion" in results:
         add_confused_pairs(report, confused, names, scores, model, clip_of)
         report.heading("Worst clips")
         report.paragraph(f"The videos whose own class got the lowest score. {_COLUMNS}")
@@ -78,15 +71,39 @@ def write_recognition_report(path, results, scores, model=None, clip_of=None):
             pictures, guess = _clip_row(model, clip_of(row))
             probability = probabilities(scores.fused)[row]
             own, best = int(scores.labels[row]), int(scores.fused[row].argmax())
-            names = results["class_names"]
             report.picture(
                 image_grid([pictures]),
                 f"{os.path.basename(scores.names[row])}: is {names[own]} "
                 f"({probability[own]:.1%}), taken for {names[best]} "
                 f"({probability[best]:.1%}); this clip alone: {names[guess]}",
             )
-        report.picture(color_wheel_key(), FLOW_KEY)
+        add_flow_key(report)
     return report.write(path)
+
+
+def add_classes(report, class_names, confusion, rows, confused):
+    """Figures of each class, the confusion matrix, and the pairs confused most.
+
+    Args:
+        report: HtmlReport.
+        class_names: names of the classes.
+        confusion: int (classes, classes), of the fused scores.
+        rows, confused: its `class_table` and `most_confused_pairs`.
+    """
+    header = ("class", "videos", "recall", "precision", "F1")
+    report.table(header, rows, "Fused scores, class by class")
+    if len(class_names) <= _MOST_CLASSES:
+        report.svg(confusion_chart(confusion, class_names))
+    if confused:
+        header = ("true class", "taken for", "videos", "share of the class")
+        report.table(header, confused, "Most confused pairs")
+
+
+def add_flow_key(report):
+    """What the colours of flow mean."""
+    report.picture(
+        color_wheel_key(), "Colours of flow: hue is the direction, saturation the speed"
+    )
 
 
 def add_confused_pairs(report, confused, class_names, scores, model, clip_of):
@@ -101,7 +118,7 @@ def add_confused_pairs(report, confused, class_names, scores, model, clip_of):
         clip_of: function of a row to its clip uint8 (time, height, width, 3).
 
     Returns:
-        Whether there were any, whose flow needs `FLOW_KEY`.
+        Whether there were any, whose flow needs `add_flow_key`.
     """
     names, shown = list(class_names), []
     for row in confused:
@@ -178,7 +195,7 @@ def write_flow_report(path, results, pairs, estimator, about):
             value = results["pairs"][pair.name][key]
             shown_value = "unknown" if value is None else f"{value:.3f}"
             report.picture(panel, f"{pair.name}: {key} {shown_value}. Columns: {columns}.")
-    report.picture(color_wheel_key(), FLOW_KEY)
+    add_flow_key(report)
     return report.write(path)
 
 

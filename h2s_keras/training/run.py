@@ -241,13 +241,18 @@ def _measure(network, config, data, run, results):
 def _write_report(network, data, run, results, streams, labels):
     """Writes the report; with pictures where it is known which video has which scores."""
     videos = data.test or data.validation
-    scores = VideoScores(streams, None, labels, data.class_names)
-    pictures = ()
-    # Broken videos that were passed over have none.
-    if network.motion is not None and len(videos) == len(labels):
-        scores.names = tuple(video.path for video in videos)
-        pictures = (network, lambda row: middle_clip(network, videos[row]))
-    write_run_report(run.file("report.html"), results, scores, run.curves(), *pictures)
+    # Not where broken videos were passed over, which have no scores.
+    known = len(videos) == len(labels)
+    names = tuple(video.path for video in videos) if known else None
+    scores = VideoScores(streams, names, labels, data.class_names)
+    write_run_report(
+        run.file("report.html"),
+        results,
+        scores,
+        run.curves(),
+        network if known else None,
+        lambda row: middle_clip(network, videos[row]),
+    )
 
 
 def _with_chosen_fusion(config, network, data, say):

@@ -3,22 +3,20 @@
 import os
 import shlex
 
-from h2s_keras.evaluation.report_pages import FLOW_KEY, add_confused_pairs
+from h2s_keras.evaluation.report_pages import (
+    add_classes,
+    add_confused_pairs,
+    add_flow_key,
+)
 from h2s_keras.evaluation.statistics import (
     class_table,
     confusion_matrix,
     most_confused_pairs,
     wilson_interval,
 )
-from h2s_keras.visualization import (
-    HtmlReport,
-    color_wheel_key,
-    confusion_chart,
-    line_chart,
-)
+from h2s_keras.visualization import HtmlReport, line_chart
 
 STREAMS = ("temporal", "spatial", "fused")
-_MOST_CLASSES = 60  # in a confusion table
 
 
 def stream_rows(scores, labels):
@@ -72,18 +70,12 @@ def write_run_report(path, results, scores, curves, model=None, clip_of=None):
         report.paragraph(sentence)
     confusion = confusion_matrix(labels, scores.fused.argmax(axis=1), len(class_names))
     report.heading("Classes")
-    header = ("class", "videos", "recall", "precision", "F1")
-    report.table(header, class_table(confusion, class_names), "Fused scores, by class")
-    if len(class_names) <= _MOST_CLASSES:
-        report.svg(confusion_chart(confusion, class_names))
+    classes = class_table(confusion, class_names)
     confused = most_confused_pairs(confusion, class_names)
-    if confused:
-        header = ("true class", "taken for", "videos", "share of the class")
-        report.table(header, confused, "Most confused pairs")
-        if model is not None and add_confused_pairs(
-            report, confused, class_names, scores, model, clip_of
-        ):
-            report.picture(color_wheel_key(), FLOW_KEY)
+    add_classes(report, class_names, confusion, classes, confused)
+    if model is not None:
+        if add_confused_pairs(report, confused, class_names, scores, model, clip_of):
+            add_flow_key(report)
     report.heading("Curves")
     for stage, terms in curves.items():
         for kind in ("loss", "accuracy"):
