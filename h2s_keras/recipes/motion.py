@@ -24,6 +24,21 @@ from h2s_keras.options import (
 PRESET = "small_video"
 
 
+def motion_stage(smoke=False):
+    """The stage that tunes a MotionNet on footage, also the first one of `videos`."""
+    return StageOptions(
+        name="motion",
+        streams=("motion",),
+        batch_size=4 if smoke else 8,
+        steps=4 if smoke else 600,
+        learning_rate=1e-4,
+        warmup=20,
+        flow_loss=FlowLossOptions(kind="mixed"),
+        # On a CPU XLA compiles the passes for minutes.
+        jit_compile=False,
+    )
+
+
 def get_config(smoke=False):
     data = DataOptions(
         kind="unlabelled",
@@ -43,16 +58,5 @@ def get_config(smoke=False):
         data=data,
         model=ModelOptions(motion=PRESET, temporal=None),
         batch_size=4 if smoke else 8,
-        stages=[
-            StageOptions(
-                name="motion",
-                streams=("motion",),
-                steps=4 if smoke else 600,
-                learning_rate=1e-4,
-                warmup=20,
-                flow_loss=FlowLossOptions(kind="mixed"),
-                # On a CPU XLA compiles the passes for minutes.
-                jit_compile=False,
-            )
-        ],
+        stages=[motion_stage(smoke)],
     )

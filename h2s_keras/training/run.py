@@ -14,6 +14,7 @@ from h2s_keras.evaluation.fusion import choose_fusion
 from h2s_keras.evaluation.measure import collect_scores
 from h2s_keras.evaluation.report_pages import middle_clip
 from h2s_keras.evaluation.scores import VideoScores
+from h2s_keras.models.motion_net_of import motion_net_of
 from h2s_keras.options import run_options
 from h2s_keras.training.advice import advice
 from h2s_keras.training.devices import (
@@ -29,7 +30,7 @@ from h2s_keras.training.initial_weights import (
     copy_initial_weights,
     random_start,
 )
-from h2s_keras.training.preparation import check_stages, mark_trainable
+from h2s_keras.training.preparation import check_stages, mark_trainable, prepare_stage
 from h2s_keras.training.recipe_network import build_network, with_available_weights
 from h2s_keras.training.run_figures import (
     accuracy_intervals,
@@ -47,7 +48,7 @@ from h2s_keras.training.stages import run_stages
 from h2s_keras.training.state import find_states
 from h2s_keras.training.training_videos import FILE as TRAINING_VIDEOS
 from h2s_keras.training.training_videos import TrainingVideos
-from h2s_keras.training.validation import motion_sentence
+from h2s_keras.training.validation import best_path, kept_weights, motion_sentence
 
 
 def train(config, out, resume=False, progress=None, processes=None):
@@ -181,6 +182,8 @@ def _train(config, run, resume, progress, processes):
                 network, synchronized = _make_network(
                     config, data.class_names, strategy, processes, say=lambda text: None
                 )
+            with contextlib.nullcontext() if strategy is None else strategy.scope():
+                _keep_motion(network, config, results["stages"], run)
             places = _refit_places(config, results["stages"])
             names = " and ".join(config.stages[place].name for place in places)
             say(f"training again on all {len(everything.train)} videos: {names}")
@@ -202,7 +205,8 @@ def _train(config, run, resume, progress, processes):
 def _refit_places(config, figures):
     """Places in config.stages of those that are worth training again.
 
-    Left out are a stream that has no weight in the fusion, and tuning that did not help.
+    Left out are a stream that has no weight in the fusion, tuning that did not help, and
+    what needed no labels (`_keep_motion`).
     """
     spatial, temporal = config.model.fusion
     weights = {"spatial": spatial, "temporal": temporal}
@@ -210,10 +214,26 @@ def _refit_places(config, figures):
     for place, stage in enumerate(config.stages):
         stream = next((name for name in stage.streams if name != "motion"), "motion")
         tuned_in_vain = stream in begun and figures[stage.name].get("best_step") == 0
-        if weights.get(stream, 1) and not tuned_in_vain:
+        known = "warped_error" in figures[stage.name]
+        if weights.get(stream, 1) and not tuned_in_vain and not known:
             places.append(place)
         begun.add(stream)
     return places
+
+
+def _keep_motion(network, config, figures, run):
+    """Gives a new network the motion that stages without labels chose on held-out frames.
+
+    Whoever trains on all videos has no frames left to choose by.
+    """
+    motion = {id(weight) for weight in motion_net_of(network).weights}
+    for stage in config.stages:
+        if "warped_error" in figures[stage.name]:
+            kept = kept_weights(best_path(run, stage))
+            weights = prepare_stage(network, stage).weights
+            for weight, value in zip(weights, kept, strict=True):
+                if id(weight) in motion:
+                    weight.assign(value)
 
 
 def _measure(network, config, data, run, results):

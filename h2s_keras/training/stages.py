@@ -33,7 +33,7 @@ from h2s_keras.training.state import (
     saved_seconds,
     state_path,
 )
-from h2s_keras.training.validation import MotionValidation, Validation
+from h2s_keras.training.validation import MotionValidation, Validation, best_path
 
 
 @dataclasses.dataclass
@@ -193,7 +193,7 @@ class _RunningStage:
                 return None
             motion = motion_net_of(self.model.network)
             return MotionValidation(
-                self.run.file(f"best-{self.stage.name}.npz"),
+                best_path(self.run, self.stage),
                 pairs,
                 self.position,
                 self.stage.patience,
@@ -204,7 +204,7 @@ class _RunningStage:
         if not getattr(self.data, "validates", False) or not learned:
             return None
         return Validation(
-            self.run.file(f"best-{self.stage.name}.npz"),
+            best_path(self.run, self.stage),
             lambda: self.data.validation_batches(self.batch_size),
             learned[0],
             self.position,

@@ -41,9 +41,9 @@ class Validation(keras.callbacks.Callback):
         self.position, self.patience = position, patience
         self.history, self._best = [], None
         if os.path.exists(path):
+            self._best = kept_weights(path)
             with np.load(path, allow_pickle=False) as file:
                 history = json.loads(str(file["history"]))
-                self._best = [file[f"w{n}"] for n in range(len(file.files) - 1)]
             self.history = [entry for entry in history if entry["step"] <= position.step]
 
     @property
@@ -112,6 +112,17 @@ class Validation(keras.callbacks.Callback):
         arrays = {f"w{n}": array for n, array in enumerate(self._best)}
         with whole_file(self.path) as temporary, open(temporary, "wb") as file:
             np.savez(file, history=np.array(json.dumps(self.history)), **arrays)
+
+
+def best_path(run, stage):
+    """Where the best weights of a stage are kept in a run's folder."""
+    return run.file(f"best-{stage.name}.npz")
+
+
+def kept_weights(path):
+    """The weights that a `Validation` kept, arrays in the order of `get_weights`."""
+    with np.load(path, allow_pickle=False) as file:
+        return [file[f"w{n}"] for n in range(len(file.files) - 1)]
 
 
 BASELINES = {"dis": "DIS", "tvl1": "TV-L1"}

@@ -6,9 +6,12 @@ import keras
 import numpy as np
 import pytest
 
+from h2s_keras.models import HiddenTwoStreamBuilder
 from h2s_keras.options import RunOptions
 from h2s_keras.training import train
-from h2s_keras.training.run import _refit_places
+from h2s_keras.training.preparation import prepare_stage
+from h2s_keras.training.run import _keep_motion, _refit_places
+from h2s_keras.training.run_folder import RunFolder
 from h2s_keras.training.training_videos import TrainingVideos
 
 
@@ -140,6 +143,41 @@ def test_cached_flow_that_no_stage_reads_again_is_deleted(config, tmp_path):
 
     train(config, tmp_path / "run", progress=WithFlow())
     assert (tmp_path / "run" / "model.keras").exists() and not flow.exists()
+
+
+def test_motion_that_needed_no_labels_is_learned_once(config, tmp_path):
+    """The second network starts from the motion that held-out frames chose."""
+    motion = stage("motion", flow_loss={"kind": "mixed"}, jit_compile=False)
+    config["stages"].insert(0, motion)
+    config["model"]["motion"] = "small"
+    config["model"]["motion_options"] = {"coarse_to_fine": True}
+    shown = Shown()
+    done = train(config, tmp_path / "run", progress=shown)
+    again = [name for name, _, _ in shown.stages[3:]]
+    assert "temporal_all" in again and "motion_all" not in again
+    assert "warped_error" in done["results"]["stages"]["motion"]
+
+
+def test_what_is_kept_of_it_is_motion_alone(tmp_path):
+    builder = HiddenTwoStreamBuilder(2, 3, (32, 32)).motion("small", coarse_to_fine=True)
+    network = builder.temporal("tiny").build()
+    begun = network.get_weights()
+    run = RunFolder(tmp_path / "run")
+    tuned = RunOptions.of(
+        {"name": "x", "seed": 1, "batch_size": 2, "model": {}}
+        | {"data": {"kind": "synthetic", "num_frames": 3, "image_size": 32}}
+        | {"stages": [stage("motion", flow_loss={"kind": "mixed"})]}
+    )
+    arrays = prepare_stage(network, tuned.stages[0]).get_weights()
+    arrays = {f"w{n}": value + 1 for n, value in enumerate(arrays)}
+    np.savez(run.file("best-motion.npz"), history=np.array("[]"), **arrays)
+    _keep_motion(network, tuned, {"motion": {"warped_error": 0.5}}, run)
+    motion = {id(weight) for weight in network.motion.weights}
+    assert 0 < len(motion) < len(network.weights)
+    changed = network.get_weights()
+    for weight, one, other in zip(network.weights, begun, changed, strict=True):
+        expected = one + 1 if id(weight) in motion else one
+        np.testing.assert_array_equal(other, expected, err_msg=weight.path)
 
 
 def test_without_validation_there_is_nothing_to_train_again(config, tmp_path):
