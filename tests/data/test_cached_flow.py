@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from h2s_keras.data.clips.augmentation import ClipAugmentation
-from h2s_keras.data.clips.cached_flow import FlowCache, FlowClips, zoom_flow
+from h2s_keras.data.clips.cached_flow import LARGEST_TEMPO, FlowCache, FlowClips, zoom_flow
 from h2s_keras.data.clips.sampling import epoch_order
 from h2s_keras.data.datasets.sources import VideoExample
 from h2s_keras.errors import VideoError
@@ -64,15 +64,16 @@ def test_long_videos_are_kept_in_part(tmp_path):
     store = Store()
     cache = make(tmp_path, ["long"], store, most_pairs=40)
     windows = cache.windows[0]
-    assert len(windows) == 8 and windows[:, 1].tolist() == [5] * 8
-    assert windows[0, 0] == 0 and windows[-1, 0] == 193
-    assert store.read_frames == 2 * 40
+    # A clip spans 5 pairs, at 1.35 times the speed 7.
+    assert len(windows) == 5 and windows[:, 1].tolist() == [7] * 5
+    assert windows[0, 0] == 0 and windows[-1, 0] == 191
+    assert store.read_frames == 2 * 35
     generator = np.random.default_rng(0)
     for _ in range(20):
         start = cache.random_start(0, 5, generator)
         flow = cache.clip(0, start + 2 * np.arange(3))
         assert flow[:, 0, 0, 0].tolist() == [start, start + 2, start + 4]
-    assert [int(s) for s in cache.even_starts(0, 2)] == [0, 193]
+    assert [int(s) for s in cache.even_starts(0, 2)] == [0, 191]
 
 
 def test_what_is_there_is_used_again_and_other_weights_are_not(tmp_path):
@@ -125,6 +126,22 @@ def test_a_training_example_is_a_function_of_its_number(tmp_path):
     flow, labels = next(iter(one.dataset(4, start_step=3)))
     assert (flow[1].numpy() == one.clip(13)[0]).all()
     assert int(labels[1]) == one.clip(13)[1]
+
+
+def test_training_clips_are_faster_and_slower_and_never_still(tmp_path):
+    """The flow tells the number of its pair; crops leave it as it is at the first pixel."""
+    cache = make(tmp_path, ["long"], pairs=9, most_pairs=80)
+    clips = stream(cache, [0], tempo=LARGEST_TEMPO, seed=3)
+    spans = []
+    for number in range(200):
+        flow = clips.clip(number)[0][:, 0, 0]
+        factor = flow[:, 1] / 2  # Of the crop's enlargement.
+        assert (factor >= 1).all(), "a pair beyond its window"
+        spans.append(int(clips._steps(np.random.default_rng(number))[-1]))
+    # 8 steps of 2 frames, over 1.35 and times 1.35.
+    assert min(spans) == 12 and max(spans) == 22 and 15 < np.mean(spans) < 17.5
+    steady = stream(cache, [0])
+    assert steady._steps(np.random.default_rng(0)).tolist() == list(range(0, 18, 2))
 
 
 def test_mirrored_flow_goes_the_other_way_and_has_the_label_of_its_image(tmp_path):

@@ -6,6 +6,7 @@ so that the temporal CNN trains at its own speed.
 """
 
 import json
+import math
 import os
 
 import numpy as np
@@ -17,6 +18,8 @@ from h2s_keras.files import remove_unfinished, whole_file, write_file
 
 # Of a crop, of the whole frame; height and width are drawn apart.
 _SMALLEST_CROP = 0.8
+# How much faster or slower than the video a training clip may be shown.
+LARGEST_TEMPO = 1.35
 PAIRS_AT_ONCE = 32  # most that are estimated in one call
 
 
@@ -24,7 +27,7 @@ class FlowCache:
     """Flow between frames t and t + `stride` of videos, at every t of some windows.
 
     A video of at most `most_pairs` pairs is kept whole, of a longer one evenly spaced
-    windows, each of a clip's length, that together have about as many.
+    windows, each of the longest training clip, that together have about as many.
 
     Args:
         folder: where the flow is kept: `flow.npy` and `flow.json`. What lies there from an
@@ -150,7 +153,7 @@ class FlowCache:
             )
         if whole <= self.most_pairs:
             return [(first, whole)]
-        span = (self.pairs - 1) * self.stride + 1
+        span = math.ceil((self.pairs - 1) * self.stride * LARGEST_TEMPO) + 1
         count = max(2, self.most_pairs // span)
         starts = np.linspace(0, whole - span, count).round().astype(int)
         return [(first + int(start), span) for start in starts]
@@ -204,8 +207,9 @@ class FlowClips:
         order: function from an epoch's number to the places in the cache's examples that it
             shows, in order; all epochs are of one length.
         labels: int (examples,).
-        speeds: frames between the pairs of a training clip are drawn from these; the pairs
-            of a test clip are `cache.stride` apart.
+        tempo: a training clip is shown up to this factor, at most `LARGEST_TEMPO`, faster
+            or slower: its pairs are not `cache.stride` apart, as those of a test clip, but
+            so much more or less. The flow stays that between frames `cache.stride` apart.
         augment: `ClipAugmentation`, which says what may be mirrored; None: nothing is.
         seed: seed of the draws.
     """
@@ -215,13 +219,12 @@ class FlowClips:
         cache,
         order,
         labels,
-        speeds=None,
+        tempo=1.0,
         augment=None,
         seed=0,
     ):
         self.cache, self.order, self.labels = cache, order, np.asarray(labels, np.int32)
-        self.speeds = tuple(speeds or (cache.stride,))
-        self.augment, self.seed = augment, seed
+        self.tempo, self.augment, self.seed = tempo, augment, seed
         self.length = len(order(0))
         if not self.length:
             raise UserError("none of the training videos gives flow; see the errors above")
@@ -232,10 +235,9 @@ class FlowClips:
         place = int(self.order(epoch)[index])
         generator = np.random.default_rng([self.seed, 2, int(number)])
         cache = self.cache
-        speed = self.speeds[generator.integers(len(self.speeds))]
-        span = (cache.pairs - 1) * speed + 1
-        start = cache.random_start(place, span, generator)
-        flow = cache.clip(place, start + speed * np.arange(cache.pairs))
+        steps = self._steps(generator)
+        start = cache.random_start(place, int(steps[-1]) + 1, generator)
+        flow = cache.clip(place, start + steps)
         flow = zoom_flow(flow, *_random_crop(flow.shape[1:3], generator))
         label, mirrored = int(self.labels[place]), False
         if self.augment is not None:
@@ -243,6 +245,12 @@ class FlowClips:
         if mirrored:
             flow = flip_flow(flow)
         return np.ascontiguousarray(flow, "float32"), np.int32(label)
+
+    def _steps(self, generator):
+        """Places of the pairs of a training clip after its first; slow ones come twice."""
+        widest = np.log(self.tempo)
+        speed = self.cache.stride * np.exp(generator.uniform(-widest, widest))
+        return np.floor(speed * np.arange(self.cache.pairs) + 0.5).astype(int)
 
     def name(self, number):
         """What training example `number` shows, for error reports."""
@@ -378,6 +386,5 @@ class CachedFlowData:
             own = epoch_order(self.labels[self.places], generator, balanced)
             return self.places[own]
 
-        stride = self.cache.stride
-        speeds = sorted({max(1, stride - 1), stride, stride + 1})
-        return FlowClips(self.cache, order, self.labels, speeds, self.data.augment, seed)
+        augment = self.data.augment
+        return FlowClips(self.cache, order, self.labels, LARGEST_TEMPO, augment, seed)
