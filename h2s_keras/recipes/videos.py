@@ -2,7 +2,8 @@ r"""Your own videos, sorted into a folder for each class.
 
 Reproduces: nothing published; it is the method of arXiv 1704.00389 for tens of videos and
     two cores: flow of pairs by a MotionNet that comes with the package and is tuned on
-    them without labels, a small temporal CNN on its flow, both tuned end to end, a small spatial CNN, fusion by validation.
+    them without labels, a small temporal CNN on its flow, both tuned end to end, a small
+    spatial CNN, fusion by validation.
 Command: h2s train videos --set data.root=my_videos --out runs/mine
     (my_videos/CLASS/any.mp4; or --set data.csv=table.csv with columns path and class)
 Hardware: 2 cores, 4 GiB; at most 30 minutes for 60 to 200 videos of a few seconds.
