@@ -66,19 +66,25 @@ def _train_groups(config, run, resume, progress, processes):
             done = train(again, folder, begun, progress, processes)["results"]
             _free_memory()
         results["groups"][group] = {**done["final"], "seconds": done["seconds"]}
-        results["test"] = done["test"]
+        if "tested" in done["final"]:
+            results["test"] = done["test"]
+    measured = [figures for figures in results["groups"].values() if "tested" in figures]
+    if not measured:
+        raise UserError(
+            f"{run.path}: no video of any group can be read, so nothing is measured"
+        )
+    unread = len(groups) - len(measured)
     results["test"] = (
-        f"each of {len(groups)} groups left out of training in turn, mean over groups; "
+        f"each of {len(groups)} groups left out of training in turn, mean over groups"
+        + (f" but {unread}, of which no video can be read; " if unread else "; ")
         + results["test"].split("; ", 1)[1]
     )
-    names = done["final"]
     results["final"] = {
-        name: sum(figures[name] for figures in results["groups"].values()) / len(groups)
-        for name in names
+        name: sum(figures[name] for figures in measured) / len(measured)
+        for name in measured[0]
+        if name not in ("seconds", "tested")
     }
-    results["final"]["tested"] = sum(
-        figures["tested"] for figures in results["groups"].values()
-    )
+    results["final"]["tested"] = sum(figures["tested"] for figures in measured)
     run.write_json("results.json", results)
     return {"results": results, "run": run}
 

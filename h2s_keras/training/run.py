@@ -252,6 +252,8 @@ def _measure(network, config, data, run, results):
     results["intervals"] = accuracy_intervals(results["final"])
     results["seconds"]["measuring"] = round(time.monotonic() - started, 1)
     results["test"] = protocol_of(config, data)
+    if not results["final"] and getattr(data, "test", ()) and len(data.class_names) > 1:
+        results["test"] = "no figures: none of the test videos can be read"
     if scores:
         results["advice"] = advice(data, results, scores, labels)
         _write_report(network, data, run, results, scores, labels)

@@ -54,13 +54,14 @@ def held_out_scores(network, data, batch_size):
     """(scores, labels) of the test videos, as `collect_scores`.
 
     Without a test those of the validation videos, and (empty dict, None) where there are
-    neither.
+    neither, or none of the test videos can be read.
     """
     if len(data.class_names) < 2:
         return {}, None
+    validates = getattr(data, "validates", False)
     batches = data.evaluation(batch_size)
     first = next(batches, None)
-    if first is None and getattr(data, "validates", False):
+    if first is None and not getattr(data, "test", ()) and validates:
         batches = data.validation_batches(batch_size)
         first = next(batches, None)
     if first is None:

@@ -94,6 +94,23 @@ def test_the_saved_model_has_seen_every_video_and_the_figures_have_not(config, t
     assert "all 8 videos" in (tmp_path / "run" / "report.html").read_text()
 
 
+def test_no_other_figures_take_the_place_of_a_test_that_cannot_be_read(config, tmp_path):
+    """Those of validation would be too good, under the name of the test group."""
+    config["data"].update(
+        group_pattern=r"v(\d)", test_group="7", on_bad_file="skip", validation=0.3
+    )
+    for path in (tmp_path / "videos" / "light" / "v7").iterdir():
+        path.write_bytes(b"no picture")
+    shown = Shown()
+    done = train(config, tmp_path / "run", progress=shown)
+    assert "v7" in shown.said[-1]
+    results = done["results"]
+    assert done["data"].validates and len(done["data"].test) == 1
+    assert results["final"] == {} and results["intervals"] == {}
+    assert results["test"] == "no figures: none of the test videos can be read"
+    assert (tmp_path / "run" / "model.keras").exists()
+
+
 def test_the_stages_that_train_again_draw_from_all_videos(config, tmp_path, monkeypatch):
     """By the videos that batches name: those of validation too, and only then."""
     seen = {}

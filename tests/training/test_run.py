@@ -365,7 +365,8 @@ def test_the_policy_of_a_run_does_not_stay(tmp_path, monkeypatch):
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_every_group_is_left_out_with_validation_too(tmp_path, monkeypatch):
+@pytest.mark.parametrize("unread", [(), ("g2",), ("g0", "g1", "g2")])
+def test_every_group_is_left_out_with_validation_too(tmp_path, monkeypatch, unread):
     """Validation may be a whole group, which has its turn to be tested all the same."""
     rows = ["path,class,group"]
     for number in range(12):
@@ -378,6 +379,8 @@ def test_every_group_is_left_out_with_validation_too(tmp_path, monkeypatch):
         left_out.append(config.data.test_group)
         names.append(keras.layers.Dense(1).name)
         figures = {"fused_accuracy": 0.5, "tested": 4}
+        if left_out[-1] in unread:
+            return {"results": {"final": {}, "seconds": {}, "test": "no figures"}}
         return {"results": {"final": figures, "seconds": {}, "test": "x; y"}}
 
     monkeypatch.setattr(groups, "train", trained)
@@ -386,11 +389,17 @@ def test_every_group_is_left_out_with_validation_too(tmp_path, monkeypatch):
     config.data.clip_seconds, config.data.validation = None, 0.3
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
+        if len(unread) == 3:
+            with pytest.raises(UserError, match="nothing is measured"):
+                train_each_group(config, tmp_path / "run")
+            return
         done = train_each_group(config, tmp_path / "run")["results"]
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     finally:
         keras.config.set_dtype_policy("float32")
-    assert left_out == ["g0", "g1", "g2"] and done["final"]["tested"] == 12
+    assert left_out == ["g0", "g1", "g2"]
+    assert done["final"] == {"fused_accuracy": 0.5, "tested": 12 - 4 * len(unread)}
     assert done["test"].startswith("each of 3 groups left out")
+    assert ("but 1, of which no video can be read" in done["test"]) == bool(unread)
     # Keras begins anew after each, so that the memory of no run is kept.
     assert names[1:] == ["dense", "dense"]
