@@ -256,7 +256,7 @@ class ModelOptions(Options):
     adapter: dict = option(
         dict,
         "arguments of QuantizedFlowAdapter",
-        keys=("bound", "levels", "centre", "padding", "enlarge"),
+        keys=("bound", "levels", "centre", "padding", "enlarge", "subtract_mean"),
     )
     temporal: str | None = option(
         "tiny", "backbone of the temporal stream; None for MotionNet alone"

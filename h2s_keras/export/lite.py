@@ -111,7 +111,7 @@ def _adapted(adapter, flow):
     import tensorflow as tf
 
     bound, levels = float(adapter.bound), adapter.levels
-    values = flow_to_channels(flow) * float(adapter.scale)
+    values = flow_to_channels(adapter.rescale(flow))
     values = tf.clip_by_value(values, -bound, bound) * (127.5 / bound)
     if levels is not None:
         step = 255.0 / (levels - 1)

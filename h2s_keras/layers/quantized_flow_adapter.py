@@ -33,6 +33,8 @@ class QuantizedFlowAdapter(keras.layers.Layer):
         enlarge: False leaves the values on the grid of the flow, for a temporal CNN that
             reads them there: interpolated values tell it nothing and cost it three times
             the time of a small network.
+        subtract_mean: from every field of flow its mean vector is subtracted first: what
+            the whole picture does, such as a camera that pans or shakes.
 
     Call arguments:
         flow: float (batch, pairs, height, width, 2), pixels of its own grid.
@@ -51,7 +53,8 @@ class QuantizedFlowAdapter(keras.layers.Layer):
         >>> QuantizedFlowAdapter()(flow).shape
         (1, 224, 224, 20)
 
-    Reference: arXiv 1704.00389, section 3.2; released end-to-end prototxt.
+    Reference: arXiv 1704.00389, section 3.2; released end-to-end prototxt; subtraction of
+    the mean flow: Simonyan and Zisserman 2014, section 3.1.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class QuantizedFlowAdapter(keras.layers.Layer):
         centre: float = 128.0,
         padding: str = "border",
         enlarge: bool = True,
+        subtract_mean: bool = False,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("autocast", False)
@@ -77,9 +81,10 @@ class QuantizedFlowAdapter(keras.layers.Layer):
             raise ValueError(f"padding must be one of {PADDINGS}; received {padding!r}.")
         self.bound, self.levels, self.scale, self.centre = bound, levels, scale, centre
         self.padding, self.enlarge = padding, enlarge
+        self.subtract_mean = subtract_mean
 
     def call(self, flow: Tensor) -> Tensor:
-        full = ops.cast(flow, "float32") * float(self.scale)
+        full = self.rescale(flow)
         values = flow_to_channels(quantize_flow(full, self.bound, self.levels))
         if not self.enlarge:
             return ops.cast(values - self.centre, self.compute_dtype)
@@ -93,8 +98,18 @@ class QuantizedFlowAdapter(keras.layers.Layer):
             values = values[:, self.scale : -self.scale, self.scale : -self.scale]
         return ops.cast(values - self.centre, self.compute_dtype)
 
+    def rescale(self, flow: Tensor) -> Tensor:
+        """Flow float32 in pixels of full resolution, on its own grid, before clipping."""
+        full = ops.cast(flow, "float32") * float(self.scale)
+        if self.subtract_mean:
+            full = full - ops.mean(full, axis=(2, 3), keepdims=True)
+        return full
+
     def inverse(self, channels: Tensor) -> Tensor:
-        """The flow that `channels` stand for: (batch, pairs, H, W, 2), pixels, float32."""
+        """The flow that `channels` stand for: (batch, pairs, H, W, 2), pixels, float32.
+
+        Without the mean, where that was subtracted.
+        """
         values = ops.cast(channels, "float32") + self.centre
         return channels_to_flow(dequantize_flow(values, self.bound))
 
@@ -117,4 +132,5 @@ class QuantizedFlowAdapter(keras.layers.Layer):
             "centre": self.centre,
             "padding": self.padding,
             "enlarge": self.enlarge,
+            "subtract_mean": self.subtract_mean,
         }

@@ -144,7 +144,7 @@ class HiddenTwoStreamBuilder:
         return self
 
     def adapter(self, **options: Any) -> "HiddenTwoStreamBuilder":
-        """Options of `QuantizedFlowAdapter`: bound, levels, centre, padding, enlarge.
+        """Options of `QuantizedFlowAdapter`, all but scale.
 
         The bound is by default `flow_bound` of the clips' size, also without this step;
         the temporal backbones "small" and "small_max" read flow that is not enlarged.

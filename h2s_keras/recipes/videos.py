@@ -48,6 +48,8 @@ def get_config(smoke=False):
         data=data,
         model=ModelOptions(
             motion=PRESET,
+            # Crops that follow a face or an animal shake, and so do cameras.
+            adapter={"subtract_mean": True},
             temporal="small",
             temporal_dropout=0.5,
             # Without its ImageNet weights the backbone "small", from scratch.

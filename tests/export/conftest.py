@@ -43,6 +43,7 @@ def make_coarse_to_fine(**options):
 
     keras.utils.set_random_seed(4)
     builder = HiddenTwoStreamBuilder(CLASSES, 4, (32, 48)).motion("tiny_synthetic")
+    builder.adapter(subtract_mean=True)
     return builder.temporal("small").spatial("small").build(**options)
 
 

@@ -40,6 +40,7 @@ ARGUMENTS = {
         "centre": 127.5,
         "padding": "zeros",
         "enlarge": False,
+        "subtract_mean": True,
     },
     "SegmentConsensus": {"mode": "top_k", "k": 2},
     "SupervisedFlowLoss": {"level_weights": (2.0, 1.0), "alpha": 0.3},

@@ -57,6 +57,21 @@ def test_released_numbers_by_hand():
     assert_close(actual, np.full(actual.shape, (20 * raw + 20) * 6.375 - 128), atol=1e-4)
 
 
+def test_what_the_whole_picture_does_is_subtracted_field_by_field():
+    """By hand: the mean of each field of two, in x and in y, of 1 px in one corner."""
+    flow = np.zeros((1, 2, 2, 2, 2), "float32")
+    flow[0, 0, 0, 0] = (1.0, -2.0)
+    shaken = flow + np.array([[3.0, -1.0], [-4.0, 2.0]])[None, :, None, None]
+    adapter = QuantizedFlowAdapter(scale=1, centre=127.5, subtract_mean=True)
+    actual = to_numpy(adapter(shaken)) / 6.375
+    assert_close(actual[0, 0, 0], np.array([0.75, -1.5, 0, 0]), atol=1e-4)
+    assert_close(actual[0, 1, 1], np.array([-0.25, 0.5, 0, 0]), atol=1e-4)
+    assert_close(adapter(shaken), adapter(flow), atol=1e-3)
+    plain = QuantizedFlowAdapter(scale=1, centre=127.5)
+    assert_differs(plain(shaken), plain(flow), by=6)
+    assert_differs(adapter(flow), plain(flow), by=1)
+
+
 def test_zero_padding_is_the_released_deconvolution():
     """Numbers of an interpreter of the released graph, and the same from the definition."""
     path = pathlib.Path(__file__).parents[1] / "oracles" / "released_loss.npz"
