@@ -435,7 +435,9 @@ class StageOptions(Options):
     consensus: Literal["average", "max", "top_k"] = option(
         "average", "how segments of a video are joined"
     )
-    jit_compile: bool | Literal["auto"] = option("auto", "whether XLA compiles the step")
+    jit_compile: bool | Literal["auto"] = option(
+        "auto", "whether XLA compiles the step; on JAX it always does"
+    )
 
     @classmethod
     def prefix(cls, values: dict[str, Any], outer: str) -> str:

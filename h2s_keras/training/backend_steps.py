@@ -37,6 +37,22 @@ def sum_over_replicas(values):
     return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
+def compiled(wanted):
+    """The `jit_compile` of a step that wants `wanted`: on JAX never False.
+
+    There a step that XLA does not compile runs operation by operation. Ten steps of the
+    recipe `motion` take 75 processor seconds with the compilation and more than 130 without
+    it (benchmarks/results/notes_speed.md).
+
+    Example:
+
+    ```python
+    model.compile(optimizer, loss, jit_compile=compiled(False))
+    ```
+    """
+    return wanted or keras.backend.backend() == "jax"
+
+
 def updates_in_place():
     """Whether the update rules of this file can be used: on TensorFlow."""
     return keras.backend.backend() == "tensorflow"

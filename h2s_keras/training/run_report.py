@@ -14,6 +14,8 @@ from h2s_keras.evaluation.statistics import (
     most_confused_pairs,
     wilson_interval,
 )
+from h2s_keras.training.run_figures import motion_figures
+from h2s_keras.training.validation import motion_sentence
 from h2s_keras.visualization import HtmlReport, line_chart
 
 STREAMS = ("temporal", "spatial", "fused")
@@ -65,6 +67,9 @@ def write_run_report(path, results, scores, curves, model=None, clip_of=None):
     ]
     report.heading("Figures")
     report.table(("stream", "right", "accuracy", "95 % interval"), rows, "Wilson intervals")
+    motion = motion_figures(results.get("stages", {}))
+    if motion:
+        report.paragraph(f"Motion: {motion_sentence(motion)}.")
     report.heading("What would help")
     for sentence in results["advice"] or ["Nothing stands out."]:
         report.paragraph(sentence)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from h2s_keras.models import HiddenTwoStreamBuilder
+from h2s_keras.models import HiddenTwoStreamBuilder, MotionNet
 from h2s_keras.options import StageOptions
 from h2s_keras.training.optimizers import StageAdam, StageSchedule, StageSGD
 from h2s_keras.training.preparation import prepare_stage
@@ -55,6 +55,17 @@ def numpy_sgd(weights, steps, rate, factors, decays, coupled, clip, momentum=0.9
             history[i] = momentum * history[i] - local * gradient
             weights[i] = weights[i] + history[i]
     return weights
+
+
+def test_no_step_runs_operation_by_operation_on_jax():
+    stage = StageOptions.of(
+        {"name": "motion", "streams": ["motion"], "steps": 1, "learning_rate": 1e-3}
+        | {"flow_loss": {"kind": "mixed"}, "jit_compile": False}
+    )
+    network = MotionNet(2, "small", coarse_to_fine=True)
+    network.build((None, 2, 32, 32, 3))
+    on_jax = keras.backend.backend() == "jax"
+    assert prepare_stage(network, stage).jit_compile is on_jax
 
 
 @pytest.mark.parametrize("kind", ["coupled", "decoupled"])
