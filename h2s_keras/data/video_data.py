@@ -155,11 +155,17 @@ class VideoData:
         return self._clips(self.train).names(batch_size, step, seed)
 
     def evaluation(self, batch_size):
-        return self._clips_of(self.test, batch_size)
+        return self._clips_of(self.test, batch_size, self.clips_per_video)
 
-    def validation_batches(self, batch_size):
-        """As `evaluation`, of the validation videos."""
-        return self._clips_of(self.validation, batch_size)
+    def validation_batches(self, batch_size, most_clips=None):
+        """As `evaluation`, of the validation videos.
+
+        Of many videos fewer clips each are taken, so that about `most_clips` are in all.
+        """
+        each = self.clips_per_video
+        if most_clips is not None and self.validation:
+            each = min(each, max(1, most_clips // len(self.validation)))
+        return self._clips_of(self.validation, batch_size, each)
 
     @property
     def image_size(self):
@@ -201,13 +207,13 @@ class VideoData:
             self.settings.get("num_parallel_calls"),
         )
 
-    def _clips_of(self, examples, batch_size):
+    def _clips_of(self, examples, batch_size, clips_per_video):
         if not examples:
             return
         # No other video takes the place of a bad one in a test.
         policy = "raise" if self.on_bad_file == "raise" else "skip"
         clips = self._clips(examples, policy)
-        batches = clips.testing(batch_size, self.clips_per_video).as_numpy_iterator()
+        batches = clips.testing(batch_size, clips_per_video).as_numpy_iterator()
         while True:
             with self.report.user_errors():
                 batch = next(batches, None)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import time
 
 import keras
@@ -34,6 +35,8 @@ from h2s_keras.training.state import (
     state_path,
 )
 from h2s_keras.training.validation import MotionValidation, Validation, best_path
+
+_VALIDATION_CLIPS = 200
 
 
 @dataclasses.dataclass
@@ -203,9 +206,13 @@ class _RunningStage:
         learned = [name for name in self.stage.streams if name != "motion"]
         if not getattr(self.data, "validates", False) or not learned:
             return None
+        batches = self.data.validation_batches
+        if not self.stage.cached_flow:
+            # Clips that pass through MotionNet, and after every epoch again.
+            batches = functools.partial(batches, most_clips=_VALIDATION_CLIPS)
         return Validation(
             best_path(self.run, self.stage),
-            lambda: self.data.validation_batches(self.batch_size),
+            lambda: batches(self.batch_size),
             learned[0],
             self.position,
             self.stage.patience,

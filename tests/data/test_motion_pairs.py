@@ -76,6 +76,20 @@ def test_pairs_of_flat_and_nested_folders(
     assert numbers.min() == 0 and numbers.max() > 14
 
 
+def test_of_many_videos_fewer_clips_are_validated(tmp_path, settings, make_grey_video):
+    for number in range(6):
+        make_grey_video(f"{number}.mkv", count=20)
+    data = make_data({**settings, "validation": 0.5, "clips_per_video": 5})
+    assert len(data.validation) == 3
+
+    def clips(**most):
+        return sum(len(batch["label"]) for batch in data.validation_batches(4, **most))
+
+    assert clips() == clips(most_clips=1000) == 15
+    assert clips(most_clips=7) == 6 and clips(most_clips=1) == 3
+    assert data.clips_per_video == 5
+
+
 def test_a_stream_goes_on_where_it_was(tmp_path, settings, make_grey_video):
     for number in range(3):
         make_grey_video(f"{number}.mkv", count=20)
