@@ -24,12 +24,12 @@ from h2s_keras.options import (
 PRESET = "small_video"
 
 
-def motion_stage(smoke=False):
+def motion_stage(smoke=False, batch_size=None):
     """The stage that tunes a MotionNet on footage, also the first one of `videos`."""
     return StageOptions(
         name="motion",
         streams=("motion",),
-        batch_size=4 if smoke else 8,
+        batch_size=batch_size,
         steps=4 if smoke else 600,
         learning_rate=1e-4,
         warmup=20,

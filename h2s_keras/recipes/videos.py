@@ -63,7 +63,7 @@ def get_config(smoke=False):
         # Of tens of videos, 15 % are too many to learn nothing from.
         refit=True,
         stages=[
-            motion_stage(smoke),
+            motion_stage(smoke, batch_size=4 if smoke else 8),
             StageOptions(
                 name="temporal",
                 streams=("temporal",),

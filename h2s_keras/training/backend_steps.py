@@ -37,7 +37,7 @@ def sum_over_replicas(values):
     return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
-def compiled(wanted):
+def jit_compile(wanted):
     """The `jit_compile` of a step that wants `wanted`: on JAX never False.
 
     There a step that XLA does not compile runs operation by operation. Ten steps of the
@@ -47,7 +47,7 @@ def compiled(wanted):
     Example:
 
     ```python
-    model.compile(optimizer, loss, jit_compile=compiled(False))
+    model.compile(optimizer, loss, jit_compile=jit_compile(False))
     ```
     """
     return wanted or keras.backend.backend() == "jax"

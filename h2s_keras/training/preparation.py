@@ -13,7 +13,7 @@ from h2s_keras.layers.supervised_flow_loss import SupervisedFlowLoss
 from h2s_keras.layers.unsupervised_flow_loss import UnsupervisedFlowLoss
 from h2s_keras.models.motion_net_of import motion_net_of, sees_pairs
 from h2s_keras.options import StageOptions
-from h2s_keras.training.backend_steps import compiled
+from h2s_keras.training.backend_steps import jit_compile
 from h2s_keras.training.flow_objective import FlowObjective
 from h2s_keras.training.optimizers import PARTS, build_optimizer, part_of
 from h2s_keras.training.stage_model import StageModel
@@ -88,7 +88,7 @@ def _compiled(network, stage):
     optimizer = build_optimizer(stage, network, dynamic_scale=half)
     stage_model.compile(
         optimizer=optimizer,
-        jit_compile=compiled(stage.jit_compile),
+        jit_compile=jit_compile(stage.jit_compile),
         # The optimiser scales the loss itself.
         auto_scale_loss=False,
     )

@@ -48,7 +48,7 @@ from h2s_keras.training.stages import run_stages
 from h2s_keras.training.state import find_states
 from h2s_keras.training.training_videos import FILE as TRAINING_VIDEOS
 from h2s_keras.training.training_videos import TrainingVideos
-from h2s_keras.training.validation import best_path, kept_weights, motion_sentence
+from h2s_keras.training.validation import best_path, motion_sentence, read_best
 
 
 def train(config, out, resume=False, progress=None, processes=None):
@@ -229,7 +229,7 @@ def _keep_motion(network, config, figures, run):
     motion = {id(weight) for weight in motion_net_of(network).weights}
     for stage in config.stages:
         if "warped_error" in figures[stage.name]:
-            kept = kept_weights(best_path(run, stage))
+            kept, _ = read_best(best_path(run, stage))
             weights = prepare_stage(network, stage).weights
             for weight, value in zip(weights, kept, strict=True):
                 if id(weight) in motion:

@@ -41,9 +41,7 @@ class Validation(keras.callbacks.Callback):
         self.position, self.patience = position, patience
         self.history, self._best = [], None
         if os.path.exists(path):
-            self._best = kept_weights(path)
-            with np.load(path, allow_pickle=False) as file:
-                history = json.loads(str(file["history"]))
+            self._best, history = read_best(path)
             self.history = [entry for entry in history if entry["step"] <= position.step]
 
     @property
@@ -119,10 +117,11 @@ def best_path(run, stage):
     return run.file(f"best-{stage.name}.npz")
 
 
-def kept_weights(path):
-    """The weights that a `Validation` kept, arrays in the order of `get_weights`."""
+def read_best(path):
+    """(weights, history) of a `Validation`; weights in the order of `get_weights`."""
     with np.load(path, allow_pickle=False) as file:
-        return [file[f"w{n}"] for n in range(len(file.files) - 1)]
+        weights = [file[f"w{n}"] for n in range(len(file.files) - 1)]
+        return weights, json.loads(str(file["history"]))
 
 
 BASELINES = {"dis": "DIS", "tvl1": "TV-L1"}
