@@ -117,6 +117,19 @@ FEATURES = {
 }
 
 
+def read_table(path):
+    """Paths, classes and groups of the videos of a table, as arrays."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    folder = os.path.dirname(os.path.abspath(path))
+    paths = [os.path.join(folder, row["path"]) for row in rows]
+    return (
+        np.array(paths),
+        np.array([row["class"] for row in rows]),
+        np.array([row["group"] for row in rows]),
+    )
+
+
 def folds(groups, labels, left_out, per_class, draws):
     """Yields (places to train on, places to test on) of every group left out and draw."""
     for group in left_out:
@@ -134,7 +147,7 @@ def folds(groups, labels, left_out, per_class, draws):
             yield np.sort(np.concatenate(drawn)), test
 
 
-def ours(rows, folder, train, test, minutes):
+def ours(paths, labels, train, test, minutes):
     """How many videos of `test` the recipe `videos` names right, with both streams."""
     from h2s_keras import train_videos
 
@@ -145,8 +158,7 @@ def ours(rows, folder, train, test, minutes):
             writer.writerow(("path", "class", "group"))
             for part, places in (("train", train), ("test", test)):
                 for place in places:
-                    path = os.path.abspath(os.path.join(folder, rows[place]["path"]))
-                    writer.writerow((path, rows[place]["class"], part))
+                    writer.writerow((paths[place], labels[place], part))
         options = {"group_column": "group", "test_group": "test"}
         out = os.path.join(scratch, "run")
         results = train_videos(table, out, minutes=minutes, **options)
@@ -164,15 +176,11 @@ def main():
     parser.add_argument("--ours", type=float, metavar="MINUTES", help="the recipe `videos`")
     parser.add_argument("--out", help="JSON file")
     options = parser.parse_args()
-    with open(options.table, newline="") as file:
-        rows = list(csv.DictReader(file))
-    folder = os.path.dirname(os.path.abspath(options.table))
-    labels = np.array([row["class"] for row in rows])
-    groups = np.array([row["group"] for row in rows])
+    paths, labels, groups = read_table(options.table)
     features = {name: [] for name in METHODS}
     seconds = dict.fromkeys(METHODS, 0.0)
-    for row in rows:
-        grey, shape = grey_frames(os.path.join(folder, row["path"]))
+    for path in paths:
+        grey, shape = grey_frames(path)
         features["shape"].append(shape)
         for name, function in FEATURES.items():
             started = time.process_time()
@@ -187,7 +195,7 @@ def main():
 
     methods = {name: functools.partial(simple, name) for name in METHODS}
     if options.ours is not None:
-        methods["ours"] = functools.partial(ours, rows, folder, minutes=options.ours)
+        methods["ours"] = functools.partial(ours, paths, labels, minutes=options.ours)
     table = []
     for per_class in options.per_class or [None]:
         for name, count_right in methods.items():
