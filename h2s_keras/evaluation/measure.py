@@ -1,5 +1,7 @@
 """Measures a network on held-out clips: flow against truth, streams against labels."""
 
+import itertools
+
 import numpy as np
 
 from h2s_keras.data.synthetic.action_clips import APPEARANCES, MOTIONS
@@ -37,34 +39,73 @@ def collect_scores(network, batches):
     Args:
         network: HiddenTwoStream.
         batches: dicts with "clip" (or "flow" alone, for a network on stored flow), "label"
-            and optionally "video".
+            and optionally "video"; those of a video follow each other. No more
+            clips are computed at a time than the first batch holds.
 
     Returns:
         (scores, labels): dict of stream ("temporal", "spatial", "fused") to float32
         (videos, classes), and int (videos,).
     """
-    parts, labels, videos = {}, [], []
-    for batch in batches:
+    labels, batches = {}, iter(batches)
+    first = next(batches)
+
+    def clips_of_videos():
+        for batch in itertools.chain([first], batches):
+            clips = batch["clip"] if "clip" in batch else batch["flow"]  # stored flow
+            videos = batch.get("video", len(labels) + np.arange(len(clips)))
+            for video, clip, label in zip(videos, clips, batch["label"], strict=True):
+                labels[int(video)] = label
+                yield int(video), clip
+
+    sums, counts = {}, {}
+    clips = join_repeats(clips_of_videos())
+    while part := list(itertools.islice(clips, len(first["label"]))):
+        stacked = np.stack([clip for _, clip, _ in part])
         # Not predict_on_batch: under a strategy it answers once for each replica.
-        clips = batch["clip"] if "clip" in batch else batch["flow"]  # stored flow
-        outputs = network.predict(clips, batch_size=len(clips), verbose=0)
+        outputs = network.predict(stacked, batch_size=len(stacked), verbose=0)
         for name in ("temporal_logits", "spatial_logits", "logits"):
-            if name in outputs:
-                parts.setdefault(name, []).append(outputs[name])
-        labels.append(batch["label"])
-        start = 0 if not videos else videos[-1][-1] + 1
-        count = len(batch["label"])
-        videos.append(batch.get("video", np.arange(start, start + count)))
-    labels, videos = np.concatenate(labels), np.concatenate(videos)
-    _, first, inverse = np.unique(videos, return_index=True, return_inverse=True)
+            if name not in outputs:
+                continue
+            values = log_softmax(np.asarray(outputs[name], "float64"))
+            videos = sums.setdefault(name, {})
+            for (video, _, count), row in zip(part, values, strict=True):
+                videos[video] = videos.get(video, 0.0) + count * row
+        for video, _, count in part:
+            counts[video] = counts.get(video, 0) + count
+    videos = sorted(labels)
     scores = {}
-    for name, values in parts.items():
+    for name, totals in sums.items():
         stream = {"logits": "fused"}.get(name, name.removesuffix("_logits"))
-        clips = log_softmax(np.concatenate(values).astype("float64"))
-        total = np.zeros((len(first), clips.shape[1]))
-        np.add.at(total, inverse, clips)
-        scores[stream] = (total / np.bincount(inverse)[:, None]).astype("float32")
-    return scores, labels[first]
+        means = [totals[video] / counts[video] for video in videos]
+        scores[stream] = np.array(means, "float32")
+    return scores, np.array([labels[video] for video in videos])
+
+
+def join_repeats(clips):
+    """Clips that follow themselves as one: short videos give a clip several times over.
+
+    Args:
+        clips: iterable of (number of the video, array).
+
+    Yields:
+        (number of the video, array, how often it came).
+
+    Example:
+
+    ```python
+    list(join_repeats([(0, "a"), (0, "a"), (1, "a")]))   # [(0, "a", 2), (1, "a", 1)]
+    ```
+    """
+    held, count = None, 0
+    for video, clip in clips:
+        if held and held[0] == video and np.array_equal(held[1], clip):
+            count += 1
+            continue
+        if held:
+            yield *held, count
+        held, count = (video, clip), 1
+    if held:
+        yield *held, count
 
 
 def grouped_accuracy(scores, labels, by):

@@ -11,6 +11,7 @@ from h2s_keras.data.clips.video_clips import frame_size
 from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation.fusion import normalize_scores
+from h2s_keras.evaluation.measure import join_repeats
 from h2s_keras.evaluation.protocol import video_views
 from h2s_keras.evaluation.scores import VideoScores
 from h2s_keras.evaluation.statistics import check_finite, log_softmax
@@ -175,18 +176,19 @@ def pooled_videos(model, views, protocol, batch_size, keep_views):
 
 def view_logits(model, views, batch_size):
     """Yields (number of the video, dict of stream to float32 (classes,)) of every view."""
-    views = iter(views)
+    views = join_repeats(views)
     while batch := list(itertools.islice(views, batch_size)):
-        outputs = _predict(model, np.stack([clip for _, clip in batch]))
+        outputs = _predict(model, np.stack([clip for _, clip, _ in batch]))
         found = {stream: key for stream, key in _OUTPUTS.items() if key in outputs}
         logits = {
             stream: np.asarray(outputs[key], "float32")
             for stream, key in (found or {"fused": "logits"}).items()
         }
-        for row, (number, _) in enumerate(batch):
+        for row, (number, _, count) in enumerate(batch):
             for values in logits.values():
                 check_finite(values[row], f"video {number + 1} of the list")
-            yield number, {stream: values[row] for stream, values in logits.items()}
+            answer = {stream: values[row] for stream, values in logits.items()}
+            yield from itertools.repeat((number, answer), count)
 
 
 def _predict(model, clips):

@@ -7,6 +7,7 @@ import pytest
 from h2s_keras.data import VideoExample, class_folder_source
 from h2s_keras.errors import UserError, VideoError
 from h2s_keras.evaluation import score_videos as module
+from h2s_keras.evaluation.measure import collect_scores
 from h2s_keras.evaluation.protocol import Protocol, video_views
 from h2s_keras.evaluation.score_videos import (
     fuse_published,
@@ -84,6 +85,43 @@ def test_views_are_pooled_video_by_video():
     tracemalloc.stop()
     assert not seen and [video["fused"][0] for video in pooled.values()] == list(range(200))
     assert peak < 4e6
+
+
+def test_repeated_clips_are_computed_once_and_count_as_often():
+    computed = []
+
+    class Halves:
+        def predict_on_batch(self, clips):
+            computed.extend(clips[:, 0].tolist())
+            return {"logits": np.stack([clips[:, 0], -clips[:, 0]], axis=1) / 2.0}
+
+        def predict(self, clips, batch_size, verbose):
+            return self.predict_on_batch(clips)
+
+    # Video 1 begins with the clip that video 0 ended with.
+    clips = np.array([4, 4, 4, 6, 6, 0, 6], "float32")[:, None]
+    numbers = [0, 0, 0, 0, 1, 1, 1]
+    pooled, seen = pooled_videos(
+        Halves(), zip(numbers, clips, strict=True), PROTOCOL, 2, True
+    )
+    assert computed == [4, 6, 6, 0, 6]
+    assert pooled[0]["fused"].tolist() == [2.25, -2.25]
+    assert seen[0]["fused"][:, 0].tolist() == [2, 2, 2, 3]
+    computed.clear()
+    batches = [
+        {"clip": clips[:3], "label": np.ones(3, int), "video": np.array(numbers[:3])},
+        {
+            "clip": clips[3:],
+            "label": np.array([1, 0, 0, 0]),
+            "video": np.array(numbers[3:]),
+        },
+    ]
+    scores, labels = collect_scores(Halves(), batches)
+    assert computed == [4, 6, 6, 0, 6] and labels.tolist() == [1, 0]
+    # Logits of 2 and -2: log-probabilities -log(1 + e^-4) and -log(1 + e^4).
+    four, six = np.log1p(np.exp(4.0)), np.log1p(np.exp(6.0))
+    wrong = [(3 * four + six) / 4, (2 * six + np.log(2)) / 3]
+    np.testing.assert_allclose(scores["fused"][:, 1], -np.array(wrong), rtol=1e-6)
 
 
 def test_memory_that_runs_out_halves_the_batch(network):
