@@ -242,8 +242,9 @@ def _scores(arguments, kind):
         seed = options["seed"]
         batches = clips.dataset(32, count, with_flow=True).as_numpy_iterator()
         scores = score_clips(
-            model, batches, Protocol(sampling="segments"), checksum, bool(arguments.scores)
+            model, batches, Protocol(sampling="segments"), bool(arguments.scores)
         )
+        scores.checksum = checksum
         scores.protocol = f"{count} synthetic test clips of seed {seed}; {scores.protocol}"
         seconds = time.monotonic() - started
 
@@ -273,12 +274,14 @@ def _scores(arguments, kind):
             protocol,
             arguments.batch_size,
             arguments.on_bad_file,
-            checksum,
             keep_views=bool(arguments.scores),
             done=counter.update,
-            labels=labels,
             rate=arguments.rate,
         )
+    scores.checksum = checksum
+    if labels is not None:
+        place = {example_name(example): row for row, example in enumerate(examples)}
+        scores.labels = labels[[place[name] for name in scores.names]]
     if unit is not None:
         scores.protocol = f"{PROTOCOLS[unit]}; {scores.protocol}"
     if arguments.test_group is not None:

@@ -98,7 +98,10 @@ def train_ethogram(source, out, config=None, behaviors=None, progress=None):
         scorer = BehaviorScorer(frames, None, names, [], data["exclusive"], run.path)
         for index, found in features.items():
             scorer.store(videos[index].video, found, labels[index].times)
-        return _finish(scorer, run, videos, labels, parts, config, clock, progress, motion)
+        results = _finish(scorer, run, videos, labels, parts, config, clock, progress)
+        results["motion"] = motion
+        run.write_json("results.json", results)
+        return results
 
 
 def refine_ethogram(source, model, out, behaviors=None, progress=None):
@@ -135,7 +138,9 @@ def refine_ethogram(source, model, out, behaviors=None, progress=None):
             shutil.copyfile(os.path.join(model, FEATURES, name), place)
         scorer.folder = run.path
         scorer.behaviors = next(one.behaviors for one in labels if one is not None)
-        return _finish(scorer, run, videos, labels, parts, config, clock, progress, None)
+        results = _finish(scorer, run, videos, labels, parts, config, clock, progress)
+        run.write_json("results.json", results)
+        return results
 
 
 def image_size(video, data):
@@ -295,8 +300,8 @@ def _motion_line(motion):
     )
 
 
-def _finish(scorer, run, videos, labels, parts, config, clock, progress, motion):
-    """Stages 4 and 5, figures, and everything into the run folder.
+def _finish(scorer, run, videos, labels, parts, config, clock, progress):
+    """Stages 4 and 5, and the scorer into the run folder; returns the results.
 
     The heads learn from the videos for training and for validation alike; rules are chosen
     on what they say of those that they did not see. So are figures of validation videos.
@@ -353,19 +358,17 @@ def _finish(scorer, run, videos, labels, parts, config, clock, progress, motion)
     )
     clock("figures")
     _write_videos(run, videos, parts)
-    results = {
+    return {
         "name": config["name"],
         "part": part,
         "videos": parts.count(part),
         "behaviors": list(scorer.behaviors),
         "rules": [dataclasses.asdict(rule) for rule in scorer.rules],
-        "motion": motion,
+        "motion": None,
         "seconds": clock.seconds,
         "figures": figures.as_dict(),
         "lines": figures.lines(),
     }
-    run.write_json("results.json", results)
-    return results
 
 
 def _write_videos(run, videos, parts):

@@ -28,10 +28,8 @@ def score_videos(
     protocol,
     batch_size=8,
     on_bad_file="raise",
-    checksum="",
     keep_views=True,
     done=None,
-    labels=None,
     rate=None,
 ):
     """Scores of every video: logits of each stream pooled over views, then fused.
@@ -46,11 +44,8 @@ def score_videos(
         batch_size: views computed at a time, of one or several videos; halved by itself
             where memory runs out, except under JAX.
         on_bad_file: "raise", or "skip" to leave a bad video out.
-        checksum: checksum of the model's file, stored with the scores.
         keep_views: store the logits of every view as well.
         done: function called with the number of finished videos, or None.
-        labels: of the examples, instead of their own: int (examples,), or bool (examples,
-            classes) where some have several classes.
         rate: frames per second to read the videos at; None for what the model was trained
             at, where folders of frames are taken as they are.
 
@@ -67,8 +62,6 @@ def score_videos(
         >>> scores.streams["fused"].shape
         (27, 3)
     """
-    if labels is None:
-        labels = np.array([example.label for example in examples])
     bad, bad_numbers = {}, set()
     rate = model.frame_rate if rate is None else rate
     size = frame_size(model.image_size, protocol.decode_size)
@@ -105,9 +98,8 @@ def score_videos(
         [pooled[number] for number in kept],
         [seen[number] for number in kept] if keep_views else [],
         [example_name(examples[number]) for number in kept],
-        labels[kept],
+        np.array([examples[number].label for number in kept]),
         protocol,
-        checksum,
         rate,
     )
     return scores, list(bad.values())
@@ -120,7 +112,7 @@ def example_name(example):
     return f"{example.path} {example.start}-{example.end} s"
 
 
-def score_clips(model, batches, protocol, checksum="", keep_views=True):
+def score_clips(model, batches, protocol, keep_views=True):
     """As `score_videos`, for clips at hand: each is a video of one view.
 
     Args:
@@ -143,7 +135,6 @@ def score_clips(model, batches, protocol, checksum="", keep_views=True):
         names,
         np.array(labels),
         protocol,
-        checksum,
     )
 
 
@@ -208,7 +199,7 @@ def _predict(model, clips):
     return {name: np.concatenate([first[name], second[name]]) for name in first}
 
 
-def video_scores(model, pooled, seen, names, labels, protocol, checksum, rate=None):
+def video_scores(model, pooled, seen, names, labels, protocol, rate=None):
     """VideoScores from the logits of videos and, unless `seen` is empty, of their views."""
     streams = {name: np.stack([video[name] for video in pooled]) for name in pooled[0]}
     views, view_videos = {}, None
@@ -238,10 +229,9 @@ def video_scores(model, pooled, seen, names, labels, protocol, checksum, rate=No
         labels,
         tuple(model.class_names),
         about,
-        checksum,
-        views,
-        view_videos,
-        weights,
+        views=views,
+        view_videos=view_videos,
+        fusion=weights,
     )
 
 

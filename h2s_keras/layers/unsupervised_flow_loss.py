@@ -14,12 +14,14 @@ from h2s_keras.ops.flow import (
 from h2s_keras.ops.flow_terms import (
     OCCLUSION,
     PHOTOMETRIC,
-    flow_terms,
+    crop_margin,
     motion_consistency,
+    photometric_terms,
     visibility,
 )
 from h2s_keras.ops.normalization import local_response_normalization
 from h2s_keras.ops.resize import resize_bilinear
+from h2s_keras.ops.smoothness import border_mask, flow_smoothness
 from h2s_keras.ops.warp import PADDINGS
 from h2s_keras.tensor_types import Flows, Shape, Tensor
 
@@ -225,20 +227,25 @@ class UnsupervisedFlowLoss(keras.layers.Layer):
         size = (height + 2 * margin, width + 2 * margin)
         released = self.weighting == "released"
         compared = _pairs(resize_bilinear(normalized, size, released), pairs)
-        first, second = compared
+        frames = compared
         if images is not None:
-            first, second = _pairs(resize_bilinear(images, size, released), pairs)
-        terms = flow_terms(
-            first,
-            second,
-            ops.reshape(flow, (-1, height, width, 2)),
+            frames = _pairs(resize_bilinear(images, size, released), pairs)
+        flat = ops.reshape(flow, (-1, height, width, 2))
+        terms = photometric_terms(
+            frames,
+            flat,
             normalized=None if images is None else compared,
             margin=margin,
             seen=seen,
             photometric=self.photometric,
             border=self.border,
             padding=self.padding,
-            smoothness_order=self.smoothness_order,
+        )
+        terms["smoothness"] = flow_smoothness(
+            flat,
+            border_mask(height, width, self.border),
+            order=self.smoothness_order,
+            image=crop_margin(frames[0], margin) if self.edge_weight else None,
             edge_weight=self.edge_weight,
             undefined="zero" if released else "skip",
         )

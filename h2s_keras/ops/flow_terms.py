@@ -10,7 +10,7 @@ from h2s_keras.ops.occlusion import (
     range_map_visibility,
     valid_positions,
 )
-from h2s_keras.ops.smoothness import border_mask, flow_smoothness, masked_mean
+from h2s_keras.ops.smoothness import border_mask, masked_mean
 from h2s_keras.ops.ssim import patch_ssim
 from h2s_keras.ops.warp import backward_warp
 from h2s_keras.tensor_types import Tensor
@@ -67,55 +67,49 @@ def visibility(flow: Tensor, backward_flow: Tensor, kind: str, margin: int = 0) 
     return seen * inside + valid_positions(flow, margin) - inside
 
 
-def flow_terms(
-    first: Tensor,
-    second: Tensor,
+def photometric_terms(
+    frames: tuple[Tensor, Tensor],
     flow: Tensor,
-    normalized: Tensor | None = None,
+    normalized: tuple[Tensor, Tensor] | None = None,
     margin: int = 0,
     seen: Tensor | None = None,
     photometric: str = "charbonnier",
     border: float = 0.1,
     padding: str = "zeros",
-    smoothness_order: int = 1,
-    edge_weight: float = 0.0,
-    undefined: str = "skip",
 ) -> dict[str, Tensor]:
-    """Unweighted terms of pairs of frames under their flow, each float32 (n,).
+    """Unweighted terms that compare pairs of frames under their flow.
 
     Args:
-        first, second: float (n, height + 2 margin, width + 2 margin, 3), RGB over 255.
+        frames: (first, second), float (n, height + 2 margin, width + 2 margin, 3), RGB
+            over 255.
         flow: float (n, height, width, 2), pixels of the grid, on `first` without margin.
-        normalized: (first, second) after local response normalisation, which the
-            Charbonnier penalty and SSIM compare; None: they compare the plain frames.
+        normalized: the frames after local response normalisation, which the Charbonnier
+            penalty and SSIM compare; None: they compare the plain frames.
         margin: see `warp_from_margin`.
         seen: None, or float (n, height, width, 1), 1 where `first` is seen in `second`;
             elsewhere the frames are not compared.
         photometric: "charbonnier" or "census".
-        border: share of the short side that photometric and smoothness leave out.
+        border: share of the short side that "photometric" leaves out.
         padding: padding of the warp.
-        smoothness_order, edge_weight, undefined: see `flow_smoothness`.
 
     Returns:
-        dict "photometric", "smoothness", and "ssim" as (n, rows, columns, 3) of 1 - SSIM
-        for the caller to reduce.
+        dict "photometric", float32 (n,), and "ssim", float32 (n, rows, columns, 3) of
+        1 - SSIM for the caller to reduce.
 
-    Reference: arXiv 1704.00389, equations 1 to 4, and the sources of the options.
+    Reference: arXiv 1704.00389, equations 1, 3 and 4, and the sources of the options.
     """
-    compared = (first, second) if normalized is None else normalized
+    compared = frames if normalized is None else normalized
     target = crop_margin(compared[0], margin)
     warped = warp_from_margin(compared[1], flow, margin, padding)
-    mask = border_mask(size_of(flow, 1), size_of(flow, 2), border)
-    counted = mask if seen is None else mask[None, :, :, None] * seen
-    image: Tensor = (
-        crop_margin(first, margin) if edge_weight or photometric == "census" else None
-    )
+    counted = border_mask(size_of(flow, 1), size_of(flow, 2), border)
+    if seen is not None:
+        counted = counted[None, :, :, None] * seen
     if photometric == "census":
         moved = warped
         if normalized is not None:
-            moved = warp_from_margin(second, flow, margin, padding)
+            moved = warp_from_margin(frames[1], flow, margin, padding)
+        distance = census_distance(255.0 * crop_margin(frames[0], margin), 255.0 * moved)
         # The root takes the sting out of patterns that will never match.
-        distance = census_distance(255.0 * image, 255.0 * moved)
         difference = charbonnier(distance, alpha=0.4, epsilon=0.01)
     else:
         difference = charbonnier(255.0 * (target - warped), alpha=0.4)
@@ -124,14 +118,6 @@ def flow_terms(
         warped = seen * warped + (1.0 - seen) * target
     return {
         "photometric": masked_mean(difference, counted),
-        "smoothness": flow_smoothness(
-            flow,
-            mask,
-            order=smoothness_order,
-            image=image,
-            edge_weight=edge_weight,
-            undefined=undefined,
-        ),
         "ssim": 1.0 - patch_ssim(target, warped),
     }
 

@@ -12,7 +12,6 @@ from h2s_keras.tensor_types import Tensor
 def flow_smoothness(
     flow: Tensor,
     mask: Tensor | None = None,
-    scale: float = 1.0,
     alpha: float = 0.3,
     epsilon: float = 1e-3,
     order: int = 1,
@@ -27,7 +26,6 @@ def flow_smoothness(
     Args:
         flow: float (n, height, width, 2), pixels of its own grid.
         mask: None or float (height, width), 1 where a pixel counts.
-        scale: flow is multiplied by it before the penalty.
         alpha, epsilon: of `charbonnier`.
         order: 1 for forward differences, which favour constant flow; 2 for differences of
             them, which leave any affine flow alone.
@@ -57,10 +55,10 @@ def flow_smoothness(
         raise ValueError(f"order must be 1 or 2; received {order!r}.")
     if edge_weight and image is None:
         raise ValueError("edge_weight needs the image whose edges count; pass image.")
-    scaled = ops.cast(flow, "float32") * scale
+    flow = ops.cast(flow, "float32")
     total = 0.0
     for axis in (2, 1):
-        difference = scaled
+        difference = flow
         for _ in range(order):
             difference = _forward(difference, axis)
         penalty = charbonnier(difference, alpha, epsilon)

@@ -69,9 +69,8 @@ def test_variable_frame_rate(make_video, numbers_of):
         assert numbers_of(read_frames(path, indices=[25, 5])) == [25, 5]
 
 
-def test_max_frames_and_size(make_video, numbers_of):
+def test_size(make_video, numbers_of):
     path = make_video()
-    assert numbers_of(read_frames(path, max_frames=7)) == list(range(7))
     small = read_frames(path, size=(32, 80))
     assert small.shape == (40, 32, 80, 3) and numbers_of(small) == list(range(40))
     assert read_frames(path, [0], size=32).shape == (1, 32, 80, 3)
@@ -275,15 +274,12 @@ def test_bad_arguments(make_video):
         with pytest.raises(ValueError, match="Received"):
             read_frames(path, indices=indices)
     for arguments in (
-        {"max_frames": 0},
         {"size": (0, 4)},
         {"size": 1.5},
         {"on_broken": "hope"},
     ):
         with pytest.raises(ValueError, match="Received"):
             read_frames(path, **arguments)
-    with pytest.raises(ValueError, match="not both"):
-        read_frames(path, indices=[0], max_frames=1)
 
 
 def test_too_much_memory_is_refused(make_video, monkeypatch):
@@ -374,7 +370,7 @@ def test_nothing_is_printed_for_a_broken_file(make_video, capfd):
 def test_real_odd_files(real_data, name, count, shape):
     path = real_data("videos", "odd", name)
     assert count_frames(path) == count
-    assert read_frames(path, max_frames=2).shape[1:3] == shape
+    assert read_frames(path, [0]).shape[1:3] == shape
 
 
 @pytest.mark.parametrize(

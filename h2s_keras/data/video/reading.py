@@ -76,7 +76,6 @@ def count_frames(
 def read_frames(
     path,
     indices=None,
-    max_frames=None,
     size=None,
     on_broken="raise",
     timeout=60,
@@ -89,7 +88,6 @@ def read_frames(
     Args:
         path: name of the file; any name, any container and pixel format FFmpeg knows.
         indices: integers 0 or above in any order, repeats allowed; None for all frames.
-        max_frames: with `indices=None`, stop after so many frames.
         size: `(height, width)`; or an int, the short side (the shape of the picture is
             kept and it is never enlarged); or None for the size of the first frame.
         on_broken: `"raise"` or `"keep"`, see the module; frames asked for beyond the
@@ -118,12 +116,8 @@ def read_frames(
     _check_policy(on_broken)
     wanted = None
     if indices is not None:
-        if max_frames is not None:
-            raise ValueError("Give `indices` or `max_frames`, not both.")
         wanted = _checked_indices(indices)
         order = np.argsort(wanted, kind="stable")
-    elif max_frames is not None and max_frames < 1:
-        raise ValueError(f"`max_frames` must be 1 or more. Received: {max_frames}")
     if rate is not None and index is not None:
         raise ValueError("Give `rate` or `index`, not both.")
     out = None
@@ -153,7 +147,7 @@ def read_frames(
                     given += 1
             count = number + 1
             _check_memory(path, used, count)
-            if given == len(order) if wanted is not None else count == max_frames:
+            if wanted is not None and given == len(order):
                 break
     except BrokenVideoError as error:
         broken = error
@@ -226,7 +220,7 @@ def _check_memory(path, used, count):
         raise VideoError(
             path,
             f"its frames take more than {MAX_BYTES >> 30} GiB; read fewer or smaller ones "
-            "(indices, max_frames, size) or use iterate_frames",
+            "(indices, size) or use iterate_frames",
             count,
         )
 
