@@ -177,7 +177,10 @@ def verify(listed, quick=False, as_json=False, timeout=60):
     if not quick:
         for path in Progress().track(present, "videos decoded"):
             try:
-                frames += count_frames(path, timeout=timeout)
+                found = count_frames(path, timeout=timeout)
+                if found == 1:
+                    raise VideoError(path, "has one frame and so no motion; leave it out")
+                frames += found
             except VideoError as error:
                 broken.append(path)
                 print(f"h2s: {error}", file=sys.stderr)

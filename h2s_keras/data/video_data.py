@@ -5,7 +5,7 @@ import dataclasses
 import math
 
 from h2s_keras.data.clips.augmentation import class_augmentation
-from h2s_keras.data.clips.cached_flow import CachedFlowData
+from h2s_keras.data.clips.cached_flow import CachedFlowData, pair_count
 from h2s_keras.data.clips.clip_report import ClipReport
 from h2s_keras.data.clips.clip_timing import clip_timing
 from h2s_keras.data.clips.sampling import CLIPS_PER_VIDEO, ClipSampling, given
@@ -26,7 +26,7 @@ from h2s_keras.data.datasets.sources import (
 )
 from h2s_keras.data.datasets.validation_split import split_in_time, split_validation
 from h2s_keras.data.video.frame_source import FrameSource
-from h2s_keras.errors import UserError
+from h2s_keras.errors import UserError, VideoError
 from h2s_keras.options import OFFICIAL
 
 
@@ -142,6 +142,33 @@ class VideoData:
     def groups(self):
         """The groups of the videos that are trained on; {None} where they have none."""
         return {example.group for example in self.train}
+
+    def read_all(self, track=iter):
+        """Reads every video once, so that bad ones are known before anything is trained.
+
+        Args:
+            track: gives the examples one after the other and may show progress.
+
+        Raises:
+            UserError: there are bad videos and they are not passed over; names them all.
+        """
+        bad, examples = {}, (*self.train, *self.validation, *self.test)
+        for example in track(examples):
+            try:
+                length = len(self.source.frames_of(example))
+                pair_count(example.path, length, self.sampling.stride)
+            except VideoError as error:
+                self.report.add(error)
+                bad[example.path] = error
+        if bad and self.on_bad_file == "raise":
+            named = [str(error) for error in bad.values()][:10]
+            if len(bad) > len(named):
+                named.append(f"and {len(bad) - len(named)} more")
+            raise UserError(
+                f"{len(bad)} of {len(examples)} videos cannot be used; mend or remove "
+                "them, or leave out all that are bad with --set data.on_bad_file=skip. "
+                + "; ".join(named)
+            )
 
     def training(self, batch_size, start_step=0, seed=0, process=0, processes=1):
         clips = self._clips(self.train)

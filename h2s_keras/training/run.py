@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import shutil
 import time
 import warnings
@@ -59,8 +60,9 @@ def train(config, out, resume=False, progress=None, processes=None):
         out: run folder, new or empty; with `resume` one that an earlier run left.
         resume: go on where the run was cut; `config` must be None, the run's own is read.
         progress: object with `stage(...)` giving a Keras callback, see `run_stages`,
-            `runs(name, number, count)` where a run is one of several, and
-            `message(text)`; None is silent.
+            `runs(name, number, count)` where a run is one of several, `message(text)`, and
+            with cached flow `count` and `track` of `h2s_keras.cli.progress.Progress`; None
+            is silent.
         processes: `Processes` that train together, each calling this; None for one process.
 
     Returns:
@@ -125,6 +127,13 @@ def _train(config, run, resume, progress, processes):
     devices = find_devices()
     for line in run_header(config, data, devices):
         say(line)
+    if any(stage.cached_flow for stage in config.stages):
+        # Each of these videos is read whole in any case, most of them minutes later.
+        data.read_all(
+            iter
+            if progress is None
+            else functools.partial(progress.track, things="videos read")
+        )
     if not resume:
         run.write_config(config.to_dict(), devices)
     refit = config.refit and getattr(data, "validates", False)

@@ -172,6 +172,18 @@ def test_verify_gives_up_after_the_timeout(make_video, tmp_path, capsys):
     assert "0 of 2 videos decoded" in capsys.readouterr().out
 
 
+def test_verify_names_a_video_of_one_frame(make_video, tmp_path, capsys):
+    """It decodes, and no training on motion can use it."""
+    folder_list(make_video, tmp_path, per_class=1, count=5)
+    make_video("videos/jump/still.mp4", count=1)
+    command = ["data", "verify", "folders", "--root", str(tmp_path / "videos")]
+    parsed = build_parser().parse_args(command)
+    assert parsed.run(parsed) == 2
+    printed = capsys.readouterr()
+    assert "still.mp4: has one frame and so no motion" in printed.err
+    assert "2 of 3 videos decoded (10 frames), 0 missing, 1 broken" in printed.out
+
+
 def test_a_bad_video_can_be_skipped_in_a_second_go(make_video, tmp_path, capsys):
     folder_list(make_video, tmp_path, per_class=2, count=12)
     (tmp_path / "videos/jump/bad.avi").write_bytes(b"no video" * 50)

@@ -1,9 +1,12 @@
 """The recipe `videos` as it comes, made small: from folders of frames to the figures."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from h2s_keras.data.clips.cached_flow import FlowCache
+from h2s_keras.errors import UserError
 from h2s_keras.options import DataOptions, run_options
 from h2s_keras.recipes import videos
 from h2s_keras.training import train
@@ -117,3 +120,20 @@ def test_the_network_of_all_videos_keeps_motion_and_its_flow(trained):
     assert pairs == 12 * 8
     # It is there while it is read, and no longer.
     assert not (run / "flow" / "flow.raw").exists()
+
+
+def test_all_bad_videos_are_named_before_anything_is_trained(folder, tmp_path):
+    """Else a run ends at the first of them, minutes after it began."""
+    bad = tmp_path / "videos"
+    shutil.copytree(folder, bad)
+    (bad / "left" / "empty_g0.mp4").write_bytes(b"")
+    for number in range(2, 10):
+        (bad / "right" / "v3_g0" / f"img_{number:05d}.png").unlink()
+    run = tmp_path / "runs" / "mine"
+    with pytest.raises(UserError) as refused:
+        train(config_of(bad), run)
+    message = str(refused.value)
+    assert "2 of 19 videos cannot be used" in message and "on_bad_file=skip" in message
+    assert "empty_g0.mp4: " in message and "v3_g0: has too few frames" in message
+    # Once the videos are mended the same command runs.
+    assert not run.parent.exists()

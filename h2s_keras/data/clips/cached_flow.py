@@ -23,6 +23,17 @@ LARGEST_TEMPO = 1.35
 PAIRS_AT_ONCE = 32  # most that are estimated in one call
 
 
+def pair_count(path, frames, stride):
+    """Number of pairs of frames `stride` apart; a `VideoError` where there is none."""
+    if frames <= stride:
+        raise VideoError(
+            path,
+            f"has too few frames for motion ({frames}; a pair spans {stride + 1}); give a "
+            "longer video",
+        )
+    return frames - stride
+
+
 class FlowCache:
     """Flow between frames t and t + `stride` of videos, at every t of some windows.
 
@@ -145,12 +156,7 @@ class FlowCache:
         """[(first pair, number of pairs)] of the windows to compute."""
         part = self.source.frames_of(example)
         first, length = part.start, len(part)
-        whole = length - self.stride
-        if whole < 1:
-            raise VideoError(
-                example.path,
-                f"has {length} frames, too few for motion over {self.stride} frames",
-            )
+        whole = pair_count(example.path, length, self.stride)
         if whole <= self.most_pairs:
             return [(first, whole)]
         span = math.ceil((self.pairs - 1) * self.stride * LARGEST_TEMPO) + 1
