@@ -389,6 +389,9 @@ class StageOptions(Options):
         False, "whether batch normalization computes with its moving statistics"
     )
     steps: int = option(None, "optimizer steps", least=1, needed=True)
+    steps_per_video: float | None = option(
+        None, "at least so many steps for each training video", above=0
+    )
     epoch: int = option(50, "optimizer steps between saved states", least=1)
     patience: int = option(
         0, "epochs without a lower validation loss that end the stage; 0 for none", least=0
@@ -521,7 +524,19 @@ class RunOptions(Options):
             raise UserError(f"--budget takes minutes above 0; received {minutes}")
         for stage in self.stages:
             stage.steps = max(1, round(stage.steps * minutes / self.minutes))
+            if stage.steps_per_video is not None:
+                stage.steps_per_video *= minutes / self.minutes
         self.minutes = minutes
+
+    def with_steps_for(self, videos: int) -> "RunOptions":
+        """The same, every stage with the steps that it takes for so many videos."""
+        stages = []
+        for stage in self.stages:
+            if stage.steps_per_video is not None:
+                steps = max(stage.steps, round(stage.steps_per_video * videos))
+                stage = dataclasses.replace(stage, steps=steps, steps_per_video=None)
+            stages.append(stage)
+        return dataclasses.replace(self, stages=stages)
 
 
 def run_options(values: Any) -> RunOptions:

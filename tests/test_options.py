@@ -28,6 +28,7 @@ from h2s_keras.options import (
     StageOptions,
     run_options,
 )
+from h2s_keras.recipes import videos
 from h2s_keras.training.flow_objective import FlowObjective
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs" / "options.md"
@@ -152,3 +153,17 @@ def test_of_makes_a_copy():
     copy.stages[2].lr_multipliers["motion"] = 7.0
     copy.model.adapter["bound"] = 7.0
     assert config == load_recipe("quickstart")() != copy
+
+
+def test_steps_follow_the_budget_and_the_number_of_videos():
+    config = videos.get_config()
+    motion, temporal = config.stages[:2]
+    assert (motion.steps, temporal.steps, temporal.steps_per_video) == (600, 1200, 6)
+    found = [config.with_steps_for(count).stages[1].steps for count in (0, 200, 600)]
+    assert found == [1200, 1200, 3600]
+    config.scale_steps(45)
+    assert (motion.steps, temporal.steps) == (900, 1800)
+    after = config.with_steps_for(600)
+    assert [stage.steps for stage in after.stages[:2]] == [900, 5400]
+    # What was chosen is not chosen again.
+    assert after.with_steps_for(9000) == after

@@ -120,6 +120,7 @@ def _train(config, run, resume, progress, processes):
     if chosen:
         options = dataclasses.replace(config.data, **chosen, clip_seconds=None)
         config = dataclasses.replace(config, data=options)
+    config = config.with_steps_for(len(getattr(data, "train", ())))
     config = with_available_weights(config, say)
     network, synchronized = _make_network(
         config, data.class_names, strategy, processes, find_states(run.path), say

@@ -10,9 +10,10 @@ from h2s_keras.errors import UserError
 from h2s_keras.options import DataOptions, run_options
 from h2s_keras.recipes import videos
 from h2s_keras.training import train
+from h2s_keras.training.run_folder import RunFolder
 
 CLASSES = {"left": -2, "right": 2}  # pixels a frame
-STEPS = {"motion": 2, "temporal": 80, "end_to_end": 2, "spatial": 2}
+STEPS = {"motion": 2, "temporal": 40, "end_to_end": 2, "spatial": 2}
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def config_of(folder, **changes):
         stage.jit_compile = False
         stage.batch_size = min(stage.batch_size or 8, 4)
     temporal = config.stages[1]
-    temporal.batch_size = 8
+    temporal.batch_size, temporal.steps_per_video = 8, 14
     return run_options(config)
 
 
@@ -107,6 +108,9 @@ def test_the_recipe_learns_what_moves_left_and_what_moves_right(trained):
     assert results["fusion"][0] == 0.0 and results["final"]["fused_accuracy"] == 1.0
     assert list(results["stages"]) == list(STEPS)
     assert 0 < results["stages"]["motion"]["warped_error_before"] < 1
+    # Six videos to train on.
+    stages = RunFolder(run, resume=True).read_config()["stages"]
+    assert (stages[1]["steps"], stages[1]["steps_per_video"]) == (84, None)
     assert (run / "model.keras").exists()
     assert "held-out pairs of frames" in (run / "report.html").read_text()
 
