@@ -5,6 +5,7 @@ import numpy as np
 
 from h2s_keras.ethogram.frame_network import FrameCrossentropy, positive_weights
 from h2s_keras.layers.unsupervised_flow_loss import UnsupervisedFlowLoss
+from h2s_keras.training.backend_steps import jit_compile
 from h2s_keras.training.stage_model import StageModel
 from h2s_keras.training.validation import warped_error
 
@@ -66,7 +67,8 @@ def tune_motion(motion, pairs, settings, seed=0, callbacks=()):
     two.set_weights(before)
     loss = UnsupervisedFlowLoss(weighting="paper", smoothness_weight=2.5)
     stage = StageModel(two, ("motion",), flow_loss=loss)
-    stage.compile(keras.optimizers.Adam(settings["learning_rate"]), jit_compile=False)
+    optimizer = keras.optimizers.Adam(settings["learning_rate"])
+    stage.compile(optimizer, jit_compile=jit_compile(False))
     batches = _Pairs(pairs, order[held_out:], settings, random)
     stage.fit(batches, verbose=0, callbacks=list(callbacks))
     motion.set_weights(two.get_weights())
@@ -116,7 +118,7 @@ def train_streams(frames, footage, matrices, settings, data, seed=0, callbacks=(
     model.compile(
         keras.optimizers.AdamW(schedule, weight_decay=settings["weight_decay"]),
         {name: FrameCrossentropy(weights, data["exclusive"]) for name in names},
-        jit_compile=False,
+        jit_compile=jit_compile(False),
     )
     draws = _Draws(frames, footage, matrices, settings, data["flip"], seed)
     model.fit(draws, verbose=0, callbacks=list(callbacks))

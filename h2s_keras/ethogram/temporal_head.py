@@ -8,6 +8,7 @@ from h2s_keras.ethogram.frame_network import (
     positive_weights,
     probabilities,
 )
+from h2s_keras.training.backend_steps import jit_compile
 
 # Frames computed at a time over long videos.
 _CHUNK = 4096
@@ -151,7 +152,7 @@ def _train_together(parts, settings, callbacks):
     model.compile(
         keras.optimizers.AdamW(schedule, weight_decay=settings["weight_decay"]),
         list(losses),
-        jit_compile=False,
+        jit_compile=jit_compile(False),
     )
     model.fit(_Together(windows), verbose=0, callbacks=list(callbacks))
     return heads
