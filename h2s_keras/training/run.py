@@ -325,10 +325,17 @@ def _write_training_videos(config, data, run, say):
                     f"warning: {known} of the {len(data.test)} test videos were in the "
                     f"training of {config.model.initial}, which this run starts from"
                 )
+    videos = before | TrainingVideos.of_examples(examples)
     # A run that goes on may find other videos than it began with.
-    begun = TrainingVideos.of_model(run.path) or TrainingVideos([])
-    videos = before | begun | TrainingVideos.of_examples(examples)
-    run.write_json(TRAINING_VIDEOS, videos.to_json())
+    begun = TrainingVideos.of_model(run.path) or videos
+    gone, new = len((begun - videos).records), len((videos - begun).records)
+    if gone or new:
+        say(
+            f"warning: since the run began {gone} videos have gone or changed and {new} "
+            "are new, so it may choose by videos that it learned from; a new run (another "
+            "--out) splits them afresh"
+        )
+    run.write_json(TRAINING_VIDEOS, (videos | begun).to_json())
 
 
 def _make_network(config, class_names, strategy, processes, states=(), say=None):

@@ -31,6 +31,7 @@ class TrainingVideos:
     def __init__(self, records):
         self.records = list(records)
         self._by_name = {}
+        self._by_record = {json.dumps(one, sort_keys=True): one for one in self.records}
         for record in self.records:
             base = record["name"].rsplit("/", 1)[-1]
             self._by_name.setdefault(base, []).append(record)
@@ -84,9 +85,12 @@ class TrainingVideos:
 
     def __or__(self, other):
         """Both together, each video once."""
-        joined = {json.dumps(one, sort_keys=True): one for one in self.records}
-        joined.update({json.dumps(one, sort_keys=True): one for one in other.records})
-        return TrainingVideos(joined.values())
+        return TrainingVideos({**self._by_record, **other._by_record}.values())
+
+    def __sub__(self, other):
+        """Those that the other has not, by name and size."""
+        missing = self._by_record.keys() - other._by_record.keys()
+        return TrainingVideos(self._by_record[key] for key in missing)
 
     def to_json(self):
         """What stands in the run's folder."""

@@ -142,11 +142,26 @@ def test_a_run_that_is_cut_while_it_trains_again_ends_the_same(config, tmp_path)
     shown = Shown()
     done = train(None, tmp_path / "cut", resume=True, progress=shown)
     assert [name for name, _, _ in shown.stages] == ["temporal_all"]
+    assert not any("since the run began" in line for line in shown.said)
     for key in ("final", "test", "fusion"):
         assert done["results"][key] == whole["results"][key]
     pairs = zip(done["network"].weights, whole["network"].weights, strict=True)
     for one, other in pairs:
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6, err_msg=one.path)
+
+
+def test_a_resumed_run_says_that_its_videos_have_changed(config, tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(config, run, progress=Shown("spatial"))
+    videos = tmp_path / "videos" / "light"
+    (videos / "v7").rename(videos / "v9")
+    shown = Shown()
+    train(None, run, resume=True, progress=shown)
+    said = [line for line in shown.said if "since the run began" in line]
+    assert len(said) == 1 and "1 videos have gone or changed and 1 are new" in said[0]
+    # h2s evaluate leaves out both.
+    assert len(TrainingVideos.of_model(run).records) == 9
 
 
 def test_cached_flow_that_no_stage_reads_again_is_deleted(config, tmp_path):

@@ -58,6 +58,8 @@ def test_from_a_run_and_both_together(root):
     both = one | two
     assert len(both.to_json()["videos"]) == 3  # Other roots, other names.
     assert len((two | two).to_json()["videos"]) == 2
+    assert [one["name"] for one in (both - two).records] == ["1.mp4"]
+    assert not (two - both).records
     (root / FILE).write_text(json.dumps(two.to_json()))
     assert TrainingVideos.of_model(root).holds(example(root, "b/2.mp4"))
     assert TrainingVideos.of_model(root / "a" / "1.mp4") is None
