@@ -4,6 +4,7 @@ import collections
 
 from h2s_keras.data.datasets.validation_split import suggested_group_pattern
 from h2s_keras.evaluation.fusion import beats_chance
+from h2s_keras.training.run_figures import motion_figures
 
 # Accuracy on training clips, under augmentation, of a stream that has learned.
 _FITTED = 0.9
@@ -39,7 +40,7 @@ def advice(data, results, scores, labels):
                 f"stages.{stream}.steps=..."
             )
         if not useful:
-            found.append(_at_chance(stream, trained))
+            found.append(_at_chance(stream, trained, len(labels)))
         elif trained is not None:
             right = float((scores[stream].argmax(axis=1) == labels).mean())
             if trained - right > _GAP:
@@ -48,28 +49,42 @@ def advice(data, results, scores, labels):
                     f"{right:.0%} of the videos it did not see: more videos, from more "
                     "people and places, would help most."
                 )
+    found += _about_motion(results["stages"])
     learned = (*data.train, *data.validation) if "refit" in results else data.train
     found += _about_videos(data, learned)
     return found
 
 
-def _at_chance(stream, trained):
+def _at_chance(stream, trained, videos):
+    found = (
+        f"The {stream} stream cannot be told from chance by the {videos} videos that it "
+        "was measured on"
+    )
     if stream == "spatial":
         return (
-            "The spatial stream is no better than chance on videos it did not see: single "
-            "frames do not tell the classes apart here. That is fine where the motion does."
+            f"{found}: single frames may not tell the classes apart here. That is fine "
+            "where the motion does."
         )
     if trained is not None and trained < _FITTED:
         return (
-            "The temporal stream is no better than chance, and has not learned its "
-            "training clips well either: train longer, or look at the flow (h2s flow VIDEO "
-            "--model RUN)."
+            f"{found}, and has not learned its training clips well either: train longer, "
+            "or look at the flow (h2s flow VIDEO --model RUN)."
         )
     return (
-        "The temporal stream is no better than chance on videos it did not see: the motion "
-        "of one second may not tell the classes apart (data.clip_seconds), or there are "
-        "too few videos."
+        f"{found}: the motion of one second may not tell the classes apart "
+        "(data.clip_seconds), or there are too few videos."
     )
+
+
+def _about_motion(stages):
+    left = motion_figures(stages).get("warped_error")
+    if left is None or left < 1:
+        return []
+    return [
+        "Flow explains frames that were held out no better than no motion at all "
+        f"({left:.0%} of its error): the motion may be too small, too fast, or lost in "
+        "compression. Look at it: h2s flow VIDEO --model RUN."
+    ]
 
 
 def _about_videos(data, learned):

@@ -43,12 +43,20 @@ def test_nothing_is_said_of_a_run_that_lacks_nothing():
     assert run() == []
 
 
+def test_flow_that_explains_nothing_is_named():
+    stages = {"motion": {"warped_error": 1.24}, "temporal": {"history": []}}
+    (sentence,) = run(stages=stages)
+    assert "no better than no motion at all (124% of its error)" in sentence
+    stages["motion"]["warped_error"] = 0.97
+    assert run(stages=stages) == []
+
+
 @pytest.mark.parametrize(
     "changes, words",
     [
         (dict(trained=0.7), "names 70% of its own training clips"),
         (dict(right=15), "100% of its training clips and 75% of the videos it did not see"),
-        (dict(right=10), "no better than chance on videos it did not see"),
+        (dict(right=10), "cannot be told from chance by the 20 videos"),
         (dict(right=10, trained=0.6), "has not learned its training clips"),
         (dict(train=(10, 7)), "Few videos to train on: run (7)"),
     ],
