@@ -1,6 +1,7 @@
 """`h2s evaluate`: figures of a classifier on labelled videos, or of flow against truth."""
 
 import csv
+import dataclasses
 import json
 import sys
 import time
@@ -93,7 +94,8 @@ def run(arguments):
     from h2s_keras.evaluation.statistics import table_lines
 
     other = VideoScores.load(arguments.compare) if arguments.compare else None
-    scores, model, clip_of, seconds, trained_on = _scores(arguments, kind)
+    measured = _measured(arguments, kind)
+    scores = measured.scores
     import_keras()
     from h2s_keras.evaluation.recognition_results import (
         compared,
@@ -110,9 +112,9 @@ def run(arguments):
         except UserError as error:
             problem = error
     results = recognition_results(scores)
-    if seconds is not None:
-        results["seconds"] = round(seconds, 1)
-        results["trained_on"] = trained_on
+    if measured.seconds is not None:
+        results["seconds"] = round(measured.seconds, 1)
+        results["trained_on"] = measured.trained_on
     if other is not None:
         try:
             if scores.labels.ndim != 1:
@@ -133,7 +135,9 @@ def run(arguments):
     if arguments.confusion:
         _write_confusion(arguments.confusion, results)
     if arguments.report:
-        write_recognition_report(arguments.report, results, scores, model, clip_of)
+        write_recognition_report(
+            arguments.report, results, scores, measured.model, measured.clip_of
+        )
     if not arguments.json:
         print_files(arguments)
     return 0
@@ -172,15 +176,20 @@ def _check(arguments):
     return kind
 
 
-def _scores(arguments, kind):
-    """What is evaluated, measured anew or read from a file.
+@dataclasses.dataclass
+class _Measured:
+    """Scores, and what is known of how they came about; of saved ones nothing is."""
 
-    Returns:
-        (VideoScores, model or None, function of a row to its clip, seconds or None, what
-        is known of the videos in training or None).
-    """
+    scores: object  # VideoScores
+    model: object = None  # with its parts, for the pictures of a report
+    clip_of: object = None  # function of a row to a clip of its video
+    seconds: float | None = None
+    trained_on: dict | None = None
+
+
+def _measured(arguments, kind):
+    """What is evaluated, measured anew or read from a file."""
     from h2s_keras.evaluation.protocol import Protocol
-    from h2s_keras.evaluation.scores import VideoScores, load_labels
 
     changes = {
         "sampling": arguments.sampling,
@@ -190,32 +199,10 @@ def _scores(arguments, kind):
     # A mistake answers before the model is loaded, which knows the run's own protocol.
     Protocol.parse(arguments.protocol or "1x1", **changes)
     if kind == "scores":
-        scores = VideoScores.load(arguments.data)
-        if arguments.labels:
-            count, classes = next(iter(scores.streams.values())).shape
-            scores.labels = load_labels(arguments.labels, classes)
-            if len(scores.labels) != count:
-                raise UserError(
-                    f"{arguments.labels}: {len(scores.labels)} labels, but {count} videos"
-                )
-        if scores.labels is None:
-            raise UserError(f"{arguments.data}: has no labels; give them by --labels")
-        return scores, None, None, None, None
-
-    synthetic = kind == "synthetic"
-    examples, names = (None, None) if synthetic else read_examples(arguments, kind)
+        return _Measured(_saved_scores(arguments))
+    listed = None if kind == "synthetic" else read_examples(arguments, kind)
     import_keras()
-    from h2s_keras.cli.progress import Progress
-    from h2s_keras.evaluation.report_pages import middle_clip
-    from h2s_keras.evaluation.score_videos import (
-        PROTOCOLS,
-        example_name,
-        matched_examples,
-        model_checksum,
-        score_clips,
-        score_videos,
-        untrimmed_examples,
-    )
+    from h2s_keras.evaluation.score_videos import model_checksum
     from h2s_keras.evaluation.video_classifier import VideoClassifier
 
     model = VideoClassifier.from_saved(arguments.model).model
@@ -225,33 +212,64 @@ def _scores(arguments, kind):
             f"{arguments.model}: --protocol paper fuses the scores of each stream, but an "
             "export gives fused scores alone; give the .keras model, or --protocol 25x10"
         )
-    checksum = model_checksum(arguments.model)
-    started = time.monotonic()
-    # The pictures of a report need the streams, which an exported network does not show.
-    shown = model if hasattr(model, "motion") else None
-    if synthetic:
-        from h2s_keras.data.synthetic.action_clips import CLASS_NAMES, SyntheticClips
+    checksum, started = model_checksum(arguments.model), time.monotonic()
+    if listed is None:
+        measured = _measure_synthetic(arguments, model)
+    else:
+        measured = _measure_videos(arguments, kind, model, protocol, *listed)
+    measured.seconds, measured.scores.checksum = time.monotonic() - started, checksum
+    # An exported network does not show its streams.
+    measured.model = model if hasattr(model, "motion") else None
+    return measured
 
-        if tuple(model.class_names) != CLASS_NAMES:
+
+def _saved_scores(arguments):
+    from h2s_keras.evaluation.scores import VideoScores, load_labels
+
+    scores = VideoScores.load(arguments.data)
+    if arguments.labels:
+        count, classes = next(iter(scores.streams.values())).shape
+        scores.labels = load_labels(arguments.labels, classes)
+        if len(scores.labels) != count:
             raise UserError(
-                f"{arguments.model}: was not trained on the synthetic classes; give --data "
-                "the videos of its own classes"
+                f"{arguments.labels}: {len(scores.labels)} labels, but {count} videos"
             )
-        options, count = synthetic_test(arguments)
-        clips = SyntheticClips(model.num_frames, model.image_size, split="test", **options)
-        seed = options["seed"]
-        batches = clips.dataset(32, count, with_flow=True).as_numpy_iterator()
-        scores = score_clips(
-            model, batches, Protocol(sampling="segments"), bool(arguments.scores)
+    if scores.labels is None:
+        raise UserError(f"{arguments.data}: has no labels; give them by --labels")
+    return scores
+
+
+def _measure_synthetic(arguments, model):
+    from h2s_keras.data.synthetic.action_clips import CLASS_NAMES, SyntheticClips
+    from h2s_keras.evaluation.protocol import Protocol
+    from h2s_keras.evaluation.score_videos import score_clips
+
+    if tuple(model.class_names) != CLASS_NAMES:
+        raise UserError(
+            f"{arguments.model}: was not trained on the synthetic classes; give --data "
+            "the videos of its own classes"
         )
-        scores.checksum = checksum
-        scores.protocol = f"{count} synthetic test clips of seed {seed}; {scores.protocol}"
-        seconds = time.monotonic() - started
+    options, count = synthetic_test(arguments)
+    clips = SyntheticClips(model.num_frames, model.image_size, split="test", **options)
+    batches = clips.dataset(32, count, with_flow=True).as_numpy_iterator()
+    protocol = Protocol(sampling="segments")
+    scores = score_clips(model, batches, protocol, bool(arguments.scores))
+    seed = options["seed"]
+    scores.protocol = f"{count} synthetic test clips of seed {seed}; {scores.protocol}"
+    return _Measured(scores, clip_of=lambda row: clips.example(row)["clip"].numpy())
 
-        def clip_of(row):
-            return clips.example(row)["clip"].numpy()
 
-        return scores, shown, clip_of, seconds, None
+def _measure_videos(arguments, kind, model, protocol, examples, names):
+    from h2s_keras.cli.progress import Progress
+    from h2s_keras.evaluation.report_pages import middle_clip
+    from h2s_keras.evaluation.score_videos import (
+        PROTOCOLS,
+        example_name,
+        matched_examples,
+        score_videos,
+        untrimmed_examples,
+    )
+
     examples = matched_examples(examples, names, model.class_names)
     labels, unit = None, None
     if any(example.start is not None for example in examples):
@@ -278,24 +296,22 @@ def _scores(arguments, kind):
             done=counter.update,
             rate=arguments.rate,
         )
-    scores.checksum = checksum
+    place = {example_name(example): row for row, example in enumerate(examples)}
     if labels is not None:
-        place = {example_name(example): row for row, example in enumerate(examples)}
         scores.labels = labels[[place[name] for name in scores.names]]
+    parts = [scores.protocol, about]
     if unit is not None:
-        scores.protocol = f"{PROTOCOLS[unit]}; {scores.protocol}"
+        parts.insert(0, PROTOCOLS[unit])
     if arguments.test_group is not None:
-        scores.protocol = f"only group {arguments.test_group}; {scores.protocol}"
-    scores.protocol = f"{scores.protocol}; {about}"
+        parts.insert(0, f"only group {arguments.test_group}")
+    scores.protocol = "; ".join(parts)
     for error in bad:
         print(f"h2s: left out: {error}", file=sys.stderr)
-    seconds = time.monotonic() - started
-    named = {example_name(example): example for example in examples}
 
-    def clip_of_video(row):
-        return middle_clip(model, named[scores.names[row]], arguments.rate)
+    def clip_of(row):
+        return middle_clip(model, examples[place[scores.names[row]]], arguments.rate)
 
-    return scores, shown, clip_of_video, seconds, trained_on
+    return _Measured(scores, clip_of=clip_of, trained_on=trained_on)
 
 
 def _write_confusion(path, results):
