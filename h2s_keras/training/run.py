@@ -47,8 +47,7 @@ from h2s_keras.training.run_folder import RunFolder
 from h2s_keras.training.run_report import STREAMS, write_run_report
 from h2s_keras.training.stages import run_stages
 from h2s_keras.training.state import find_states
-from h2s_keras.training.training_videos import FILE as TRAINING_VIDEOS
-from h2s_keras.training.training_videos import TrainingVideos
+from h2s_keras.training.training_videos import write_training_videos
 from h2s_keras.training.validation import best_path, motion_sentence, read_best
 
 
@@ -111,105 +110,140 @@ def _policy(config):
 
 
 def _train(config, run, resume, progress, processes):
-    strategy = make_strategy(config.strategy)
-    say = (lambda text: None) if progress is None else progress.message
-    keras.utils.set_random_seed(config.seed)
-    data = recipe_data(config.data)
-    # What was left to the videos is known now, and a resumed run finds it again.
-    chosen = getattr(data, "chosen_settings", {})
-    if chosen:
-        options = dataclasses.replace(config.data, **chosen, clip_seconds=None)
-        config = dataclasses.replace(config, data=options)
-    config = config.with_steps_for(len(getattr(data, "train", ())))
-    config = with_available_weights(config, say)
-    network, synchronized = _make_network(
-        config, data.class_names, strategy, processes, find_states(run.path), say
-    )
-    devices = find_devices()
-    for line in run_header(config, data, devices):
-        say(line)
-    if any(stage.cached_flow for stage in config.stages):
-        # Each of these videos is read whole in any case, most of them minutes later.
-        data.read_all(
-            iter
-            if progress is None
-            else functools.partial(progress.track, things="videos read")
-        )
-    if not resume:
-        run.write_config(config.to_dict(), devices)
-    refit = config.refit and getattr(data, "validates", False)
-    everything = data.of_all_videos() if refit else data
-    _write_training_videos(config, everything, run, say)
-    results = run.read_json("results.json") if resume else None
-    results = results or {"name": config.name, "seconds": {}, "stages": {}}
-    if refit:
-        results["refit"] = len(everything.train)
-    # The stages of `refit` come after all others.
-    count = len(config.stages)
-    plan = config
-    if refit:
-        again = [dataclasses.replace(s, name=f"{s.name}_all") for s in config.stages]
-        plan = dataclasses.replace(config, stages=[*config.stages, *again])
-
-    def run_part(network, data, part):
-        for stage, seconds, validation in run_stages(
-            network, plan, data, run, progress, strategy, processes, part
-        ):
-            results["seconds"][stage.name] = round(seconds, 1)
-            if validation is not None:
-                results["stages"][stage.name] = validation.figures()
-            elif part[0] < count:
-                with _local(network, processes) as own:
-                    figures = measure(own, data, measure_batch(config), stage)
-                results["stages"][stage.name] = figures
-            run.write_json("results.json", results)
-            figures = one_line(results["stages"].get(stage.name, {}))
-            if figures:
-                say(f"{stage.name}: {figures}")
-        mark_trainable(network, True)
-
+    training = _Training(config, run, resume, progress, processes)
+    data, results = training.data, training.results
     with _explained(data, processes):
-        if refit and "fusion" in results:
-            # The run was cut when these were known.
-            config = _with_fusion(config, network, results["fusion"])
-        else:
-            run_part(network, data, range(count))
-            # Other backends refuse to load layers that share their statistics.
-            share_statistics(synchronized, False)
-            with _local(network, processes) as own:
-                config = _with_chosen_fusion(config, own, data, say)
-                if not refit or not data.test:
-                    _measure(own, config, data, run, results)
-                if not refit:
-                    run.save_model(own)
-        if refit:
-            results["fusion"] = list(config.model.fusion)
-            run.write_json("results.json", results)
-            keras.utils.set_random_seed(config.seed)
-            with warnings.catch_warnings():
-                # Reported for the first network.
-                warnings.simplefilter("ignore", RandomStartWarning)
-                network, synchronized = _make_network(
-                    config, data.class_names, strategy, processes, say=lambda text: None
-                )
-            with contextlib.nullcontext() if strategy is None else strategy.scope():
-                _keep_motion(network, config, results["stages"], run)
-            places = _refit_places(config, results["stages"])
-            names = " and ".join(config.stages[place].name for place in places)
-            say(f"training again on all {len(everything.train)} videos: {names}")
-            run_part(network, everything, [count + place for place in places])
-            # Cached flow was kept for stages that may have been left out.
-            shutil.rmtree(run.file("flow"), ignore_errors=True)
-            share_statistics(synchronized, False)
-            with _local(network, processes) as own:
-                if data.test:
-                    _measure(own, config, data, run, results)
-                run.save_model(own)
-        network = own
+        # A run that was cut while it trained again knows its fusion.
+        if not training.refit or "fusion" not in results:
+            network = training.train()
+        if training.refit:
+            network = training.train_again()
     report = getattr(data, "report", None)
     if report is not None and report.bad_files:
-        say(report.summary())
+        training.say(report.summary())
     return {"results": results, "network": network, "data": data, "run": run}
+
+
+class _Training:
+    """A run on its way: one round of all stages, and with `refit` one on all videos.
+
+    Attributes:
+        data: what `recipe_data` made.
+        config: `RunOptions`, with what was left to the data.
+        refit: whether there is a second round.
+        results: dict, as in results.json.
+    """
+
+    def __init__(self, config, run, resume, progress, processes):
+        self.run, self.progress, self.processes = run, progress, processes
+        self.say = (lambda text: None) if progress is None else progress.message
+        self.strategy = make_strategy(config.strategy)
+        keras.utils.set_random_seed(config.seed)
+        self.data = data = recipe_data(config.data)
+        # What was left to the videos is known now, and a resumed run finds it again.
+        chosen = getattr(data, "chosen_settings", {})
+        if chosen:
+            options = dataclasses.replace(config.data, **chosen, clip_seconds=None)
+            config = dataclasses.replace(config, data=options)
+        config = config.with_steps_for(len(getattr(data, "train", ())))
+        self.config = config = with_available_weights(config, self.say)
+        self._make_network(find_states(run.path), self.say)
+        devices = find_devices()
+        for line in run_header(config, data, devices):
+            self.say(line)
+        if any(stage.cached_flow for stage in config.stages):
+            # Each of these videos is read whole in any case, most of them minutes later.
+            data.read_all(
+                iter
+                if progress is None
+                else functools.partial(progress.track, things="videos read")
+            )
+        if not resume:
+            run.write_config(config.to_dict(), devices)
+        self.refit = config.refit and getattr(data, "validates", False)
+        self.everything = data.of_all_videos() if self.refit else data
+        write_training_videos(config, self.everything, run, self.say)
+        results = run.read_json("results.json") if resume else None
+        self.results = results or {"name": config.name, "seconds": {}, "stages": {}}
+        self.plan = config
+        if self.refit:
+            self.results["refit"] = len(self.everything.train)
+            # The stages of the second round come after all others.
+            again = [dataclasses.replace(s, name=f"{s.name}_all") for s in config.stages]
+            self.plan = dataclasses.replace(config, stages=[*config.stages, *again])
+
+    def train(self):
+        """The first round, measured; returns the network, saved where it is the last."""
+        count = len(self.config.stages)
+        with self._trained(self.data, range(count)) as network:
+            config = _with_chosen_fusion(self.config, network, self.data, self.say)
+            if not self.refit or not self.data.test:
+                _measure(network, config, self.data, self.run, self.results)
+            if not self.refit:
+                self.run.save_model(network)
+        self.config = config
+        if self.refit:
+            self.results["fusion"] = list(config.model.fusion)
+            self.run.write_json("results.json", self.results)
+        return network
+
+    def train_again(self):
+        """The second round, on all videos, by the stages that helped in the first."""
+        model = dataclasses.replace(self.config.model, fusion=tuple(self.results["fusion"]))
+        self.config = config = dataclasses.replace(self.config, model=model)
+        keras.utils.set_random_seed(config.seed)
+        with warnings.catch_warnings():
+            # Reported for the first network.
+            warnings.simplefilter("ignore", RandomStartWarning)
+            self._make_network(say=lambda text: None)
+        with contextlib.nullcontext() if self.strategy is None else self.strategy.scope():
+            _keep_motion(self.network, config, self.results["stages"], self.run)
+        places = _refit_places(config, self.results["stages"])
+        names = " and ".join(config.stages[place].name for place in places)
+        self.say(f"training again on all {len(self.everything.train)} videos: {names}")
+        count = len(config.stages)
+        with self._trained(self.everything, [count + n for n in places]) as network:
+            # Cached flow was kept for stages that may have been left out.
+            shutil.rmtree(self.run.file("flow"), ignore_errors=True)
+            if self.data.test:
+                _measure(network, config, self.data, self.run, self.results)
+            self.run.save_model(network)
+        return network
+
+    def _make_network(self, states=(), say=None):
+        self.network, self.synchronized = _make_network(
+            self.config, self.data.class_names, self.strategy, self.processes, states, say
+        )
+
+    @contextlib.contextmanager
+    def _trained(self, data, places):
+        """Fits the stages of the plan at these places; gives the network that is done."""
+        for stage, seconds, validation in run_stages(
+            self.network,
+            self.plan,
+            data,
+            self.run,
+            self.progress,
+            self.strategy,
+            self.processes,
+            places,
+        ):
+            self.results["seconds"][stage.name] = round(seconds, 1)
+            if validation is not None:
+                self.results["stages"][stage.name] = validation.figures()
+            elif places[0] < len(self.config.stages):
+                with _local(self.network, self.processes) as own:
+                    figures = measure(own, data, measure_batch(self.config), stage)
+                self.results["stages"][stage.name] = figures
+            self.run.write_json("results.json", self.results)
+            figures = one_line(self.results["stages"].get(stage.name, {}))
+            if figures:
+                self.say(f"{stage.name}: {figures}")
+        mark_trainable(self.network, True)
+        # Other backends refuse to load layers that share their statistics.
+        share_statistics(self.synchronized, False)
+        with _local(self.network, self.processes) as own:
+            yield own
 
 
 def _refit_places(config, figures):
@@ -293,49 +327,15 @@ def _with_chosen_fusion(config, network, data, say):
         return config
     scores, labels = collect_scores(network, data.validation_batches(measure_batch(config)))
     streams = {name: scores[name] for name in ("spatial", "temporal")}
-    config = _with_fusion(config, network, choose_fusion(streams, labels))
+    network.fusion = choose_fusion(streams, labels)
+    # The weights are constants of the compiled function.
+    network.make_predict_function(force=True)
     spatial, temporal = network.fusion
     say(
         f"fusion by {len(labels)} validation videos: spatial {spatial}, temporal {temporal}"
     )
-    return config
-
-
-def _with_fusion(config, network, fusion):
-    """`config` with these weights of fusion, which `network` gets too."""
-    network.fusion = tuple(fusion)
-    # The weights are constants of the compiled function.
-    network.make_predict_function(force=True)
     model = dataclasses.replace(config.model, fusion=network.fusion)
     return dataclasses.replace(config, model=model)
-
-
-def _write_training_videos(config, data, run, say):
-    """Keeps which videos were trained on, also by a run that this one starts from."""
-    examples = getattr(data, "train", None)
-    if examples is None:
-        return  # Synthetic clips.
-    before = TrainingVideos([])
-    if config.model.initial:
-        before = TrainingVideos.of_model(config.model.initial) or before
-        if not hasattr(data, "index"):
-            known = sum(before.holds(example) for example in data.test)
-            if known:
-                say(
-                    f"warning: {known} of the {len(data.test)} test videos were in the "
-                    f"training of {config.model.initial}, which this run starts from"
-                )
-    videos = before | TrainingVideos.of_examples(examples)
-    # A run that goes on may find other videos than it began with.
-    begun = TrainingVideos.of_model(run.path) or videos
-    gone, new = len((begun - videos).records), len((videos - begun).records)
-    if gone or new:
-        say(
-            f"warning: since the run began {gone} videos have gone or changed and {new} "
-            "are new, so it may choose by videos that it learned from; a new run (another "
-            "--out) splits them afresh"
-        )
-    run.write_json(TRAINING_VIDEOS, (videos | begun).to_json())
 
 
 def _make_network(config, class_names, strategy, processes, states=(), say=None):

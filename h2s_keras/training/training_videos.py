@@ -104,6 +104,41 @@ class TrainingVideos:
         return False
 
 
+def write_training_videos(config, data, run, say):
+    """Keeps which videos a run trains on, also those of a run that it starts from.
+
+    Args:
+        config: `RunOptions`.
+        data: data of the run with `train` and `test`; synthetic clips have none.
+        run: `RunFolder`.
+        say: function that takes a line for the user.
+    """
+    examples = getattr(data, "train", None)
+    if examples is None:
+        return  # Synthetic clips.
+    before = TrainingVideos([])
+    if config.model.initial:
+        before = TrainingVideos.of_model(config.model.initial) or before
+        if not hasattr(data, "index"):
+            known = sum(before.holds(example) for example in data.test)
+            if known:
+                say(
+                    f"warning: {known} of the {len(data.test)} test videos were in the "
+                    f"training of {config.model.initial}, which this run starts from"
+                )
+    videos = before | TrainingVideos.of_examples(examples)
+    # A run that goes on may find other videos than it began with.
+    begun = TrainingVideos.of_model(run.path) or videos
+    gone, new = len((begun - videos).records), len((videos - begun).records)
+    if gone or new:
+        say(
+            f"warning: since the run began {gone} videos have gone or changed and {new} "
+            "are new, so it may choose by videos that it learned from; a new run (another "
+            "--out) splits them afresh"
+        )
+    run.write_json(FILE, (videos | begun).to_json())
+
+
 def video_size(path):
     """Bytes of a video, number of files of a folder of frames; None if it is missing."""
     try:
