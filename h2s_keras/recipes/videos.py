@@ -71,7 +71,7 @@ def get_config(smoke=False):
                 # Flow of a frozen MotionNet is computed once for each video.
                 cached_flow=not smoke,
                 steps=steps(1200),
-                # 1200 for 200 videos. With 600, three times as many were much better.
+                # 1200 for 200 videos: more of them need longer (docs/results.md).
                 steps_per_video=None if smoke else 6,
                 learning_rate=2e-3,
                 warmup=20,
