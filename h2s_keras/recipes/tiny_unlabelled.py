@@ -8,8 +8,8 @@ Command: h2s train tiny_unlabelled --out runs/tiny_unlabelled
 Hardware: 2 cores, 4 GiB. A step takes a tenth of a second of one core; drawing the clips
     takes longer than the steps.
 Expected: docs/results.md. The weights in the package were learned outside of this command,
-    with random crops of the clips, light and order of frames besides: 4500 steps with
-    smoothness_weight=8 and edge_weight=10 at a rate of 1e-3, then 4000 as below at 6e-4.
+    with random crops of the clips, light and order of frames besides, in five parts: 4500
+    steps with smoothness_weight=8 and edge_weight=10, 4000 as below, and 17000 with more.
 """
 
 from h2s_keras.options import (
