@@ -36,6 +36,7 @@ NEVER_IMPORTED = {
 # Imported by benchmarks, and not in their requirements for a reason of its own.
 NEVER_REQUIRED = {
     "decord": "a peer that has no wheel for every Python",
+    "torchvision": "of other_networks.py alone; a release wants one release of PyTorch",
     "tensorflow_addons": "its peer runs in the environment of `tox -e tfa`",
 }
 
