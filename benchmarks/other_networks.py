@@ -28,6 +28,7 @@ from simple_methods import folds, read_table
 
 from h2s_keras.data.clips.sampling import ClipSampling
 from h2s_keras.data.video.reading import read_frames
+from h2s_keras.evaluation.statistics import log_softmax
 
 STRIDE = 2  # of 30 frames a second
 SAMPLING = ClipSampling(num_frames=16, stride=STRIDE, short="hold")
@@ -164,9 +165,7 @@ def train_gru(features, labels, train, test, minutes, seed):
         for clip in SAMPLING.even_frames(features[place].shape[1], TEST_CLIPS)
     ]
     logits = network.predict(np.stack(clips), verbose=0).astype("float64")
-    logits -= logits.max(-1, keepdims=True)
-    logits -= np.log(np.exp(logits).sum(-1, keepdims=True))
-    return averaged(logits), np.mean(accuracy[-10:])
+    return averaged(log_softmax(logits)), np.mean(accuracy[-10:])
 
 
 def main():

@@ -164,6 +164,7 @@ def verify(listed, quick=False, as_json=False, timeout=60):
     """
     from h2s_keras.cli.progress import Progress
     from h2s_keras.data import count_frames
+    from h2s_keras.data.clips.sampling import check_moves
     from h2s_keras.data.datasets.dataset_list import why_missing
 
     missing = listed.missing()
@@ -178,8 +179,7 @@ def verify(listed, quick=False, as_json=False, timeout=60):
         for path in Progress().track(present, "videos decoded"):
             try:
                 found = count_frames(path, timeout=timeout)
-                if found == 1:
-                    raise VideoError(path, "has one frame and so no motion; leave it out")
+                check_moves(path, found)
                 frames += found
             except VideoError as error:
                 broken.append(path)

@@ -152,16 +152,16 @@ class VideoData:
         Raises:
             UserError: there are bad videos and they are not passed over; names them all.
         """
-        bad, examples = {}, (*self.train, *self.validation, *self.test)
+        examples = (*self.train, *self.validation, *self.test)
         for example in track(examples):
             try:
                 length = len(self.source.frames_of(example))
                 pair_count(example.path, length, self.sampling.stride)
             except VideoError as error:
                 self.report.add(error)
-                bad[example.path] = error
+        bad = self.report.bad_files
         if bad and self.on_bad_file == "raise":
-            named = [str(error) for error in bad.values()][:10]
+            named = [f"{path}: {reason}" for path, reason in bad.items()][:10]
             if len(bad) > len(named):
                 named.append(f"and {len(bad) - len(named)} more")
             raise UserError(

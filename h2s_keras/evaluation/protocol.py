@@ -9,6 +9,7 @@ from h2s_keras.data.clips.crops import crop_frames, ten_crop_boxes
 from h2s_keras.data.clips.sampling import (
     CLIPS_PER_VIDEO,
     SHORT_POLICIES,
+    check_moves,
     clip_indices,
     clip_span,
     even_clip_starts,
@@ -307,8 +308,7 @@ def video_views(path, protocol, num_frames, stride, image_size, frames=None, sou
         source = FrameSource(size, 0, per_frame=True)
     if frames is None:
         frames = range(source.frame_count(path))
-    if len(frames) < 2:
-        raise VideoError(path, "has one frame and so no motion; give a longer video")
+    check_moves(path, len(frames))
     try:
         clips = frames.start + view_indices(protocol, len(frames), num_frames, stride)
     except UserError as error:

@@ -1,11 +1,11 @@
 import numpy as np
 
 from h2s_keras.data.clips.crops import centre_crop_box, crop_frames
-from h2s_keras.data.clips.sampling import ClipSampling
+from h2s_keras.data.clips.sampling import ClipSampling, check_moves
 from h2s_keras.data.clips.video_clips import frame_size
 from h2s_keras.data.video.frame_source import FrameSource
 from h2s_keras.data.video.frame_times import NotedTimes
-from h2s_keras.errors import UserError, VideoError
+from h2s_keras.errors import UserError
 from h2s_keras.evaluation.protocol import Protocol
 from h2s_keras.evaluation.statistics import check_finite, log_softmax
 from h2s_keras.models.stored_flow import StoredFlowStream
@@ -137,10 +137,7 @@ class VideoClassifier:
         sampling = ClipSampling(model.num_frames, model.frame_stride, protocol.short)
 
         def clips(length):
-            if length < 2:
-                raise VideoError(
-                    video, "has one frame and so no motion; give a longer video"
-                )
+            check_moves(video, length)
             return sampling.even_frames(length, protocol.clips)
 
         times = NotedTimes(video, self.rate)

@@ -147,7 +147,7 @@ class _Training:
             config = dataclasses.replace(config, data=options)
         config = config.with_steps_for(len(getattr(data, "train", ())))
         self.config = config = with_available_weights(config, self.say)
-        self._make_network(find_states(run.path), self.say)
+        self._renew_network(find_states(run.path), self.say)
         devices = find_devices()
         for line in run_header(config, data, devices):
             self.say(line)
@@ -195,7 +195,7 @@ class _Training:
         with warnings.catch_warnings():
             # Reported for the first network.
             warnings.simplefilter("ignore", RandomStartWarning)
-            self._make_network(say=lambda text: None)
+            self._renew_network((), lambda text: None)
         with contextlib.nullcontext() if self.strategy is None else self.strategy.scope():
             _keep_motion(self.network, config, self.results["stages"], self.run)
         places = _refit_places(config, self.results["stages"])
@@ -210,7 +210,7 @@ class _Training:
             self.run.save_model(network)
         return network
 
-    def _make_network(self, states=(), say=None):
+    def _renew_network(self, states, say):
         self.network, self.synchronized = _make_network(
             self.config, self.data.class_names, self.strategy, self.processes, states, say
         )

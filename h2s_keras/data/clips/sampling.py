@@ -19,7 +19,7 @@ import dataclasses
 
 import numpy as np
 
-from h2s_keras.errors import UserError
+from h2s_keras.errors import UserError, VideoError
 
 SHORT_POLICIES = ("loop", "hold", "refuse")
 # Evenly spaced clips averaged per video where a run does not choose another number.
@@ -103,6 +103,12 @@ class ClipSampling:
     def frames_from(self, starts, frame_count):
         """`clip_indices` of this sampling."""
         return clip_indices(starts, frame_count, self.num_frames, self.stride, self.short)
+
+
+def check_moves(path, frames):
+    """Raises a `VideoError` of a video that has so few frames that nothing can move."""
+    if frames < 2:
+        raise VideoError(path, "has one frame and so no motion; give a longer video")
 
 
 def clip_span(num_frames, stride=1):
